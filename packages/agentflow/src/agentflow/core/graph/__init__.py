@@ -1,0 +1,9 @@
+"""Graphs: building them, running them, and the ready-made nodes."""
+
+from agentflow.core.graph.agent import Agent
+from agentflow.core.graph.chunks import StreamChunk, StreamEvent
+from agentflow.core.graph.compiled_graph import CompiledGraph
+from agentflow.core.graph.state_graph import StateGraph
+from agentflow.core.graph.tool_node import ToolNode
+
+__all__ = ["Agent", "CompiledGraph", "StateGraph", "StreamChunk", "StreamEvent", "ToolNode"]

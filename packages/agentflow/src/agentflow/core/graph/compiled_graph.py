@@ -1,0 +1,290 @@
+"""A graph that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from agentflow.core.graph.blueprint import Blueprint
+from agentflow.core.graph.chunks import StreamChunk
+from agentflow.core.graph.config import RunConfig, required_thread_id, run_config, scope_of
+from agentflow.core.graph.emitter import Emitter, Sink
+from agentflow.core.graph.inputs import RunInput, run_input
+from agentflow.core.graph.run import GraphRun, RunResult
+from agentflow.core.state.agent_state import AgentState
+from agentflow.core.state.codec import decode_message, decode_state
+from agentflow.errors import ExecutionError
+from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.types import CheckpointInfo, NewThread
+from agentflow.utils.constants import ResponseGranularity
+from agentflow.utils.sync import iterate_blocking, run_blocking
+
+Config = Mapping[str, Any]
+Input = Mapping[str, Any]
+
+
+class CompiledGraph[S: AgentState]:
+    """Runs a graph on threads that a checkpointer keeps.
+
+    Every method exists twice: `a...` for asyncio, and a blocking one that runs it on one
+    background loop of the process. Safe to use from many tasks and threads at once.
+    """
+
+    def __init__(self, blueprint: Blueprint[S], checkpointer: BaseCheckpointer) -> None:
+        """Use `StateGraph.compile`."""
+        self.blueprint = blueprint
+        self.checkpointer = checkpointer
+        self._running: set[asyncio.Task[RunResult[S]]] = set()
+        self._closing = False
+
+    # --- running --------------------------------------------------------------------------------
+
+    async def ainvoke(
+        self,
+        input_data: Input | None = None,
+        config: Config | None = None,
+        *,
+        response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+    ) -> dict[str, Any]:
+        """Run to the end, a pause or a stop, each step durable before the next.
+
+        Args:
+            input_data: `{"messages": [...]}`; also `state` (a partial dict), any state field by name,
+                `resume` (the answer to an interrupt). None or {} goes on with an unfinished run.
+            config: `thread_id`, `user_id`, `run_id`, `recursion_limit` (25), `node_timeout` and
+                `tool_timeout` (seconds), `lock_wait` (seconds to wait while another run holds the
+                thread), `scope`; everything else is handed to the nodes as it is.
+            response_granularity: `low` messages of this run only; `partial` also `context` and
+                `context_summary`; `full` also `state`.
+
+        Returns:
+            `{"messages": [...], "meta": {"thread_id", "run_id", "is_new_thread", "status"}, ...}`.
+
+        Raises:
+            InvalidInputError: Input or config cannot be used; the message says what to change.
+            NodeError: A node raised, timed out or returned something unusable. What was committed stays.
+            GraphRecursionError: More than `recursion_limit` steps.
+            StateEncodingError, TooLargeError: A step cannot be stored; the checkpoint before stays.
+            ThreadBusyError, StaleCheckpointError, LeaseLostError: Another run works on the thread.
+            StoreUnavailableError: No answer from the store.
+
+        Cost with Postgres: one write for the input and one a step; a read when no cache holds the thread.
+        """
+        granularity = ResponseGranularity(response_granularity)
+        result = await self._run(input_data, config, granularity, sink=None)
+        return _response(result, granularity)
+
+    def invoke(
+        self,
+        input_data: Input | None = None,
+        config: Config | None = None,
+        *,
+        response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+    ) -> dict[str, Any]:
+        """Blocking face of `ainvoke`.
+
+        Raises:
+            SyncInAsyncError: An event loop runs in this thread; await `ainvoke` there.
+        """
+        work = self.ainvoke(input_data, config, response_granularity=response_granularity)
+        return run_blocking(work, instead="await app.ainvoke(...)")
+
+    async def astream(
+        self,
+        input_data: Input | None = None,
+        config: Config | None = None,
+        *,
+        response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+    ) -> AsyncGenerator[StreamChunk]:
+        """Run as `ainvoke` does and yield what happens as it happens.
+
+        `low`: the input messages, then each produced one (pieces of it first, where a model streams);
+        `partial` adds the state after each step; `full` adds `updates` chunks with
+        `data.status` `invoking_node`, `node_invoked` and `graph_invoked`.
+
+        A message is yielded after it is durable. Closing the generator early cancels the run
+        at its last durable step.
+
+        Raises:
+            See `ainvoke`.
+        """
+        granularity = ResponseGranularity(response_granularity)
+        chunks: asyncio.Queue[StreamChunk | None] = asyncio.Queue()
+        run = asyncio.create_task(self._run(input_data, config, granularity, sink=chunks.put_nowait))
+        run.add_done_callback(lambda _: chunks.put_nowait(None))
+        try:
+            while (chunk := await chunks.get()) is not None:
+                yield chunk
+            await run
+        finally:
+            if not run.done():
+                run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+    def stream(
+        self,
+        input_data: Input | None = None,
+        config: Config | None = None,
+        *,
+        response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+    ) -> Iterator[StreamChunk]:
+        """Blocking face of `astream`."""
+        chunks = self.astream(input_data, config, response_granularity=response_granularity)
+        return iterate_blocking(chunks, instead="async for chunk in app.astream(...)")
+
+    async def astop(self, config: Config) -> dict[str, Any]:
+        """Ask the run on `config["thread_id"]` to stop at its next node boundary, wherever it runs.
+
+        Returns:
+            `{"ok": bool, "running": bool, "thread_id": str}`; `running` is what the latest checkpoint says.
+        """
+        scope, thread_id = scope_of(config), required_thread_id(config)
+        found = await self.checkpointer.request_stop(scope, thread_id)
+        state = await self.aget_state(config) if found else None
+        running = state is not None and state.execution_meta.is_running()
+        return {"ok": running, "running": running, "thread_id": thread_id}
+
+    def stop(self, config: Config) -> dict[str, Any]:
+        """Blocking face of `astop`."""
+        return run_blocking(self.astop(config), instead="await app.astop(...)")
+
+    # --- looking --------------------------------------------------------------------------------
+
+    async def aget_state(self, config: Config, *, checkpoint: int | None = None) -> S | None:
+        """The thread's state, or as it was at checkpoint number `checkpoint` of its history.
+
+        Returns:
+            The state; None if there is no such thread.
+
+        Raises:
+            ThreadNotFoundError, CheckpointNotFoundError: Only when `checkpoint` is given.
+            CorruptStateError: What is stored does not fit the state's type.
+        """
+        scope, thread_id = scope_of(config), required_thread_id(config)
+        if checkpoint is None:
+            snapshot = await self.checkpointer.load(scope, thread_id)
+        else:
+            snapshot = await self.checkpointer.load_at(scope, thread_id, checkpoint)
+        if snapshot is None:
+            return None
+        messages = [decode_message(row) for row in snapshot.messages]
+        return decode_state(self.blueprint.state_type, snapshot.fields, messages)
+
+    def get_state(self, config: Config, *, checkpoint: int | None = None) -> S | None:
+        """Blocking face of `aget_state`."""
+        return run_blocking(
+            self.aget_state(config, checkpoint=checkpoint), instead="await app.aget_state(...)"
+        )
+
+    async def ahistory(
+        self, config: Config, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[CheckpointInfo]:
+        """The thread's checkpoints, newest first; `before` continues a page at that number."""
+        return await self.checkpointer.history(
+            scope_of(config), required_thread_id(config), before=before, limit=limit
+        )
+
+    def history(
+        self, config: Config, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[CheckpointInfo]:
+        """Blocking face of `ahistory`."""
+        return run_blocking(
+            self.ahistory(config, before=before, limit=limit), instead="await app.ahistory(...)"
+        )
+
+    # --- closing --------------------------------------------------------------------------------
+
+    async def aclose(self, timeout_s: float = 30.0) -> None:
+        """Let running runs reach their next boundary, then close the checkpointer.
+
+        Runs stop there as by `stop`, durable, and go on when they are invoked again. Those that take
+        longer than `timeout_s` are cancelled at their last durable step. Idempotent; a later invoke
+        opens again.
+        """
+        self._closing = True
+        try:
+            loop = asyncio.get_running_loop()
+            mine = {run for run in self._running if run.get_loop() is loop}
+            if mine:
+                await asyncio.wait(mine, timeout=timeout_s)
+            for run in mine:
+                run.cancel()
+        finally:
+            self._closing = False
+        await self.checkpointer.aclose()
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Blocking face of `aclose`."""
+        run_blocking(self.aclose(timeout_s), instead="await app.aclose()")
+
+    async def __aenter__(self) -> Self:
+        """Make the checkpointer ready."""
+        await self.checkpointer.asetup()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close as `aclose`."""
+        await self.aclose()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    async def _run(
+        self,
+        input_data: Input | None,
+        config: Config | None,
+        granularity: ResponseGranularity,
+        sink: Sink | None,
+    ) -> RunResult[S]:
+        given = run_input(input_data, self.blueprint.state_type)
+        settings = run_config(config)
+        emitter = Emitter(settings.thread_id, settings.run_id, granularity, sink)
+        # A task of its own, so that closing the graph can end the run without ending its caller.
+        run = asyncio.create_task(self._execute(given, settings, emitter))
+        self._running.add(run)
+        run.add_done_callback(self._running.discard)
+        try:
+            return await run
+        except asyncio.CancelledError as error:
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise
+            raise ExecutionError(
+                "The graph was closed before the run ended; invoke it again to go on."
+            ) from error
+
+    async def _execute(self, given: RunInput, config: RunConfig, emitter: Emitter) -> RunResult[S]:
+        await self.checkpointer.asetup()
+        session = self.checkpointer.session(
+            config.scope,
+            config.thread_id,
+            new_thread=NewThread(user_id=config.user_id, name=config.thread_name, metadata=config.metadata),
+            wait_s=config.lock_wait_s,
+        )
+        async with session:
+            run = GraphRun(self.blueprint, config, session, emitter, should_stop=lambda: self._closing)
+            return await run.execute(given)
+
+
+def _response(result: RunResult[Any], granularity: ResponseGranularity) -> dict[str, Any]:
+    state = result.state
+    response: dict[str, Any] = {
+        "messages": result.messages,
+        "meta": {
+            "thread_id": result.thread_id,
+            "run_id": result.run_id,
+            "is_new_thread": result.is_new_thread,
+            "status": state.execution_meta.status.value,
+        },
+    }
+    if granularity is not ResponseGranularity.LOW:
+        response |= {"context": state.context, "context_summary": state.context_summary}
+    if granularity is ResponseGranularity.FULL:
+        response["state"] = state
+    return response

@@ -1,0 +1,139 @@
+"""The config of one run, read from the caller's dict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentflow.core.state.message import new_id
+from agentflow.errors import InvalidIdError, InvalidInputError
+from agentflow.storage.checkpointer.types import Scope
+from agentflow.utils.constants import DEFAULT_NODE_TIMEOUT_S, DEFAULT_RECURSION_LIMIT, DEFAULT_TOOL_TIMEOUT_S
+
+logger = logging.getLogger("agentflow.graph")
+
+MAX_ID_BYTES = 512
+_MAX_RUN_ID_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What a run was asked to do.
+
+    Attributes:
+        values: The caller's own dict, copied, with `thread_id` and `run_id` filled in: what nodes get.
+        lock_wait_s: How long to wait for the thread; None is the checkpointer's default.
+    """
+
+    thread_id: str
+    run_id: str
+    scope: Scope
+    user_id: str | None
+    recursion_limit: int
+    node_timeout_s: float | None
+    tool_timeout_s: float | None
+    lock_wait_s: float | None
+    thread_name: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def run_config(config: Mapping[str, Any] | None) -> RunConfig:
+    """Read and check a caller's config.
+
+    Raises:
+        InvalidInputError, InvalidIdError: A value is of the wrong kind; the message names the key.
+    """
+    values = dict(config or {})
+    thread_id = _text_id(values, "thread_id", limit_bytes=MAX_ID_BYTES)
+    if thread_id is None:
+        thread_id = new_id()
+        logger.warning(
+            "No thread_id in the config: this run got a new thread %s. Pass config={'thread_id': ...} "
+            "to continue a conversation; without it nothing is remembered between calls.",
+            thread_id,
+        )
+    run_id = _text_id(values, "run_id", limit_bytes=_MAX_RUN_ID_BYTES) or new_id()
+    values |= {"thread_id": thread_id, "run_id": run_id}
+    return RunConfig(
+        thread_id=thread_id,
+        run_id=run_id,
+        scope=scope_of(values),
+        user_id=_text_id(values, "user_id", limit_bytes=_MAX_RUN_ID_BYTES),
+        recursion_limit=_recursion_limit(values.get("recursion_limit", DEFAULT_RECURSION_LIMIT)),
+        node_timeout_s=_seconds(values, "node_timeout", DEFAULT_NODE_TIMEOUT_S),
+        tool_timeout_s=_seconds(values, "tool_timeout", DEFAULT_TOOL_TIMEOUT_S),
+        lock_wait_s=_seconds(values, "lock_wait", None, zero_is_none=False),
+        thread_name=_text_id(values, "thread_name", limit_bytes=_MAX_RUN_ID_BYTES),
+        metadata=_metadata(values),
+        values=values,
+    )
+
+
+def required_thread_id(config: Mapping[str, Any]) -> str:
+    """The config's thread id.
+
+    Raises:
+        InvalidIdError: It is missing or cannot be stored.
+    """
+    thread_id = _text_id(config, "thread_id", limit_bytes=MAX_ID_BYTES)
+    if thread_id is None:
+        raise InvalidIdError("The config needs a thread_id: pass config={'thread_id': ...}.")
+    return thread_id
+
+
+def scope_of(config: Mapping[str, Any]) -> Scope:
+    """The scope bound in the config; the standalone one when none is."""
+    scope = config.get("scope")
+    if scope is None:
+        return Scope()
+    if not isinstance(scope, Scope):
+        raise InvalidInputError("config['scope'] must be an agentflow.storage.checkpointer.Scope.")
+    return scope
+
+
+def _text_id(config: Mapping[str, Any], key: str, *, limit_bytes: int) -> str | None:
+    value = config.get(key)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise InvalidIdError(f"config[{key!r}] must be text or a whole number, not {type(value).__name__}.")
+    if not value.strip():
+        return None
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidIdError(f"config[{key!r}] holds half a surrogate pair, which is not text.") from error
+    if size > limit_bytes:
+        raise InvalidIdError(f"config[{key!r}] is {size} bytes; at most {limit_bytes} are stored.")
+    if "\0" in value:
+        raise InvalidIdError(f"config[{key!r}] holds a NUL character, which cannot be stored.")
+    return value
+
+
+def _recursion_limit(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidInputError("config['recursion_limit'] must be a whole number of at least 1.")
+    return value
+
+
+def _seconds(
+    config: Mapping[str, Any], key: str, default: float | None, *, zero_is_none: bool = True
+) -> float | None:
+    value = config.get(key, default)
+    if value is None or (value == 0 and zero_is_none):
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise InvalidInputError(f"config[{key!r}] must be a number of seconds, or None for no limit.")
+    return float(value)
+
+
+def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = config.get("thread_metadata") or {}
+    if not isinstance(metadata, dict):
+        raise InvalidInputError("config['thread_metadata'] must be a dict.")
+    return metadata

@@ -1,0 +1,359 @@
+"""One run of a graph on one thread: input, steps, end; durable at every boundary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from agentflow.core.graph.blueprint import Blueprint
+from agentflow.core.graph.config import RunConfig
+from agentflow.core.graph.emitter import Emitter
+from agentflow.core.graph.inputs import RunInput
+from agentflow.core.graph.plan import Start, plan_start
+from agentflow.core.graph.progress import Pause, Progress
+from agentflow.core.graph.step import Outcome, run_nodes
+from agentflow.core.graph.thread import LiveThread
+from agentflow.core.graph.updates import BadUpdateError, Update, decode_update, encode_update, merge
+from agentflow.core.state.agent_state import AgentState
+from agentflow.core.state.execution import ExecutionState, ExecutionStatus, StopRequestStatus
+from agentflow.core.state.message import Message, new_id
+from agentflow.errors import (
+    AgentFlowError,
+    ConflictError,
+    GraphRecursionError,
+    InvalidInputError,
+    NodeError,
+    NodeResultError,
+    StaleCheckpointError,
+    StorageError,
+)
+from agentflow.storage.checkpointer.base import ThreadSession
+from agentflow.storage.checkpointer.types import Source
+from agentflow.utils.constants import START
+from agentflow.utils.interrupt import GraphInterrupt
+
+logger = logging.getLogger("agentflow.graph")
+
+STOP_REASON = "stop_requested"
+
+
+@dataclass(slots=True)
+class RunResult[S: AgentState]:
+    """What a run left behind.
+
+    Attributes:
+        messages: This run's messages: its input, then what it produced.
+    """
+
+    state: S
+    thread_id: str
+    run_id: str
+    is_new_thread: bool = False
+    messages: list[Message] = field(default_factory=list)
+
+
+class GraphRun[S: AgentState]:
+    """Drives one run; used once.
+
+    Every step is committed before the next one starts. Whatever ends the run early, a node's
+    error, a kill, a lost lock, leaves the last committed step as the thread's head, from where
+    an invoke without messages goes on.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint[S],
+        config: RunConfig,
+        session: ThreadSession,
+        emitter: Emitter,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._blueprint = blueprint
+        self._config = config
+        self._emitter = emitter
+        self._should_stop = should_stop
+        self._thread = LiveThread(blueprint, session, config.run_id)
+        self._steps = 0
+        self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
+
+    async def execute(self, given: RunInput) -> RunResult[S]:
+        """Run until the end, a pause, or a stop.
+
+        Raises:
+            See `CompiledGraph.ainvoke`.
+        """
+        await self._begin(given)
+        while not (self._thread.progress.done or self._thread.state.execution_meta.is_interrupted()):
+            await self._step()
+        self.result.state = self._thread.state
+        self._emitter.update("graph_invoked", self._thread.state.execution_meta.current_node, self._steps)
+        return self.result
+
+    # --- the input ------------------------------------------------------------------------------
+
+    async def _begin(self, given: RunInput) -> None:
+        """Make the input durable before any node runs: nothing a user sent is lost."""
+        try:
+            await self._accept(given)
+        except StaleCheckpointError:
+            # A cache was behind, or another process wrote a moment ago: nothing has run yet, so once more.
+            await self._thread.reload()
+            await self._accept(given)
+
+    async def _accept(self, given: RunInput) -> None:
+        thread = self._thread
+        self.result.is_new_thread = self._emitter.is_new_thread = thread.is_new
+        start = plan_start(given, thread.progress, thread.state.execution_meta)
+        try:
+            state = merge(thread.state, [Update(reduce=given.updates)], self._blueprint.reducers)
+        except BadUpdateError as error:
+            raise InvalidInputError(f"The input holds {error}") from error
+        progress = start.progress
+        meta = self._meta(thread.state.execution_meta, start)
+        if start.fresh:
+            state.execution_meta = meta
+            progress.next = await self._follow([START], state)
+        self._set_status(state, meta, progress, first=not start.fresh)
+        await self._commit(
+            state, progress, source="input", node=START, starts_run=True, replies=given.messages
+        )
+
+    def _meta(self, before: ExecutionState, start: Start) -> ExecutionState:
+        return ExecutionState(
+            current_node=START if start.fresh else before.current_node,
+            step=0 if start.fresh else before.step,
+            thread_id=self._config.thread_id,
+            internal_data={key: value for key, value in before.internal_data.items() if key != "error"},
+        )
+
+    # --- a step ---------------------------------------------------------------------------------
+
+    async def _step(self) -> None:
+        if self._steps >= self._config.recursion_limit:
+            limit = self._config.recursion_limit
+            error = GraphRecursionError(
+                f"The run took {limit} steps without reaching END. Raise config['recursion_limit'] "
+                "or look for a loop that never ends."
+            )
+            await self._record_failure(error)
+            raise error
+        self._steps += 1
+        try:
+            if self._thread.progress.route:
+                await self._route_again()
+            else:
+                await self._run_nodes()
+        except (ConflictError, StorageError):
+            raise  # somebody else holds the thread, or nothing can be stored: leave it as it is
+        except AgentFlowError as error:
+            await self._record_failure(error)
+            raise
+
+    async def _run_nodes(self) -> None:
+        thread = self._thread
+        waiting = [node for node in thread.progress.next if node not in thread.progress.finished]
+        for node in waiting:
+            self._emitter.update("invoking_node", node, self._steps)
+        outcomes: dict[str, Outcome] = {}
+        nodes = [self._blueprint.topology.nodes[node] for node in waiting]
+        progress = thread.progress
+        running = run_nodes(nodes, thread.state, thread.fields, self._config, self._emitter, progress.answers)
+        async with aclosing(running):
+            async for ended in running:
+                outcomes.update(ended)
+                if len(outcomes) < len(waiting):
+                    await self._keep_finished(outcomes)
+        await self._end_step(outcomes)
+
+    async def _keep_finished(self, outcomes: dict[str, Outcome]) -> None:
+        """Make a branch's result durable while its siblings still run, so that it never runs twice."""
+        progress = self._with_finished(outcomes)
+        if progress.finished.keys() != self._thread.progress.finished.keys():
+            node = ",".join(progress.finished.keys() - self._thread.progress.finished.keys())
+            await self._thread.commit(self._thread.state, progress, source="branch", node=node)
+
+    async def _end_step(self, outcomes: dict[str, Outcome]) -> None:
+        pauses = [
+            Pause(id=new_id(), node=node, value=outcome.value)
+            for node, outcome in outcomes.items()
+            if isinstance(outcome, GraphInterrupt)
+        ]
+        if pauses:
+            await self._pause(outcomes, pauses)
+            return
+        updates = self._updates(outcomes)
+        names = list(updates)
+        try:
+            state = merge(self._thread.state, list(updates.values()), self._blueprint.reducers)
+        except BadUpdateError as error:
+            raise NodeResultError(
+                f"Node {', '.join(names)!r} returned {error}", node=",".join(names)
+            ) from error
+        meta = self._next_meta(names)
+        state.execution_meta = meta
+        progress = Progress(next=[], route=names)
+        try:
+            progress = Progress(next=await self._next_nodes(updates, state))
+        except NodeError:
+            # The nodes did finish: keep what they did, and take their edges again on resume.
+            await self._commit(state, progress, source="node", node=meta.current_node)
+            raise
+        self._set_status(state, meta, progress, finished=names)
+        await self._commit(state, progress, source="node", node=meta.current_node)
+
+    async def _route_again(self) -> None:
+        """Take the edges that could not be taken when their nodes finished."""
+        names = self._thread.progress.route
+        state = self._thread.state.model_copy()
+        progress = Progress(next=await self._follow(names, state))
+        meta = self._next_meta(names, step=state.execution_meta.step)
+        self._set_status(state, meta, progress, finished=names)
+        await self._commit(state, progress, source="update", node=meta.current_node)
+
+    async def _pause(self, outcomes: dict[str, Outcome], pauses: list[Pause]) -> None:
+        progress = self._with_finished(outcomes)
+        progress.pauses = pauses
+        state = self._thread.state.model_copy()
+        state.execution_meta = self._thread.state.execution_meta.model_copy(
+            update={
+                "status": ExecutionStatus.INTERRUPTED_BEFORE,
+                "interrupted_node": pauses[0].node,
+                "interrupt_reason": "interrupt",
+                "interrupt_data": {"interrupts": [pause.as_data() for pause in pauses]},
+            }
+        )
+        await self._commit(state, progress, source="node", node=",".join(pause.node for pause in pauses))
+
+    # --- the pieces -----------------------------------------------------------------------------
+
+    def _with_finished(self, outcomes: dict[str, Outcome]) -> Progress:
+        before = self._thread.progress
+        finished = dict(before.finished)
+        for node, outcome in outcomes.items():
+            if isinstance(outcome, Update) and node not in finished:
+                finished[node] = encode_update(outcome)
+        return Progress(next=before.next, finished=finished, answers=before.answers)
+
+    def _updates(self, outcomes: dict[str, Outcome]) -> dict[str, Update]:
+        """Every node of the step with its update, in the order nodes were added: merges are deterministic."""
+        updates = {node: decode_update(data) for node, data in self._thread.progress.finished.items()}
+        updates |= {node: outcome for node, outcome in outcomes.items() if isinstance(outcome, Update)}
+        return {node: updates[node] for node in self._blueprint.topology.ordered(updates)}
+
+    async def _next_nodes(self, updates: dict[str, Update], state: S) -> list[str]:
+        topology = self._blueprint.topology
+        along_edges = [node for node, update in updates.items() if update.goto is None]
+        found = await self._follow(along_edges, state)
+        for node, update in updates.items():
+            if update.goto is not None:
+                found += topology.goto(node, update.goto)
+        return topology.ordered(found)
+
+    async def _follow(self, nodes: list[str], state: S) -> list[str]:
+        try:
+            return await self._blueprint.topology.after(nodes, state)
+        except NodeError:
+            raise
+        except Exception as error:  # a router is the user's code: an edge
+            names = ", ".join(nodes)
+            raise NodeError(
+                f"A router after {names!r} failed: {type(error).__name__}: {error}", node=",".join(nodes)
+            ) from error
+
+    def _next_meta(self, nodes: list[str], step: int | None = None) -> ExecutionState:
+        before = self._thread.state.execution_meta
+        return before.model_copy(
+            update={
+                "current_node": ",".join(nodes),
+                "step": before.step + 1 if step is None else step,
+                "internal_data": dict(before.internal_data),
+            }
+        )
+
+    def _set_status(
+        self,
+        state: S,
+        meta: ExecutionState,
+        progress: Progress,
+        *,
+        finished: list[str] | None = None,
+        first: bool = False,
+    ) -> None:
+        """What the run is after this checkpoint: going on, at its end, or held by a breakpoint.
+
+        `first`: the run goes on after such a breakpoint, which must not hold it again.
+        """
+        after = [node for node in finished or () if node in self._blueprint.interrupt_after]
+        before = [] if first else [node for node in progress.next if node in self._blueprint.interrupt_before]
+        meta.interrupted_node = meta.interrupt_reason = meta.interrupt_data = None
+        if after:
+            meta.status = ExecutionStatus.INTERRUPTED_AFTER
+            meta.interrupted_node, meta.interrupt_reason = after[0], "interrupt_after"
+        elif before:
+            meta.status = ExecutionStatus.INTERRUPTED_BEFORE
+            meta.interrupted_node, meta.interrupt_reason = before[0], "interrupt_before"
+        else:
+            meta.status = ExecutionStatus.COMPLETED if progress.done else ExecutionStatus.RUNNING
+        meta.stop_current_execution = StopRequestStatus.NONE
+        state.execution_meta = meta
+
+    async def _commit(
+        self,
+        state: S,
+        progress: Progress,
+        *,
+        source: Source,
+        node: str,
+        starts_run: bool = False,
+        replies: list[Message] | None = None,
+    ) -> None:
+        committed, added = await self._thread.commit(
+            state, progress, source=source, node=node, starts_run=starts_run
+        )
+        self.result.state = self._thread.state
+        self._report(node, added if replies is None else replies)
+        meta = self._thread.state.execution_meta
+        stop = committed.stop_requested or self._should_stop()
+        if stop and not progress.done and meta.status is ExecutionStatus.RUNNING:
+            await self._stop(node)
+
+    def _report(self, node: str, messages: list[Message]) -> None:
+        self.result.messages += messages
+        for message in messages:
+            self._emitter.message(message, node)
+        self._emitter.state(self._thread.state, node)
+        self._emitter.update("node_invoked", node, self._steps)
+
+    async def _stop(self, node: str) -> None:
+        state = self._thread.state.model_copy()
+        state.execution_meta = self._thread.state.execution_meta.model_copy(
+            update={
+                "status": ExecutionStatus.INTERRUPTED_AFTER,
+                "interrupted_node": node,
+                "interrupt_reason": STOP_REASON,
+                "stop_current_execution": StopRequestStatus.STOP_REQUESTED,
+            }
+        )
+        await self._thread.commit(state, self._thread.progress, source="update", node=node)
+        self.result.state = self._thread.state
+        self._emitter.state(self._thread.state, node)
+
+    async def _record_failure(self, error: AgentFlowError) -> None:
+        """Leave word of the failure in the state; what was committed before stays."""
+        thread = self._thread
+        node = error.node if isinstance(error, NodeError) else thread.state.execution_meta.current_node
+        state = thread.state.model_copy()
+        problem = {"code": error.code, "node": node, "message": str(error)[:2000]}
+        state.execution_meta = thread.state.execution_meta.model_copy(
+            update={
+                "status": ExecutionStatus.ERROR,
+                "internal_data": {**thread.state.execution_meta.internal_data, "error": problem},
+            }
+        )
+        try:
+            await thread.commit(state, thread.progress, source="update", node=node)
+        except AgentFlowError as failure:
+            logger.warning("The failure of node %s could not be recorded: %s", node, failure.code)
+        self.result.state = thread.state

@@ -1,0 +1,55 @@
+"""Where a run stands, kept inside the state so that it survives with it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentflow.utils.constants import START
+
+
+class ExecutionStatus(StrEnum):
+    """Status of a thread's latest run."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    ERROR = "error"
+    INTERRUPTED_BEFORE = "interrupted_before"
+    INTERRUPTED_AFTER = "interrupted_after"
+
+
+class StopRequestStatus(StrEnum):
+    """Whether somebody asked the run to stop."""
+
+    NONE = "none"
+    STOP_REQUESTED = "stop_requested"
+
+
+class ExecutionState(BaseModel):
+    """Progress of the latest run; written by the runtime, readable by nodes."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    current_node: str = START
+    step: int = 0
+    status: ExecutionStatus = ExecutionStatus.COMPLETED
+    interrupted_node: str | None = None
+    interrupt_reason: str | None = None
+    interrupt_data: dict[str, Any] | None = None
+    thread_id: str | None = None
+    stop_current_execution: StopRequestStatus = StopRequestStatus.NONE
+    internal_data: dict[str, Any] = Field(default_factory=dict)
+
+    def is_running(self) -> bool:
+        """Whether a run was under way at this checkpoint."""
+        return self.status is ExecutionStatus.RUNNING
+
+    def is_interrupted(self) -> bool:
+        """Whether the run waits for somebody."""
+        return self.status in (ExecutionStatus.INTERRUPTED_BEFORE, ExecutionStatus.INTERRUPTED_AFTER)
+
+    def is_stopped_requested(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self.stop_current_execution is StopRequestStatus.STOP_REQUESTED

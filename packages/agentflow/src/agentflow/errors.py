@@ -1,0 +1,216 @@
+"""Every error the library raises, split by what the caller can do about it.
+
+Facts are attributes; the message says what to do. `code` is the prefix-classed name that the
+service puts on the wire, so it is part of the contract.
+"""
+
+from __future__ import annotations
+
+
+class AgentFlowError(Exception):
+    """Root of the library's errors."""
+
+    code = "AGENTFLOW_ERROR"
+
+
+# --- the caller must change what it sent -------------------------------------------------------
+
+
+class InvalidError(AgentFlowError):
+    """The request cannot succeed as it is; change it."""
+
+    code = "INVALID"
+
+
+class GraphDefinitionError(InvalidError):
+    """The graph is wired wrongly: unknown node, no entry point, a dead end."""
+
+    code = "GRAPH_DEFINITION"
+
+
+class InvalidInputError(InvalidError):
+    """The input or config of a run is not usable."""
+
+    code = "INVALID_INPUT"
+
+
+class EmptyInputError(InvalidInputError):
+    """A run was started with no message and nothing to resume."""
+
+    code = "EMPTY_INPUT"
+
+
+class InvalidIdError(InvalidInputError):
+    """An id is empty, too long, or holds a character that cannot be stored."""
+
+    code = "INVALID_ID"
+
+
+class ConfigurationError(InvalidError):
+    """A setting such as a URL is missing or malformed."""
+
+    code = "CONFIGURATION"
+
+
+class SyncInAsyncError(InvalidError, RuntimeError):
+    """A blocking method was called from inside a running event loop."""
+
+    code = "SYNC_IN_ASYNC"
+
+
+class StateEncodingError(InvalidError):
+    """A state field or message holds something that cannot be stored as data.
+
+    The checkpoint before stays the thread's head.
+    """
+
+    code = "SERIALIZATION_ENCODE"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TooLargeError(InvalidError):
+    """A message, state or checkpoint is over its limit; nothing of it was stored."""
+
+    code = "TOO_LARGE"
+
+    def __init__(self, what: str, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"{what} is {size_bytes} bytes, over the limit of {limit_bytes}. "
+            "Trim it or keep the bulk elsewhere and store a reference."
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+# --- it is not there (also when it belongs to somebody else) ------------------------------------
+
+
+class NotFoundError(AgentFlowError):
+    """Nothing by that id within this scope."""
+
+    code = "NOT_FOUND"
+
+
+class ThreadNotFoundError(NotFoundError):
+    """No such thread in this scope."""
+
+    code = "THREAD_NOT_FOUND"
+
+
+class CheckpointNotFoundError(NotFoundError):
+    """The thread has no such checkpoint."""
+
+    code = "CHECKPOINT_NOT_FOUND"
+
+
+# --- somebody else was first --------------------------------------------------------------------
+
+
+class ConflictError(AgentFlowError):
+    """Another writer got there first; reload and decide again."""
+
+    code = "CONFLICT"
+
+
+class StaleCheckpointError(ConflictError):
+    """The thread's head moved since it was read; nothing was stored.
+
+    Attributes:
+        expected: Head the writer had read; 0 for a thread it believed new.
+        found: Head in the store; 0 when the thread is gone; None when not known.
+    """
+
+    code = "STALE_CHECKPOINT"
+
+    def __init__(self, thread_id: str, *, expected: int, found: int | None) -> None:
+        seen = "an unknown version" if found is None else f"version {found}"
+        super().__init__(
+            f"Thread {thread_id!r} is at {seen}, not at {expected}: another run wrote first. "
+            "Reload the thread and run again."
+        )
+        self.thread_id = thread_id
+        self.expected = expected
+        self.found = found
+
+
+class ThreadBusyError(ConflictError):
+    """Another run holds the thread and did not finish within the waiting time."""
+
+    code = "THREAD_BUSY"
+
+
+class LeaseLostError(ConflictError):
+    """This run no longer holds its thread's lock, so it stopped before writing more."""
+
+    code = "LEASE_LOST"
+
+
+# --- the run itself failed ----------------------------------------------------------------------
+
+
+class ExecutionError(AgentFlowError):
+    """A run ended with an error; what it had committed stays."""
+
+    code = "GRAPH_EXECUTION"
+
+
+class GraphRecursionError(ExecutionError):
+    """The run took more steps than `recursion_limit`."""
+
+    code = "GRAPH_RECURSION_LIMIT"
+
+
+class NodeError(ExecutionError):
+    """A node raised; the original is `__cause__`.
+
+    Attributes:
+        node: Name of the node.
+    """
+
+    code = "NODE_EXECUTION"
+
+    def __init__(self, message: str, *, node: str) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class NodeTimeoutError(NodeError):
+    """A node ran longer than `node_timeout`."""
+
+    code = "NODE_TIMEOUT"
+
+
+class NodeResultError(NodeError):
+    """A node returned something that is not a message, update, Command or None."""
+
+    code = "NODE_RESULT"
+
+
+# --- the store ----------------------------------------------------------------------------------
+
+
+class StorageError(AgentFlowError):
+    """The store could not do its work."""
+
+    code = "STORAGE_ERROR"
+
+
+class StoreUnavailableError(StorageError):
+    """No answer from Postgres; the call may be retried."""
+
+    code = "TRANSIENT_STORAGE_UNAVAILABLE"
+
+
+class CorruptStateError(StorageError):
+    """Stored bytes do not decode to what was written; nothing of them was used."""
+
+    code = "SERIALIZATION_DECODE"
+
+
+class SchemaVersionError(StorageError):
+    """The database's schema is newer than this library, or cannot be brought up to date."""
+
+    code = "SCHEMA_VERSION"

@@ -1,0 +1,165 @@
+"""The contract every checkpointer keeps; `testing.py` has the suite that holds one to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from agentflow.storage.checkpointer.types import (
+    CheckpointInfo,
+    CheckpointWrite,
+    Committed,
+    NewThread,
+    Scope,
+    Snapshot,
+    StoredMessage,
+    ThreadInfo,
+)
+
+
+class ThreadSession(ABC):
+    """One run's hold on one thread: made by `BaseCheckpointer.session`, used in `async with`.
+
+    Entering takes the thread's lock and reads the thread; leaving publishes what was committed
+    to the caches and lets the lock go. Losing the lock, or having none because Redis is away,
+    never corrupts anything: `append` compares the head.
+    """
+
+    snapshot: Snapshot | None
+    """The thread as last read or written by this session; None while it does not exist."""
+
+    from_cache: bool
+    """Whether `snapshot` came from a cache and so may be older than the store."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self:
+        """Take the lock and read the thread.
+
+        Raises:
+            ThreadBusyError: Another run held the thread for the whole waiting time.
+            StoreUnavailableError: No answer from the store.
+        """
+
+    @abstractmethod
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Publish to the caches and release the lock; never raises for a cache's sake."""
+
+    @abstractmethod
+    async def append(self, write: CheckpointWrite) -> Committed:
+        """Make a checkpoint durable unless another writer got there first.
+
+        Fields, messages and head commit together. Repeating a call with the same
+        `checkpoint_id` returns the stored version, so retrying a lost reply is safe.
+
+        Raises:
+            StaleCheckpointError: Someone committed first; see `.found`. Nothing was stored.
+            LeaseLostError: The lock was lost, so the run must stop. Nothing was stored.
+            TooLargeError, InvalidIdError, StateEncodingError: It cannot be stored. Nothing was.
+            StoreUnavailableError: No answer from the store; it may or may not be stored.
+
+        One round trip to the store; locks the thread's row until commit.
+        """
+
+    @abstractmethod
+    async def reload(self) -> Snapshot | None:
+        """Read the thread from the store itself, past every cache. One round trip."""
+
+
+class BaseCheckpointer(ABC):
+    """A durable home for threads."""
+
+    @abstractmethod
+    async def asetup(self) -> None:
+        """Make ready: create what is missing. Idempotent, safe in many processes at once.
+
+        Called by the first use; call it yourself to fail early.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Give back every connection. Idempotent; later use opens again."""
+
+    @abstractmethod
+    def session(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        new_thread: NewThread | None = None,
+        wait_s: float | None = None,
+    ) -> ThreadSession:
+        """A run's hold on a thread, to be entered with `async with`.
+
+        Args:
+            scope: Rows outside it do not exist for this call.
+            thread_id: Opaque; compared byte by byte.
+            new_thread: Attributes if the thread is made by this session.
+            wait_s: How long to wait while another run holds it; None is the checkpointer's default.
+
+        Raises:
+            InvalidIdError: The id cannot be stored.
+        """
+
+    @abstractmethod
+    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
+        """The thread's latest version, or None. May be answered by a cache that is not behind."""
+
+    @abstractmethod
+    async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
+        """The thread exactly as it was at version `seq`.
+
+        Raises:
+            ThreadNotFoundError, CheckpointNotFoundError.
+        """
+
+    @abstractmethod
+    async def history(
+        self, scope: Scope, thread_id: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[CheckpointInfo]:
+        """Checkpoints, newest first, with `seq < before` when that is given. [] if no thread."""
+
+    @abstractmethod
+    async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
+        """The thread's attributes, or None."""
+
+    @abstractmethod
+    async def list_threads(
+        self, scope: Scope, *, search: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Sequence[ThreadInfo]:
+        """Threads, last changed first. `search` is a case-insensitive part of the id or name, no pattern."""
+
+    @abstractmethod
+    async def list_messages(
+        self, scope: Scope, thread_id: str, *, search: str | None = None, offset: int = 0, limit: int | None = None
+    ) -> Sequence[StoredMessage]:
+        """The context's messages, oldest first. `search` is a case-insensitive part of the content.
+
+        Raises:
+            ThreadNotFoundError: No such thread in this scope.
+        """
+
+    @abstractmethod
+    async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
+        """Delete the thread with everything below it; False if there was none."""
+
+    @abstractmethod
+    async def request_stop(self, scope: Scope, thread_id: str) -> bool:
+        """Ask the thread's run to stop at its next node boundary; False if there is no such thread."""
+
+    @abstractmethod
+    async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
+        """Delete threads past their `expires_at`, or unchanged for `older_than`, over all tenants.
+
+        For a background job: works in batches of `batch_size` threads, each its own transaction.
+
+        Returns:
+            How many threads were deleted.
+        """

@@ -1,0 +1,165 @@
+"""What passes between the runtime and a checkpointer: plain, already encoded values."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from agentflow.storage.checkpointer.delta import Fields, Patch
+
+STANDALONE_TENANT: Final = uuid.UUID(int=0)
+
+# How `StoredMessage.content` is to be read.
+PLAIN_TEXT: Final = 0  # the text of a single text block, as it is: searchable with plain SQL
+BLOCKS: Final = 1  # a JSON array of content blocks
+
+Source = Literal["input", "node", "branch", "update", "fork"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The rows a call may touch; everything outside does not exist for it.
+
+    Attributes:
+        tenant_id: Owner of the rows.
+        placement: Number of the list partition its rows live in.
+        principal: When set, only threads whose `user_id` is this one are visible.
+        epoch: Changes to make every cached value of the tenant void at once.
+    """
+
+    tenant_id: uuid.UUID = STANDALONE_TENANT
+    placement: int = 0
+    principal: str | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One message of a context as it is stored.
+
+    Attributes:
+        pos: Place in the context's order; unique among the messages alive at one checkpoint.
+        content_kind: PLAIN_TEXT or BLOCKS.
+        extra: JSON object of every other attribute that is not at its default; None when all are.
+        sent_at: The message's own timestamp, exactly as given (seconds unless a client says otherwise).
+    """
+
+    pos: int
+    message_id: str
+    role: str
+    content_kind: int
+    content: str
+    extra: str | None
+    sent_at: float | None
+
+    def size_bytes(self) -> int:
+        """Bytes of the variable parts as UTF-8."""
+        extra = len(self.extra.encode()) if self.extra else 0
+        return len(self.content.encode()) + extra + len(self.message_id.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A thread at one version.
+
+    Attributes:
+        thread_no: Number of this life of the thread: a deleted and newly made thread has another.
+        head: Version, 1 for the first checkpoint.
+        next_pos: First position that no message of the thread has ever had.
+        fields: Every state field but the context, as JSON data.
+        messages: The context, in order.
+    """
+
+    thread_no: int
+    head: int
+    next_pos: int
+    fields: Fields
+    messages: Sequence[StoredMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointWrite:
+    """One step to be made durable, all of it or nothing.
+
+    Attributes:
+        checkpoint_id: Made by the writer; a retry after a lost reply recognises its own commit by it.
+        patch: What changed in the fields since `expected_head`.
+        fields: All fields after the change.
+        added: Messages that joined the context.
+        removed: Positions of messages that left it (an edited message is removed and added at the same
+            position).
+        starts_run: Clears a stop request that an earlier run left behind.
+    """
+
+    expected_head: int
+    thread_no: int | None
+    source: Source
+    node: str
+    step: int
+    run_id: str
+    patch: Patch
+    fields: Fields
+    added: Sequence[StoredMessage] = ()
+    removed: Sequence[int] = ()
+    starts_run: bool = False
+    checkpoint_id: uuid.UUID = field(default_factory=uuid.uuid4)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Acknowledgement of a durable checkpoint.
+
+    Attributes:
+        head: The version it became.
+        thread_no: See `Snapshot`.
+        stop_requested: Somebody asked this thread's run to stop.
+    """
+
+    head: int
+    thread_no: int
+    stop_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewThread:
+    """What a thread is given when its first checkpoint makes it."""
+
+    user_id: str | None = None
+    name: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadInfo:
+    """A thread without its contents."""
+
+    thread_id: str
+    head: int
+    user_id: str | None
+    name: str | None
+    metadata: dict[str, Any]
+    run_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """One entry of a thread's history.
+
+    Attributes:
+        seq: Version; `parent` is the one before (0 for the first).
+    """
+
+    seq: int
+    parent: int
+    checkpoint_id: uuid.UUID
+    source: Source
+    node: str
+    step: int
+    run_id: str
+    created_at: datetime
