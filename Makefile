@@ -1,0 +1,42 @@
+# Thin on purpose: each target prepares the environment (a no-op when nothing changed) and runs one command.
+BIN := .venv/bin
+CODE := $(wildcard packages services tests tools migrations docs)
+TYPED := $(wildcard packages services tests)
+
+.PHONY: help run test test-full check bench up lock clean bootstrap
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+bootstrap: ## make or refresh .venv from the lock
+	@./tools/bootstrap
+
+run: bootstrap ## start PostgreSQL, Valkey, the API and the worker here; Ctrl-C stops them, data stays
+	@exec $(BIN)/agentflow-cloud run
+
+test: bootstrap ## the whole test suite; ARGS="-k words" narrows it
+	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+
+test-full: bootstrap ## the same with many more generated examples
+	@AGENTFLOW_TEST_PROFILE=full $(BIN)/python -m pytest -q -n auto $(ARGS)
+
+check: bootstrap ## format, lint, types, dead code, import rules
+	@$(BIN)/ruff format --check -q $(CODE) || { echo "run: $(BIN)/ruff format $(CODE)"; exit 1; }
+	@$(BIN)/ruff check -q $(CODE)
+	@$(BIN)/mypy --no-error-summary $(TYPED)
+	@$(BIN)/vulture
+	@$(BIN)/python -m pytest -q -p no:xdist -m rules tests/unit
+
+bench: bootstrap ## measure; prints figures, fails on nothing
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+up: ## the stack in containers
+	docker compose up
+
+lock: bootstrap ## write requirements/*.txt anew; UPGRADE=1 moves to newer releases
+	@./tools/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what make made: environments and caches, never a state folder
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Tenants, scopes and API keys: who may touch which rows. Knows no web framework."""

@@ -1,0 +1,1 @@
+"""The command `agentflow-cloud`: migrates the database and runs the development stack."""
