@@ -45,7 +45,9 @@ json_values = st.recursive(
     metadata=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), json_values, max_size=3),
     timestamp=st.none() | st.floats(allow_nan=False, allow_infinity=False),
 )
-def test_a_text_message_comes_back_equal(text: str, metadata: dict[str, Any], timestamp: float | None) -> None:
+def test_a_text_message_comes_back_equal(
+    text: str, metadata: dict[str, Any], timestamp: float | None
+) -> None:
     """Any text, NUL and all planes included, any metadata, any time."""
     message = Message(role="user", content=[TextBlock(text=text)], metadata=metadata, timestamp=timestamp)
     assert decode_message(encode_message(message, 7)) == message
@@ -92,7 +94,9 @@ def test_a_field_from_a_newer_client_is_kept() -> None:
 @pytest.mark.parametrize("unset", [None, "", "0", 0])
 def test_an_unset_id_is_assigned(unset: object) -> None:
     """Clients send "0" when they have no id; two such messages are two messages."""
-    first, second = (Message.model_validate({"message_id": unset, "role": "user", "content": []}) for _ in "ab")
+    first, second = (
+        Message.model_validate({"message_id": unset, "role": "user", "content": []}) for _ in "ab"
+    )
     assert first.message_id != second.message_id
     assert len(first.message_id) == 32
 
@@ -145,7 +149,12 @@ def test_big_integers_are_exact(value: int) -> None:
 
 def test_a_row_that_was_tampered_with_is_refused() -> None:
     """Data is validated, and a constructor in it is only data."""
-    for content in ('[{"type":"py/object:os.system"}]', "gASVIAAAAAAAAACMBX", '[{"type":"text"}]', "[" * 100_000):
+    for content in (
+        '[{"type":"py/object:os.system"}]',
+        "gASVIAAAAAAAAACMBX",
+        '[{"type":"text"}]',
+        "[" * 100_000,
+    ):
         with pytest.raises(CorruptStateError):
             decode_message(StoredMessage(0, "m", "user", BLOCKS, content, None, 0.0))
     with pytest.raises(CorruptStateError):

@@ -55,8 +55,8 @@ def run_input(given: Mapping[str, Any] | None, state_type: type[AgentState]) -> 
                 "The input has no messages: pass {'messages': [Message.text_message('...')]}, "
                 "{'resume': value} to answer an interrupt, or None to go on with an unfinished run."
             )
-    if isinstance(values.get("messages"), str):
-        values["messages"] = [Message.text_message(values["messages"])]
+    if "messages" in values:
+        values["messages"] = _spoken_by_user(values["messages"])
     try:
         updates = checked_fields({**state, **values}, state_type)
     except BadUpdateError as error:
@@ -64,3 +64,12 @@ def run_input(given: Mapping[str, Any] | None, state_type: type[AgentState]) -> 
     return RunInput(
         updates=updates, resume=None if resume is _ABSENT else resume, resumes=resume is not _ABSENT
     )
+
+
+def _spoken_by_user(messages: Any) -> Any:
+    """Text in an input is what the user says; a node's text is the assistant's."""
+    if isinstance(messages, str):
+        return Message.text_message(messages)
+    if isinstance(messages, list | tuple):
+        return [Message.text_message(item) if isinstance(item, str) else item for item in messages]
+    return messages

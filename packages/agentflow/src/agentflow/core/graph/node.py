@@ -109,7 +109,10 @@ async def call_function(function: Callable[..., Any], *args: Any, **kwargs: Any)
 
 def _config_style(function: Callable[..., Any]) -> str | None:
     """How the function takes the config: positional, keyword, none; None if it is no node."""
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some C functions tell none: such a one takes the state
+        return "none"
     styles: list[tuple[str, list[None], dict[str, None]]] = [
         ("positional", [None, None], {}),
         ("keyword", [None], {"config": None}),
