@@ -1,7 +1,8 @@
 """Make .venv: fetch a pinned uv, find a Python >= 3.12, install the lock with hashes, add the members.
 
-Started by tools/bootstrap with the fingerprint to leave behind. Runs on any Python from 3.6, with the standard
-library alone, so no newer syntax here. Safe to start twice at once: the second waits, then finds the work done.
+Started by tools/bootstrap with the fingerprint to leave behind. Runs on any Python from 3.6, with the
+standard library alone, so no newer syntax here. Safe to start twice at once: the second waits, then finds
+the work done.
 """
 
 import fcntl
@@ -39,7 +40,7 @@ or name one that PATH does not show:  UV_PYTHON=/path/to/python3.13 make ...
 """
 
 NO_PIP = """\
-bootstrap: could not install uv: none of the Pythons here has a working pip or venv module, and no uv is in PATH.
+bootstrap: could not install uv: no Python here has a working pip or venv module, and no uv is in PATH.
 On Debian and Ubuntu:  apt-get install python3-venv
 The last attempt said:
 %s
@@ -64,7 +65,7 @@ def main(fingerprint):
         say("ready")
 
 
-# --- uv -------------------------------------------------------------------------------------------------------
+# --- uv ------------------------------------------------------------------------------------------
 
 
 def ensure_uv():
@@ -127,17 +128,33 @@ def venv_pip(python, target, options):
 
 
 def pip(python, arguments):
-    """Run pip install, deaf to settings that would send it elsewhere; a mirror that is set up stays in use."""
+PIP_MISLEADING = (
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_FIND_LINKS",
+    "PIP_NO_INDEX",
+    "PYTHONHOME",
+    "PYTHONPATH",
+)
     env = {k: v for k, v in os.environ.items() if k not in PIP_MISLEADING}
     # A value in the environment beats one in a configuration file, but an empty one does not.
     env.update(PIP_CONSTRAINT=os.devnull, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0")
     return run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check"] + arguments, env=env)
 
 
-PIP_MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PYTHONHOME", "PYTHONPATH")
+PIP_MISLEADING = (
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_FIND_LINKS",
+    "PIP_NO_INDEX",
+    "PYTHONHOME",
+    "PYTHONPATH",
+)
 
 
-# --- Python ---------------------------------------------------------------------------------------------------
+# --- Python ---------------------------------------------------------------------------------------
 
 
 def candidates():
@@ -178,7 +195,7 @@ def probe(python):
     return words[2].strip()
 
 
-# --- the environment ------------------------------------------------------------------------------------------
+# --- the environment ------------------------------------------------------------------------------
 
 
 def ensure_venv(uv):
@@ -199,9 +216,21 @@ def install(uv):
         command = [uv, "pip", "sync", "-q", "--python", VENV_PYTHON, "--require-hashes", LOCK]
         must(run(command, env=env))
         write(locked, digest(LOCK))
-    members = sorted(glob.glob(ROOT + "/packages/*/pyproject.toml") + glob.glob(ROOT + "/services/*/pyproject.toml"))
+    members = sorted(
+        glob.glob(ROOT + "/packages/*/pyproject.toml") + glob.glob(ROOT + "/services/*/pyproject.toml")
+    )
     say("installing the workspace")
-    command = [uv, "pip", "install", "-q", "--python", VENV_PYTHON, "--no-deps", "--no-build-isolation", "--no-index"]
+    command = [
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        VENV_PYTHON,
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
     for member in members:
         command += ["-e", os.path.dirname(member)]
     must(run(command, env=env))
@@ -220,15 +249,21 @@ def uv_env(python):
     return env
 
 
-# --- small things ---------------------------------------------------------------------------------------------
+# --- small things ---------------------------------------------------------------------------------
 
 
 def run(command, env=None):
-    """Run a command to its end and return it with its output as text; a missing program is a failure like others."""
+    """Run a command to its end, output as text; a program that is missing is a failure like others."""
     try:
         return subprocess.run(
-            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            universal_newlines=True, check=False,
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            check=False,
         )
     except OSError as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))
@@ -237,7 +272,9 @@ def run(command, env=None):
 def must(done):
     """Stop with the command's own words if it failed."""
     if done.returncode != 0:
-        raise Failed("bootstrap: `%s` failed:\n%s" % (" ".join(done.args), (done.stderr or done.stdout).strip()))
+        raise Failed(
+            "bootstrap: `%s` failed:\n%s" % (" ".join(done.args), (done.stderr or done.stdout).strip())
+        )
 
 
 def works(program, argument="-V"):
