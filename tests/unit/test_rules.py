@@ -91,19 +91,14 @@ def test_sql_stands_in_query_files_and_repositories_only() -> None:
     """SQL is text that a DBA can review in one place, never assembled in passing."""
     wrong = []
     for _, path in sources():
-        if SQL_HOMES.search(str(path)):
-            continue
-        source = path.read_text()
-        tree = ast.parse(source)
-        documentation = {id(doc) for doc in _docstrings(tree)}
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and id(node) not in documentation
-            ):
-                if SQL.match(node.value) and not excused(source, node):
-                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.value[:40]!r}")
+        if not SQL_HOMES.search(str(path)):
+            source = path.read_text()
+            tree = ast.parse(source)
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno} {str(node.value)[:40]!r}"
+                for node in _texts(tree)
+                if SQL.match(str(node.value)) and not excused(source, node)
+            ]
     assert not wrong
 
 
@@ -113,13 +108,13 @@ def test_no_broad_except_without_a_reason() -> None:
     for _, path in sources():
         source = path.read_text()
         lines = source.splitlines()
-        for node in ast.walk(ast.parse(source)):
-            if (
-                isinstance(node, ast.ExceptHandler)
-                and _is_broad(node.type)
-                and "#" not in lines[node.lineno - 1]
-            ):
-                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+        wrong += [
+            f"{path.relative_to(ROOT)}:{node.lineno}"
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.ExceptHandler)
+            and _is_broad(node.type)
+            and "#" not in lines[node.lineno - 1]
+        ]
     assert not wrong
 
 
@@ -152,6 +147,14 @@ def _top_level(tree: ast.Module) -> ast.Module:
         and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
     ]
     return ast.Module(body=kept, type_ignores=[])
+
+
+def _texts(tree: ast.Module) -> Iterator[ast.Constant]:
+    """String literals that are no docstrings."""
+    documentation = {id(doc) for doc in _docstrings(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
