@@ -127,31 +127,15 @@ def venv_pip(python, target, options):
         shutil.rmtree(env, ignore_errors=True)
 
 
+PIP_MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "PYTHONPATH")
+
+
 def pip(python, arguments):
-PIP_MISLEADING = (
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_ROOT",
-    "PIP_FIND_LINKS",
-    "PIP_NO_INDEX",
-    "PYTHONHOME",
-    "PYTHONPATH",
-)
+    """Run pip install, deaf to settings that would install elsewhere; mirrors stay in use."""
     env = {k: v for k, v in os.environ.items() if k not in PIP_MISLEADING}
     # A value in the environment beats one in a configuration file, but an empty one does not.
     env.update(PIP_CONSTRAINT=os.devnull, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0")
     return run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check"] + arguments, env=env)
-
-
-PIP_MISLEADING = (
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_ROOT",
-    "PIP_FIND_LINKS",
-    "PIP_NO_INDEX",
-    "PYTHONHOME",
-    "PYTHONPATH",
-)
 
 
 # --- Python ---------------------------------------------------------------------------------------
