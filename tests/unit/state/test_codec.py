@@ -22,9 +22,10 @@ from agentflow.core.state import (
     ToolCallBlock,
     ToolResultBlock,
 )
-from agentflow.core.state.codec import decode_message, decode_state, encode_fields, encode_message, json_text
+from agentflow.core.state.codec import decode_message, decode_state, encode_fields, encode_message
 from agentflow.errors import CorruptStateError, StateEncodingError
 from agentflow.storage.checkpointer.types import BLOCKS, PLAIN_TEXT, StoredMessage
+from agentflow.utils.jsontext import json_text
 
 json_values = st.recursive(
     st.none()

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agentflow.core.state.agent_state import AgentState
-from agentflow.core.state.codec import decode_message, encode_fields, encode_message, json_text
+from agentflow.core.state.codec import decode_message, encode_fields, encode_message
 from agentflow.core.state.message import Message
 from agentflow.core.state.reducers import RemoveMessage, add_messages
 from agentflow.errors import InvalidInputError, StateEncodingError
 from agentflow.storage.checkpointer.delta import Fields, Json, same
 from agentflow.storage.checkpointer.types import StoredMessage
 from agentflow.utils.command import Command
+from agentflow.utils.jsontext import json_text
 
 Reducer = Callable[[Any, Any], Any]
 

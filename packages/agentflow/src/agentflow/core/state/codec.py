@@ -15,27 +15,13 @@ from pydantic_core import PydanticSerializationError
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.blocks import ContentBlock, TextBlock
 from agentflow.core.state.message import Message
-from agentflow.errors import CorruptStateError, StateEncodingError
+from agentflow.errors import CorruptStateError
 from agentflow.storage.checkpointer.delta import Fields, Json
 from agentflow.storage.checkpointer.types import BLOCKS, PLAIN_TEXT, StoredMessage
+from agentflow.utils.jsontext import json_text, unencodable
 
 # Attributes of a message that have a column of their own.
 _COLUMNS: Final = {"message_id", "role", "content", "timestamp"}
-
-
-def json_text(value: Json, *, field: str) -> str:
-    """`value` as compact JSON.
-
-    Raises:
-        StateEncodingError: It holds NaN, an infinity, half a surrogate pair, a number of
-            thousands of digits, or anything else that is not data.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _unencodable(field, error) from error
-    return text
 
 
 def encode_fields(state: AgentState) -> Fields:
@@ -47,7 +33,7 @@ def encode_fields(state: AgentState) -> Fields:
     try:
         return state.model_dump(mode="json", exclude={"context"}, warnings="none")
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
-        raise _unencodable(_culprit(state), error) from error
+        raise unencodable(_culprit(state), error) from error
 
 
 def decode_state[S: AgentState](state_type: type[S], fields: Fields, context: Sequence[Message]) -> S:
@@ -131,7 +117,7 @@ def _dump(value: Message | ContentBlock, exclude: set[str] | None = None) -> dic
     try:
         return value.model_dump(mode="json", exclude_defaults=True, exclude=exclude, warnings="none")
     except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
-        raise _unencodable("context", error) from error
+        raise unencodable("context", error) from error
 
 
 def _culprit(state: AgentState) -> str:
@@ -142,15 +128,6 @@ def _culprit(state: AgentState) -> str:
         except (PydanticSerializationError, ValueError, TypeError, RecursionError):
             return name
     return "state"
-
-
-def _unencodable(field: str, error: Exception) -> StateEncodingError:
-    return StateEncodingError(
-        f"State field {field!r} cannot be stored: {error}. Fields must hold plain data "
-        "(text, finite numbers, booleans, lists, dicts, or pydantic models of them); "
-        "the checkpoint before stays as it was.",
-        field=field,
-    )
 
 
 def _where(error: ValidationError) -> str:

@@ -138,7 +138,13 @@ class BaseCheckpointer(ABC):
 
     @abstractmethod
     async def list_messages(
-        self, scope: Scope, thread_id: str, *, search: str | None = None, offset: int = 0, limit: int | None = None
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
     ) -> Sequence[StoredMessage]:
         """The context's messages, oldest first. `search` is a case-insensitive part of the content.
 

@@ -1,0 +1,53 @@
+"""Checkpointers: the homes of threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentflow.storage.checkpointer.base import BaseCheckpointer, ThreadSession
+from agentflow.storage.checkpointer.limits import Limits
+from agentflow.storage.checkpointer.memory import InMemoryCheckpointer
+from agentflow.storage.checkpointer.types import (
+    CheckpointInfo,
+    CheckpointWrite,
+    Committed,
+    NewThread,
+    Scope,
+    Snapshot,
+    StoredMessage,
+    ThreadInfo,
+)
+
+if TYPE_CHECKING:
+    from agentflow.storage.checkpointer.postgres import PgCheckpointer
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: its drivers are extras, and slow to import.
+    if name != "PgCheckpointer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from agentflow.storage.checkpointer.postgres import PgCheckpointer
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"PgCheckpointer needs the module {error.name!r}: "
+            'pip install "agentflow[postgres,redis]" brings it.'
+        ) from error
+    return PgCheckpointer
+
+
+__all__ = [
+    "BaseCheckpointer",
+    "CheckpointInfo",
+    "CheckpointWrite",
+    "Committed",
+    "InMemoryCheckpointer",
+    "Limits",
+    "NewThread",
+    "PgCheckpointer",
+    "Scope",
+    "Snapshot",
+    "StoredMessage",
+    "ThreadInfo",
+    "ThreadSession",
+]

@@ -1,0 +1,88 @@
+"""What may be stored at all: checked before anything leaves the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agentflow.errors import InvalidIdError, TooLargeError
+from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread
+from agentflow.utils.jsontext import json_text
+
+MAX_ID_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes above which a checkpoint is refused, in bytes as encoded."""
+
+    max_message_bytes: int = 1024 * 1024
+    max_state_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedWrite:
+    """The JSON texts of a write: what changed, and all of it."""
+
+    patch: str
+    fields: str
+
+
+def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
+    """Encode a write and hold it to the limits.
+
+    Raises:
+        StateEncodingError: It is not data.
+        InvalidIdError: An id or name holds what cannot be stored.
+        TooLargeError: The fields or a message are over their limit.
+    """
+    for message in write.added:
+        check_texts("message", (message.message_id, message.role))
+        size_bytes = message.size_bytes()
+        if size_bytes > limits.max_message_bytes:
+            raise TooLargeError(
+                f"Message {message.message_id!r}", size_bytes=size_bytes, limit_bytes=limits.max_message_bytes
+            )
+    check_texts("checkpoint", (write.node, write.run_id))
+    encoded = EncodedWrite(json_text(write.patch, field="state"), json_text(write.fields, field="state"))
+    size_bytes = len(encoded.fields.encode())
+    if size_bytes > limits.max_state_bytes:
+        raise TooLargeError("The state", size_bytes=size_bytes, limit_bytes=limits.max_state_bytes)
+    return encoded
+
+
+def check_thread_id(thread_id: str) -> None:
+    """Refuse an id that cannot be stored byte for byte.
+
+    Raises:
+        InvalidIdError: Blank, over 512 bytes, or with a NUL or half a surrogate pair in it.
+    """
+    if not thread_id.strip():
+        raise InvalidIdError("A thread id cannot be blank.")
+    check_texts("thread", (thread_id,))
+    if len(thread_id.encode()) > MAX_ID_BYTES:
+        raise InvalidIdError(f"A thread id has at most {MAX_ID_BYTES} bytes.")
+
+
+def check_new_thread(thread: NewThread) -> None:
+    """Refuse attributes that cannot be stored.
+
+    Raises:
+        InvalidIdError, StateEncodingError.
+    """
+    check_texts("thread", (thread.user_id or "", thread.name or ""))
+
+
+def check_texts(what: str, texts: Iterable[str]) -> None:
+    """Refuse text that Postgres cannot hold.
+
+    Raises:
+        InvalidIdError: A NUL, or half a surrogate pair.
+    """
+    for text in texts:
+        if "\0" in text:
+            raise InvalidIdError(f"An id or name of a {what} holds a NUL character, which cannot be stored.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidIdError(f"An id or name of a {what} holds half a surrogate pair.") from error

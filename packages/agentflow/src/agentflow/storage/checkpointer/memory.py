@@ -1,0 +1,332 @@
+"""A checkpointer in this process's memory: for tests and trials, gone with the process.
+
+It keeps what `PgCheckpointer` keeps, encoded in the same way, so that what works here works there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from agentflow.errors import (
+    CheckpointNotFoundError,
+    StaleCheckpointError,
+    ThreadBusyError,
+    ThreadNotFoundError,
+)
+from agentflow.storage.checkpointer.base import BaseCheckpointer, ThreadSession
+from agentflow.storage.checkpointer.delta import Fields, apply
+from agentflow.storage.checkpointer.limits import Limits, check_new_thread, check_thread_id, encode_write
+from agentflow.storage.checkpointer.locks import LocalLocks
+from agentflow.storage.checkpointer.types import (
+    CheckpointInfo,
+    CheckpointWrite,
+    Committed,
+    NewThread,
+    Scope,
+    Snapshot,
+    StoredMessage,
+    ThreadInfo,
+)
+from agentflow.utils.jsontext import json_text
+
+_Key = tuple[object, int, str]
+
+
+@dataclass(slots=True)
+class _Row:
+    message: StoredMessage
+    seq: int
+    removed_seq: int | None = None
+
+
+@dataclass(slots=True)
+class _Thread:
+    thread_no: int
+    thread_id: str
+    attributes: NewThread
+    metadata: str
+    created_at: datetime
+    updated_at: datetime
+    fields: str = "{}"
+    next_pos: int = 0
+    run_id: str | None = None
+    stop_requested: bool = False
+    expires_at: datetime | None = None
+    patches: list[str] = field(default_factory=list)
+    checkpoints: list[CheckpointInfo] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
+    alive: dict[int, _Row] = field(default_factory=dict)
+
+    def snapshot(self) -> Snapshot:
+        rows = sorted(self.alive.items(), key=lambda item: item[0])
+        messages = [row.message for _, row in rows]
+        return Snapshot(
+            self.thread_no, len(self.checkpoints), self.next_pos, json.loads(self.fields), messages
+        )
+
+    def info(self) -> ThreadInfo:
+        return ThreadInfo(
+            thread_id=self.thread_id,
+            head=len(self.checkpoints),
+            user_id=self.attributes.user_id,
+            name=self.attributes.name,
+            metadata=json.loads(self.metadata),
+            run_id=self.run_id,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            expires_at=self.expires_at,
+        )
+
+
+class InMemoryCheckpointer(BaseCheckpointer):
+    """Keeps threads in memory, isolated by value. Safe to share between graphs, tasks and threads."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        thread_ttl: timedelta | None = None,
+        lock_wait_s: float = 30.0,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            limits: Sizes above which a checkpoint is refused.
+            thread_ttl: Threads expire so long after their last checkpoint; None keeps them.
+            lock_wait_s: How long a run waits for its thread unless it says otherwise.
+        """
+        self._limits = limits or Limits()
+        self._ttl = thread_ttl
+        self._lock_wait_s = lock_wait_s
+        self._threads: dict[_Key, _Thread] = {}
+        self._locks = LocalLocks()
+        self._numbers = itertools.count(1)
+
+    async def asetup(self) -> None:
+        """Nothing to make ready."""
+
+    async def aclose(self) -> None:
+        """Nothing to give back; the threads stay."""
+
+    def session(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        new_thread: NewThread | None = None,
+        wait_s: float | None = None,
+    ) -> ThreadSession:
+        """See `BaseCheckpointer.session`."""
+        check_thread_id(thread_id)
+        attributes = new_thread or NewThread()
+        check_new_thread(attributes)
+        return _MemorySession(
+            self, scope, thread_id, attributes, self._lock_wait_s if wait_s is None else wait_s
+        )
+
+    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
+        """See `BaseCheckpointer.load`."""
+        thread = self._find(scope, thread_id)
+        return thread.snapshot() if thread else None
+
+    async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
+        """See `BaseCheckpointer.load_at`."""
+        thread = self._required(scope, thread_id)
+        if not 1 <= seq <= len(thread.checkpoints):
+            raise CheckpointNotFoundError(f"Thread {thread_id!r} has no checkpoint {seq}.")
+        fields: Fields = {}
+        for patch in thread.patches[:seq]:
+            fields = apply(fields, json.loads(patch))
+        rows = [r for r in thread.rows if r.seq <= seq and (r.removed_seq is None or r.removed_seq > seq)]
+        messages = sorted((row.message for row in rows), key=lambda message: message.pos)
+        return Snapshot(thread.thread_no, seq, thread.next_pos, fields, messages)
+
+    async def history(
+        self, scope: Scope, thread_id: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[CheckpointInfo]:
+        """See `BaseCheckpointer.history`."""
+        thread = self._find(scope, thread_id)
+        if thread is None:
+            return []
+        end = len(thread.checkpoints) if before is None else min(before - 1, len(thread.checkpoints))
+        return thread.checkpoints[max(0, end - limit) : max(0, end)][::-1]
+
+    async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
+        """See `BaseCheckpointer.get_thread`."""
+        thread = self._find(scope, thread_id)
+        return thread.info() if thread else None
+
+    async def list_threads(
+        self, scope: Scope, *, search: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Sequence[ThreadInfo]:
+        """See `BaseCheckpointer.list_threads`."""
+        found = [
+            thread
+            for (tenant_id, placement, _), thread in self._threads.items()
+            if (tenant_id, placement) == (scope.tenant_id, scope.placement)
+            and _visible(thread, scope)
+            and _holds(search, thread.thread_id, thread.attributes.name)
+        ]
+        found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
+        return [thread.info() for thread in found[offset : offset + limit]]
+
+    async def list_messages(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[StoredMessage]:
+        """See `BaseCheckpointer.list_messages`."""
+        thread = self._required(scope, thread_id)
+        messages = [message for message in thread.snapshot().messages if _holds(search, message.content)]
+        return messages[offset : None if limit is None else offset + limit]
+
+    async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
+        """See `BaseCheckpointer.delete_thread`."""
+        if self._find(scope, thread_id) is None:
+            return False
+        del self._threads[_key(scope, thread_id)]
+        return True
+
+    async def request_stop(self, scope: Scope, thread_id: str) -> bool:
+        """See `BaseCheckpointer.request_stop`."""
+        thread = self._find(scope, thread_id)
+        if thread is None:
+            return False
+        thread.stop_requested = True
+        return True
+
+    async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
+        """See `BaseCheckpointer.delete_expired`; the batch size means nothing here."""
+        now = datetime.now(UTC)
+        gone = [
+            key
+            for key, thread in self._threads.items()
+            if (thread.expires_at is not None and thread.expires_at <= now)
+            or (older_than is not None and thread.updated_at < now - older_than)
+        ]
+        for key in gone:
+            del self._threads[key]
+        return len(gone)
+
+    def _find(self, scope: Scope, thread_id: str) -> _Thread | None:
+        thread = self._threads.get(_key(scope, thread_id))
+        return thread if thread is not None and _visible(thread, scope) else None
+
+    def _required(self, scope: Scope, thread_id: str) -> _Thread:
+        thread = self._find(scope, thread_id)
+        if thread is None:
+            raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
+        return thread
+
+    def _append(
+        self, scope: Scope, thread_id: str, attributes: NewThread, write: CheckpointWrite
+    ) -> Committed:
+        encoded = encode_write(write, self._limits)
+        thread = self._threads.get(_key(scope, thread_id))
+        if thread is not None and not _visible(thread, scope):
+            raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
+        if thread is not None and _is_own_commit(thread, write):
+            return Committed(write.expected_head + 1, thread.thread_no, thread.stop_requested)
+        found = len(thread.checkpoints) if thread else 0
+        same_life = thread is None or write.expected_head == 0 or write.thread_no == thread.thread_no
+        if found != write.expected_head or not same_life:
+            raise StaleCheckpointError(thread_id, expected=write.expected_head, found=found)
+        now = datetime.now(UTC)
+        if thread is None:
+            metadata = json_text(attributes.metadata, field="thread_metadata")
+            thread = _Thread(next(self._numbers), thread_id, attributes, metadata, now, now)
+            self._threads[_key(scope, thread_id)] = thread
+        self._store(thread, write, encoded.patch, encoded.fields, now)
+        return Committed(found + 1, thread.thread_no, thread.stop_requested)
+
+    def _store(self, thread: _Thread, write: CheckpointWrite, patch: str, fields: str, now: datetime) -> None:
+        seq = write.expected_head + 1
+        for pos in write.removed:
+            thread.alive.pop(pos).removed_seq = seq
+        for message in write.added:
+            row = _Row(message, seq)
+            thread.rows.append(row)
+            thread.alive[message.pos] = row
+            thread.next_pos = max(thread.next_pos, message.pos + 1)
+        thread.checkpoints.append(
+            CheckpointInfo(
+                seq=seq,
+                parent=write.expected_head,
+                checkpoint_id=write.checkpoint_id,
+                source=write.source,
+                node=write.node,
+                step=write.step,
+                run_id=write.run_id,
+                created_at=now,
+            )
+        )
+        thread.patches.append(patch)
+        thread.fields, thread.run_id, thread.updated_at = fields, write.run_id, now
+        thread.expires_at = None if self._ttl is None else now + self._ttl
+        if write.starts_run:
+            thread.stop_requested = False
+
+
+class _MemorySession(ThreadSession):
+    from_cache = False
+
+    def __init__(
+        self, home: InMemoryCheckpointer, scope: Scope, thread_id: str, attributes: NewThread, wait_s: float
+    ) -> None:
+        self._home = home
+        self._scope = scope
+        self._thread_id = thread_id
+        self._attributes = attributes
+        self._wait_s = wait_s
+        self.snapshot: Snapshot | None = None
+
+    async def __aenter__(self) -> Self:
+        if not await self._home._locks.acquire(_key(self._scope, self._thread_id), self._wait_s):  # noqa: SLF001 - one unit
+            raise ThreadBusyError(
+                f"Another run works on thread {self._thread_id!r}; try again when it is done."
+            )
+        self.snapshot = await self.reload()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._home._locks.release(_key(self._scope, self._thread_id))  # noqa: SLF001 - one unit
+
+    async def append(self, write: CheckpointWrite) -> Committed:
+        return self._home._append(self._scope, self._thread_id, self._attributes, write)  # noqa: SLF001 - one unit
+
+    async def reload(self) -> Snapshot | None:
+        return await self._home.load(self._scope, self._thread_id)
+
+
+def _key(scope: Scope, thread_id: str) -> _Key:
+    return (scope.tenant_id, scope.placement, thread_id)
+
+
+def _visible(thread: _Thread, scope: Scope) -> bool:
+    return scope.principal is None or thread.attributes.user_id == scope.principal
+
+
+def _is_own_commit(thread: _Thread, write: CheckpointWrite) -> bool:
+    return (
+        write.expected_head < len(thread.checkpoints)
+        and thread.checkpoints[write.expected_head].checkpoint_id == write.checkpoint_id
+    )
+
+
+def _holds(search: str | None, *texts: Any) -> bool:
+    return search is None or any(text is not None and search.lower() in text.lower() for text in texts)
