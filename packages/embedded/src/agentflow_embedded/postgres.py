@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agentflow_embedded.binaries import postgres_bin
 from agentflow_embedded.errors import DiskFullError
+from agentflow_embedded.postgres_admin import first_words
 from agentflow_embedded.processes import command_line, signal_all, start_time
 from agentflow_embedded.server import EmbeddedServer
 
@@ -115,30 +116,11 @@ class EmbeddedPostgres(EmbeddedServer):
         draft.mkdir(mode=0o700)
         self.home.account.own(draft)
         # This build has no ICU; the built-in provider sorts like C and knows upper and lower case of Unicode.
-        self._run(
-            [
-                "initdb",
-                "-D",
-                str(draft),
-                "--username=postgres",
-                "--auth=reject",
-                "--encoding=UTF8",
-                "--no-sync",
-            ]
-            + ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        )
-        self._run(["postgres", "--single", "-D", str(draft), "postgres"], self._first_words())
+        collation = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
+        self._run(["initdb", "-D", str(draft), "--username=postgres", "--auth=reject", *collation])
+        self._run(["postgres", "--single", "-D", str(draft), "postgres"], first_words(self.home.password()))
         (draft / "pg_hba.conf").write_text(_HBA)
         draft.rename(self.home.data)
-
-    def _first_words(self) -> str:
-        """Return the SQL of the first start, one statement a line as single-user mode wants it."""
-        password = self.home.password()  # letters, digits, - and _ only, so it needs no quoting
-        return (
-            f"ALTER ROLE postgres PASSWORD '{password}'\n"
-            f"CREATE ROLE agentflow LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\n"
-            "CREATE DATABASE agentflow OWNER agentflow\n"
-        )
 
     def _run(self, words: list[str], entered: str = "") -> None:
         """Run one of PostgreSQL's programs as the server's account."""
