@@ -26,7 +26,7 @@ check: bootstrap ## format, lint, types, dead code, import rules
 	@$(BIN)/ruff check -q $(CODE)
 	@$(BIN)/mypy --no-error-summary $(TYPED)
 	@$(BIN)/vulture
-	@$(BIN)/python -m pytest -q -p no:xdist -m rules tests/unit
+	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_rules*.py
 
 bench: bootstrap ## measure; prints figures, fails on nothing
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -1,7 +1,7 @@
 """One run of the test suite: its folder, and the servers that all its processes share.
 
-The first pytest process (xdist's controller, or the only one) opens the run and holds it open; the others find
-its folder in the environment. Servers are started by the first test that asks for them, in a process of
+The first pytest process (xdist's controller, or the only one) opens the run and holds it open; the others
+find its folder in the environment. Servers are started by the first test that asks for them, in a process of
 their own that ends when the first pytest process does, however it ends.
 """
 

@@ -200,8 +200,7 @@ class EmbeddedServer(ABC):
         try:
             self._pid = self._read_pid(self._guard)
             self._wait_until_ready(self._guard, self._pid, begin)
-        except BaseException:
-            # Also on Ctrl-C: a server that nobody will use must not stay.
+        except BaseException:  # also on Ctrl-C: a server that nobody will use must not stay
             self.stop()
             raise
 

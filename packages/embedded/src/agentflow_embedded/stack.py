@@ -26,7 +26,7 @@ class Stack:
         self.postgres.start()
         try:
             self.valkey.start()
-        except BaseException:
+        except BaseException:  # also on Ctrl-C: both or neither
             self.postgres.stop()
             raise
         return self
