@@ -1,0 +1,16 @@
+"""The control plane's tables, in numbered files that the migrations apply."""
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Final
+
+# Few are faster: each batch of writes opens every leaf it touches.
+POOL_PLACEMENTS: Final = range(1, 9)
+
+_FILES: Final = {1: "0001_tenants.sql"}
+
+
+def tenancy_statements(version: int) -> Sequence[str]:
+    """The statements that bring the control plane from `version - 1` to `version`, in order."""
+    text = resources.files(__name__).joinpath(_FILES[version]).read_text(encoding="utf-8")
+    return [statement.strip() for statement in text.split("--;\n") if statement.strip()]

@@ -1,0 +1,77 @@
+"""Tenants, and who acts for them."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from agentflow.storage.checkpointer import Scope
+from agentflow_tenancy.errors import ForbiddenError
+from agentflow_tenancy.slugs import public_thread_id, stored_thread_id
+
+THREADS_READ: Final = "threads:read"
+THREADS_WRITE: Final = "threads:write"
+GRAPH_INVOKE: Final = "graph:invoke"
+ALL_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A customer of the service.
+
+    Attributes:
+        placement: Number of the list partition its rows live in.
+        epoch: Part of every cache key of the tenant; a new number voids them all.
+        agents: Names it may use; None means every hosted one.
+    """
+
+    tenant_id: uuid.UUID
+    slug: str
+    state: str
+    placement: int
+    epoch: int
+    agents: tuple[str, ...] | None
+    default_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a request acts as: a tenant, by one of its keys, with that key's rights."""
+
+    tenant: Tenant
+    key_id: str
+    scopes: frozenset[str]
+    expires_at: datetime | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The rows this principal may touch."""
+        tenant = self.tenant
+        return Scope(tenant_id=tenant.tenant_id, placement=tenant.placement, epoch=tenant.epoch)
+
+    def require(self, scope: str) -> None:
+        """Insist on a right.
+
+        Raises:
+            ForbiddenError: The key does not have it.
+        """
+        if scope not in self.scopes:
+            raise ForbiddenError(f"This key lacks the scope {scope!r}.")
+
+    def stored_id(self, public_id: str) -> str:
+        """A thread id as it is stored."""
+        return stored_thread_id(self.tenant.slug, public_id)
+
+    def public_id(self, stored_id: str) -> str:
+        """A thread id as the tenant knows it."""
+        return public_thread_id(self.tenant.slug, stored_id)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A stored key with its tenant."""
+
+    principal: Principal
+    digest: bytes = field(repr=False)
+    revoked: bool
+    expired: bool
