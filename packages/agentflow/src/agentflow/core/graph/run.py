@@ -19,6 +19,7 @@ from agentflow.core.graph.updates import BadUpdateError, Update, decode_update, 
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.execution import ExecutionState, ExecutionStatus, StopRequestStatus
 from agentflow.core.state.message import Message, new_id
+from agentflow.core.state.pending_calls import check_results
 from agentflow.errors import (
     AgentFlowError,
     ConflictError,
@@ -106,6 +107,7 @@ class GraphRun[S: AgentState]:
         thread = self._thread
         self.result.is_new_thread = self._emitter.is_new_thread = thread.is_new
         start = plan_start(given, thread.progress, thread.state.execution_meta)
+        check_results(thread.state.context, given.messages)
         try:
             state = merge(thread.state, [Update(reduce=given.updates)], self._blueprint.reducers)
         except BadUpdateError as error:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agentflow.errors import InvalidIdError, TooLargeError
-from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread
-from agentflow.utils.jsontext import json_text
+from agentflow.errors import InvalidIdError, StateEncodingError, TooLargeError
+from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread, StoredMessage
+from agentflow.utils.jsontext import json_text, unencodable
 
 MAX_ID_BYTES = 512
+MAX_METADATA_BYTES = 64 * 1024
+
+# An odd number of backslashes: the character, not text that shows its escape.
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
     """
     for message in write.added:
         check_texts("message", (message.message_id, message.role))
+        _check_content(message)
         size_bytes = message.size_bytes()
         if size_bytes > limits.max_message_bytes:
             raise TooLargeError(
@@ -68,9 +74,31 @@ def check_new_thread(thread: NewThread) -> None:
     """Refuse attributes that cannot be stored.
 
     Raises:
-        InvalidIdError, StateEncodingError.
+        InvalidIdError, StateEncodingError, TooLargeError.
     """
     check_texts("thread", (thread.user_id or "", thread.name or ""))
+    metadata = json_text(thread.metadata, field="metadata")
+    if _ESCAPED_NUL.search(metadata):
+        raise StateEncodingError(
+            "The thread's metadata holds a NUL character, which cannot be stored.", field="metadata"
+        )
+    if len(metadata.encode()) > MAX_METADATA_BYTES:
+        raise TooLargeError(
+            "The thread's metadata", size_bytes=len(metadata.encode()), limit_bytes=MAX_METADATA_BYTES
+        )
+
+
+def _check_content(message: StoredMessage) -> None:
+    text = message.content + (message.extra or "")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise unencodable("context", error) from error
+    if "\0" in text:
+        raise StateEncodingError(
+            f"Message {message.message_id!r} holds a raw NUL character; as JSON it could be stored.",
+            field="context",
+        )
 
 
 def check_texts(what: str, texts: Iterable[str]) -> None:

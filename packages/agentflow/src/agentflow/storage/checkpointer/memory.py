@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +32,7 @@ from agentflow.storage.checkpointer.types import (
     Snapshot,
     StoredMessage,
     ThreadInfo,
+    next_pos,
 )
 from agentflow.utils.jsontext import json_text
 
@@ -212,7 +213,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             key
             for key, thread in self._threads.items()
             if (thread.expires_at is not None and thread.expires_at <= now)
-            or (older_than is not None and thread.updated_at < now - older_than)
+            or (older_than is not None and thread.updated_at <= now - older_than)
         ]
         for key in gone:
             del self._threads[key]
@@ -243,7 +244,9 @@ class InMemoryCheckpointer(BaseCheckpointer):
             raise StaleCheckpointError(thread_id, expected=write.expected_head, found=found)
         now = datetime.now(UTC)
         if thread is None:
-            metadata = json_text(attributes.metadata, field="thread_metadata")
+            metadata = json_text(attributes.metadata, field="metadata")
+            if scope.principal is not None:
+                attributes = replace(attributes, user_id=scope.principal)
             thread = _Thread(next(self._numbers), thread_id, attributes, metadata, now, now)
             self._threads[_key(scope, thread_id)] = thread
         self._store(thread, write, encoded.patch, encoded.fields, now)
@@ -257,7 +260,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             row = _Row(message, seq)
             thread.rows.append(row)
             thread.alive[message.pos] = row
-            thread.next_pos = max(thread.next_pos, message.pos + 1)
+        thread.next_pos = next_pos(thread.next_pos, write.added)
         thread.checkpoints.append(
             CheckpointInfo(
                 seq=seq,

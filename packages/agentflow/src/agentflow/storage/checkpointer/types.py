@@ -108,6 +108,11 @@ class CheckpointWrite:
     checkpoint_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
+def next_pos(before: int, added: Sequence[StoredMessage]) -> int:
+    """First position never used, once these messages joined."""
+    return max(before, max((message.pos + 1 for message in added), default=0))
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """Acknowledgement of a durable checkpoint.

@@ -1,0 +1,72 @@
+"""What a Postgres driver raises, as this library's errors: translated here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+from sqlalchemy import exc
+
+from agentflow.errors import ConfigurationError, InvalidInputError, StorageError, StoreUnavailableError
+
+# Lost or refused connections, shutdowns, too many clients, a full disk, locks and deadlocks: may be retried.
+_TRANSIENT: Final = (
+    OSError,
+    TimeoutError,
+    exc.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
+)
+
+_REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise this library's errors for the driver's.
+
+    Raises:
+        StoreUnavailableError: Postgres did not answer, or could not now; the call may be retried.
+        ConfigurationError: Postgres refused the login or has no such database.
+        InvalidInputError: A value is outside what a column can hold.
+        StorageError: Anything else Postgres refused.
+    """
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise _meaning(error.orig.__cause__ if error.orig is not None else None, error) from error
+    except (*_TRANSIENT, asyncpg.PostgresError) as error:
+        raise _meaning(error, error) from error
+
+
+def _meaning(found: BaseException | None, error: BaseException) -> Exception:
+    cause = error if found is None else found
+    kind = type(cause).__name__
+    if isinstance(cause, _REFUSED):
+        return ConfigurationError(
+            f"Postgres refused the connection ({kind}): check user, password and database name in the URL."
+        )
+    if isinstance(cause, _TRANSIENT):
+        return StoreUnavailableError(
+            f"Postgres did not answer ({kind}). Check that it runs and the URL's host and port; "
+            "the call may be repeated, nothing is stored twice."
+        )
+    if isinstance(cause, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
+        return InvalidInputError(f"Postgres cannot store a value of this checkpoint ({kind}).")
+    if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+        return StorageError(
+            "The database role lacks a right: let it create tables in its schema, or run the migrations "
+            "first with a role that may."
+        )
+    if isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        return StorageError("The database's tables are missing or of another version: run the migrations.")
+    return StorageError(f"Postgres refused the statement ({kind}).")

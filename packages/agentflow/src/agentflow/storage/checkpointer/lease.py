@@ -1,0 +1,100 @@
+"""A thread's lock in Redis, kept alive while a run holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from agentflow.storage.checkpointer.cache_types import CachedBase, CacheUnavailableError, Keys
+from agentflow.storage.checkpointer.types import Snapshot
+
+if TYPE_CHECKING:
+    from agentflow.storage.checkpointer.cache import ThreadCache
+
+_FIRST_POLL_S: Final = 0.01
+_LONGEST_POLL_S: Final = 0.1
+
+
+class Lease:
+    """One run's lock on one thread.
+
+    Without an answer from Redis the run goes on: the head in Postgres is what protects the thread,
+    the lock only saves work that would be refused.
+
+    Attributes:
+        lost: Somebody else holds the lock now; nothing more may be written.
+    """
+
+    def __init__(self, cache: ThreadCache, keys: Keys, *, lease_s: float) -> None:
+        """Nothing is taken yet."""
+        self._cache = cache
+        self._keys = keys
+        self._beat_s = lease_s / 3
+        self._token = uuid.uuid4().hex
+        self._beating: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asked = False
+        self.lost = False
+
+    async def take(self, wait_s: float) -> tuple[bool, Snapshot | None]:
+        """Wait for the lock, `wait_s` at most, by asking every 10 to 100 ms.
+
+        Returns:
+            Whether the run may go on, and the cached state if there was one.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + wait_s
+        poll_s = _FIRST_POLL_S
+        while True:
+            # A call that is cancelled or cut may have taken the lock all the same: release it too.
+            self._asked = True
+            try:
+                began = await self._cache.begin(self._keys, self._token)
+            except CacheUnavailableError:
+                self._schedule()
+                return True, None
+            if began.taken:
+                self._schedule()
+                return True, began.snapshot
+            self._asked = False
+            left_s = give_up_at - loop.time()
+            if left_s <= 0:
+                return False, None
+            await asyncio.sleep(min(poll_s * random.uniform(0.5, 1.0), left_s))
+            poll_s = min(2 * poll_s, _LONGEST_POLL_S)
+
+    async def end(self, snapshot: Snapshot | None, base: CachedBase | None, *, drop: bool) -> None:
+        """Cache the state if one is given, or drop it, and release the lock. Redis being away is no error."""
+        self._stop_beating()
+        if not self._asked:
+            return
+        try:
+            if snapshot is not None and not drop:
+                await self._cache.publish(self._keys, self._token, snapshot, base)
+            else:
+                await self._cache.release(self._keys, self._token, drop=drop)
+        except CacheUnavailableError:
+            return
+
+    def _schedule(self) -> None:
+        # A timer, not a task: most runs end before the first beat.
+        self._timer = asyncio.get_running_loop().call_later(self._beat_s, self._start_beat)
+
+    def _start_beat(self) -> None:
+        self._beating = asyncio.get_running_loop().create_task(self._beat())
+
+    async def _beat(self) -> None:
+        # Without an answer it is not known to be lost, and the head decides.
+        with suppress(CacheUnavailableError):
+            self.lost = not await self._cache.extend(self._keys, self._token)
+        if not self.lost:
+            self._schedule()
+
+    def _stop_beating(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._beating is not None:
+            self._beating.cancel()

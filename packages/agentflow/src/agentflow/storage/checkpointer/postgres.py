@@ -1,0 +1,274 @@
+"""Threads durable in Postgres, fast through Redis."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentflow.errors import ConfigurationError
+from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.limits import Limits, check_new_thread, check_thread_id
+from agentflow.storage.checkpointer.locks import LocalLocks
+from agentflow.storage.checkpointer.pool import engine_from_url, recreated
+from agentflow.storage.checkpointer.postgres_backend import Backend, Timing
+from agentflow.storage.checkpointer.postgres_session import PgThreadSession
+from agentflow.storage.checkpointer.types import (
+    CheckpointInfo,
+    NewThread,
+    Scope,
+    Snapshot,
+    StoredMessage,
+    ThreadInfo,
+)
+from agentflow.utils.per_loop import PerLoop
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class PgCheckpointer(BaseCheckpointer):
+    """Keeps threads in Postgres, with their locks and latest states in Redis.
+
+    Postgres is the source of truth: a checkpoint counts when it is committed there. Redis may be
+    flushed or vanish at any time; runs are then slower, never wrong.
+
+    The first use creates the tables if they are missing. One instance may serve many graphs, tasks,
+    threads and event loops at once.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword a setting
+        self,
+        db_url: str,
+        redis_url: str | None,
+        *,
+        pool_size: int = 20,
+        max_overflow: int = 10,
+        timeout_s: float = 30.0,
+        retry_s: float = 5.0,
+        lock_wait_s: float = 30.0,
+        lease_s: float = 15.0,
+        redis_timeout_s: float = 0.5,
+        cache_ttl: timedelta = timedelta(hours=1),
+        thread_ttl: timedelta | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            db_url: `postgresql+asyncpg://user:password@host:5432/database`.
+            redis_url: `redis://host:6379/0`. Required; None is the choice to run on Postgres alone,
+                where runs of one thread in several processes are kept apart by the head only.
+            pool_size: Connections to Postgres kept open, per event loop that uses this.
+            max_overflow: Further ones under load.
+            timeout_s: Longest time for a connection from the pool, and for one statement.
+            retry_s: How long a call goes on trying while Postgres is away.
+            lock_wait_s: How long a run waits for its thread unless its config says otherwise.
+            lease_s: A thread's lock frees itself so long after its holder was last heard of.
+            redis_timeout_s: Longest time for one call to Redis.
+            cache_ttl: How long a thread's state stays in Redis after its last turn.
+            thread_ttl: Threads expire so long after their last checkpoint; None keeps them.
+                See `delete_expired`.
+            limits: Sizes above which a checkpoint is refused.
+
+        Raises:
+            ConfigurationError: A URL is not one.
+            ImportError: The `redis` extra is missing.
+        """
+        engine = engine_from_url(db_url, pool_size=pool_size, max_overflow=max_overflow, timeout_s=timeout_s)
+        timing = Timing(
+            retry_s=retry_s,
+            lock_wait_s=lock_wait_s,
+            lease_s=lease_s,
+            redis_timeout_s=redis_timeout_s,
+            cache_ttl=cache_ttl,
+            thread_ttl=thread_ttl,
+        )
+        self._configure(engine, redis_url, timing, limits, owns_engine=True)
+
+    @classmethod
+    def from_engine(  # noqa: PLR0913 - as above
+        cls,
+        engine: AsyncEngine,
+        redis_url: str | None,
+        *,
+        retry_s: float = 5.0,
+        lock_wait_s: float = 30.0,
+        lease_s: float = 15.0,
+        redis_timeout_s: float = 0.5,
+        cache_ttl: timedelta = timedelta(hours=1),
+        thread_ttl: timedelta | None = None,
+        limits: Limits | None = None,
+    ) -> Self:
+        """Share the pool of an engine the program has already; it stays the program's to dispose.
+
+        The engine serves the event loop that uses this first. Another loop gets an engine of the same
+        settings with a pool of its own, since connections cannot cross loops.
+
+        Raises:
+            ConfigurationError: The engine is not for Postgres with asyncpg.
+            ImportError: The `redis` extra is missing.
+        """
+        if engine.dialect.driver != "asyncpg":
+            raise ConfigurationError(
+                'from_engine needs an engine of create_async_engine("postgresql+asyncpg://...").'
+            )
+        timing = Timing(
+            retry_s=retry_s,
+            lock_wait_s=lock_wait_s,
+            lease_s=lease_s,
+            redis_timeout_s=redis_timeout_s,
+            cache_ttl=cache_ttl,
+            thread_ttl=thread_ttl,
+        )
+        self = cls.__new__(cls)
+        self._configure(engine, redis_url, timing, limits, owns_engine=False)
+        return self
+
+    def _configure(
+        self,
+        engine: AsyncEngine,
+        redis_url: str | None,
+        timing: Timing,
+        limits: Limits | None,
+        *,
+        owns_engine: bool,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.locks = LocalLocks()
+        self._template = engine
+        self._passed_in: AsyncEngine | None = None if owns_engine else engine
+        self._timing = timing
+        self._make_redis = _redis_maker(redis_url, timing.redis_timeout_s)
+        self._backends: PerLoop[Backend] = PerLoop(self._make_backend, Backend.close)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._template.url.host}/{self._template.url.database})"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether Redis is configured and did not answer when it was last asked."""
+        return any(backend.degraded for backend in self._backends.resources())
+
+    async def asetup(self) -> None:
+        """See `BaseCheckpointer.asetup`. Costs nothing once ready.
+
+        Raises:
+            StoreUnavailableError: Postgres does not answer.
+            ConfigurationError: It refuses the login or has no such database.
+            SchemaVersionError: A newer version of this library has been here.
+        """
+        await self.backend()
+
+    async def aclose(self) -> None:
+        """See `BaseCheckpointer.aclose`. An engine that was passed in stays open."""
+        await self._backends.close()
+
+    def session(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        new_thread: NewThread | None = None,
+        wait_s: float | None = None,
+    ) -> PgThreadSession:
+        """See `BaseCheckpointer.session`."""
+        check_thread_id(thread_id)
+        attributes = new_thread or NewThread()
+        check_new_thread(attributes)
+        wait_s = self._timing.lock_wait_s if wait_s is None else wait_s
+        return PgThreadSession(self, scope, thread_id, attributes, wait_s=wait_s)
+
+    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
+        """See `BaseCheckpointer.load`. From Postgres, one round trip: what it says was true then."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).reader.load(scope, thread_id)
+
+    async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
+        """See `BaseCheckpointer.load_at`. One round trip; folds at most 32 deltas."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).reader.load_at(scope, thread_id, seq)
+
+    async def history(
+        self, scope: Scope, thread_id: str, *, before: int | None = None, limit: int = 100
+    ) -> Sequence[CheckpointInfo]:
+        """See `BaseCheckpointer.history`. One round trip."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).reader.history(scope, thread_id, before, limit)
+
+    async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
+        """See `BaseCheckpointer.get_thread`. One round trip."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).reader.get_thread(scope, thread_id)
+
+    async def list_threads(
+        self, scope: Scope, *, search: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Sequence[ThreadInfo]:
+        """See `BaseCheckpointer.list_threads`. One round trip."""
+        return await (await self.backend()).reader.list_threads(scope, search, offset, limit)
+
+    async def list_messages(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[StoredMessage]:
+        """See `BaseCheckpointer.list_messages`. One round trip."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).reader.list_messages(scope, thread_id, search, offset, limit)
+
+    async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
+        """See `BaseCheckpointer.delete_thread`. One round trip to Postgres, then one to Redis."""
+        check_thread_id(thread_id)
+        backend = await self.backend()
+        thread_no = await backend.reader.delete_thread(scope, thread_id)
+        if thread_no is not None:
+            await backend.bury(scope, thread_id, thread_no)
+        return thread_no is not None
+
+    async def request_stop(self, scope: Scope, thread_id: str) -> bool:
+        """See `BaseCheckpointer.request_stop`. One round trip; the run learns of it with its next write."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).reader.request_stop(scope, thread_id)
+
+    async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
+        """See `BaseCheckpointer.delete_expired`. One round trip a batch, on the database's clock."""
+        reader = (await self.backend()).reader
+        deleted = 0
+        while batch := await reader.delete_expired(batch_size, older_than):
+            deleted += batch
+        return deleted
+
+    async def backend(self) -> Backend:
+        """This event loop's resources, ready for use."""
+        backend = await self._backends.get()
+        if not backend.ready:
+            await backend.prepare()
+        return backend
+
+    def _make_backend(self) -> Backend:
+        passed_in, self._passed_in = self._passed_in, None
+        engine = recreated(self._template) if passed_in is None else passed_in
+        return Backend(engine, self._make_redis, self._timing, owns_engine=passed_in is None)
+
+
+def _redis_maker(redis_url: str | None, timeout_s: float) -> Callable[[], Redis] | None:
+    """What makes a client for an event loop; None to run without Redis."""
+    if redis_url is None:
+        return None
+    try:
+        from agentflow.storage.checkpointer.cache import client_from_url
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"A redis_url needs the module {error.name!r}: "
+            'pip install "agentflow[postgres,redis]" brings it, redis_url=None runs without.'
+        ) from error
+    make = functools.partial(client_from_url, redis_url, timeout_s=timeout_s)
+    make()  # a malformed URL is refused here and not by the first run
+    return make

@@ -1,0 +1,94 @@
+"""Reading and housekeeping: each method is one statement and one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from agentflow.errors import CheckpointNotFoundError
+from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.storage.checkpointer.postgres_rows import (
+    fields_of,
+    folded,
+    info_of,
+    messages_of,
+    no_thread,
+    who,
+)
+from agentflow.storage.checkpointer.types import (
+    CheckpointInfo,
+    Scope,
+    Snapshot,
+    StoredMessage,
+    ThreadInfo,
+)
+
+
+class PostgresReader:
+    """Answers from the tables; see `BaseCheckpointer` for what each method gives and raises."""
+
+    def __init__(self, statements: Statements) -> None:
+        """Use the statements of this event loop."""
+        self._statements = statements
+
+    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
+        """The thread's latest version."""
+        rows = await self._statements.fetch("load", *who(scope, thread_id))
+        if not rows:
+            return None
+        row = rows[0]
+        fields = fields_of(row["state"], thread_id)
+        return Snapshot(row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row))
+
+    async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
+        """The thread as it was at a version."""
+        rows = await self._statements.fetch("load_at", *who(scope, thread_id), max(0, min(seq, 2**31 - 1)))
+        if not rows:
+            raise no_thread(thread_id)
+        row = rows[0]
+        if not 1 <= seq <= row["head"] or not row["deltas"]:
+            raise CheckpointNotFoundError(f"Thread {thread_id!r} has no checkpoint {seq}.")
+        fields = folded(row["deltas"], thread_id)
+        return Snapshot(row["thread_no"], seq, row["next_pos"], fields, messages_of(row))
+
+    async def history(
+        self, scope: Scope, thread_id: str, before: int | None, limit: int
+    ) -> Sequence[CheckpointInfo]:
+        """Checkpoints, newest first."""
+        rows = await self._statements.fetch("history", *who(scope, thread_id), before, limit)
+        return [CheckpointInfo(parent=row["seq"] - 1, **row) for row in rows]
+
+    async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
+        """A thread's attributes."""
+        rows = await self._statements.fetch("get_thread", *who(scope, thread_id))
+        return info_of(rows[0]) if rows else None
+
+    async def list_threads(
+        self, scope: Scope, search: str | None, offset: int, limit: int
+    ) -> Sequence[ThreadInfo]:
+        """Threads, last changed first."""
+        owner = (scope.placement, scope.tenant_id, scope.principal)
+        rows = await self._statements.fetch("list_threads", *owner, search, offset, limit)
+        return [info_of(row) for row in rows]
+
+    async def list_messages(
+        self, scope: Scope, thread_id: str, search: str | None, offset: int, limit: int | None
+    ) -> Sequence[StoredMessage]:
+        """The context's messages, oldest first."""
+        rows = await self._statements.fetch("list_messages", *who(scope, thread_id), search, offset, limit)
+        if not rows:
+            raise no_thread(thread_id)
+        return [StoredMessage(*row) for row in rows if row["pos"] is not None]
+
+    async def delete_thread(self, scope: Scope, thread_id: str) -> int | None:
+        """Delete a thread; its number, or None if there was none."""
+        rows = await self._statements.fetch("delete_thread", *who(scope, thread_id))
+        return rows[0]["thread_no"] if rows else None
+
+    async def request_stop(self, scope: Scope, thread_id: str) -> bool:
+        """Leave word for the thread's run."""
+        return bool(await self._statements.fetch("request_stop", *who(scope, thread_id)))
+
+    async def delete_expired(self, batch_size: int, older_than: timedelta | None) -> int:
+        """Delete one batch of threads whose time is over; how many."""
+        return len(await self._statements.fetch("delete_expired", batch_size, older_than))

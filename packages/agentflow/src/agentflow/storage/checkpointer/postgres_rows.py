@@ -1,0 +1,78 @@
+"""Rows of the tables as the contract's values, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from agentflow.errors import CorruptStateError, ThreadNotFoundError
+from agentflow.storage.checkpointer.delta import Fields, apply
+from agentflow.storage.checkpointer.types import Scope, StoredMessage, ThreadInfo
+
+_COLUMNS = ("pos", "message_id", "role", "content_kind", "content", "extra", "sent_at")
+
+
+def who(scope: Scope, thread_id: str) -> tuple[Any, ...]:
+    """The first four parameters of most statements."""
+    return (scope.placement, scope.tenant_id, thread_id, scope.principal)
+
+
+def columns_of(messages: Sequence[StoredMessage]) -> list[list[Any]]:
+    """Messages as one array a column, in the order of the statements."""
+    return [[getattr(message, column) for message in messages] for column in _COLUMNS]
+
+
+def messages_of(row: asyncpg.Record) -> list[StoredMessage]:
+    """The messages of a row that holds one array a column."""
+    if row["pos"] is None:
+        return []
+    return [StoredMessage(*values) for values in zip(*(row[column] for column in _COLUMNS), strict=True)]
+
+
+def fields_of(text: str, thread_id: str) -> Fields:
+    """A JSON object.
+
+    Raises:
+        CorruptStateError: It is not one.
+    """
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(thread_id) from error
+    if not isinstance(fields, dict):
+        raise _corrupt(thread_id)
+    return fields
+
+
+def folded(deltas: Sequence[str], thread_id: str) -> Fields:
+    """The fields after a full checkpoint and the patches that follow it.
+
+    Raises:
+        CorruptStateError: They do not fit together.
+    """
+    fields = fields_of(deltas[0], thread_id)
+    for delta in deltas[1:]:
+        try:
+            fields = apply(fields, fields_of(delta, thread_id))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise _corrupt(thread_id) from error
+    return fields
+
+
+def info_of(row: asyncpg.Record) -> ThreadInfo:
+    """A thread's attributes."""
+    return ThreadInfo(**{**row, "metadata": json.loads(row["metadata"])})
+
+
+def no_thread(thread_id: str) -> ThreadNotFoundError:
+    """The same error for a missing thread and somebody else's."""
+    return ThreadNotFoundError(f"There is no thread {thread_id!r}.")
+
+
+def _corrupt(thread_id: str) -> CorruptStateError:
+    return CorruptStateError(
+        f"What is stored of thread {thread_id!r} is not what was written; none of it was used."
+    )

@@ -1,0 +1,147 @@
+"""A run's hold on a thread in Postgres, with its lock and cached state in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from agentflow.errors import LeaseLostError, ThreadBusyError
+from agentflow.storage.checkpointer.base import ThreadSession
+from agentflow.storage.checkpointer.cache_types import CachedBase
+from agentflow.storage.checkpointer.limits import Limits, encode_write
+from agentflow.storage.checkpointer.locks import LocalLocks
+from agentflow.storage.checkpointer.postgres_backend import Backend
+from agentflow.storage.checkpointer.types import (
+    CheckpointWrite,
+    Committed,
+    NewThread,
+    Scope,
+    Snapshot,
+    next_pos,
+)
+
+if TYPE_CHECKING:
+    from agentflow.storage.checkpointer.lease import Lease
+
+
+class SessionHome(Protocol):
+    """What a session needs of its checkpointer."""
+
+    locks: LocalLocks
+    limits: Limits
+
+    async def backend(self) -> Backend:
+        """This event loop's resources, ready for use."""
+        ...
+
+
+class PgThreadSession(ThreadSession):
+    """Lock, state and writes of one run on one thread."""
+
+    def __init__(
+        self, home: SessionHome, scope: Scope, thread_id: str, new_thread: NewThread, *, wait_s: float
+    ) -> None:
+        """Use `PgCheckpointer.session`."""
+        self._home = home
+        self._scope = scope
+        self._thread_id = thread_id
+        self._new_thread = new_thread
+        self._wait_s = wait_s
+        self._local_key = (scope.tenant_id, scope.placement, thread_id)
+        self._lease: Lease | None = None
+        self._base: CachedBase | None = None
+        self._doubtful = False
+        self.snapshot: Snapshot | None = None
+        self.from_cache = False
+
+    async def __aenter__(self) -> Self:
+        """See `ThreadSession`. Redis: one round trip; Postgres: one when Redis has no state."""
+        self._backend = await self._home.backend()
+        give_up_at = asyncio.get_running_loop().time() + self._wait_s
+        # Waiters of one process queue up here, in order, instead of all of them asking Redis.
+        if not await self._home.locks.acquire(self._local_key, self._wait_s):
+            raise self._busy()
+        try:
+            self._lease = self._backend.lease(self._scope, self._thread_id)
+            await self._enter(max(0.0, give_up_at - asyncio.get_running_loop().time()))
+        except BaseException:  # also when cancelled: the locks must not stay
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """See `ThreadSession`. Redis: one round trip."""
+        await self._leave()
+
+    async def append(self, write: CheckpointWrite) -> Committed:
+        """See `ThreadSession.append`."""
+        encoded = encode_write(write, self._home.limits)
+        if self._lease is not None and self._lease.lost:
+            raise LeaseLostError(
+                f"Another run holds thread {self._thread_id!r} now: "
+                "this one was silent for longer than its lease."
+            )
+        # Until it is acknowledged, what we and the cache hold may be wrong.
+        self._doubtful = True
+        committed = await self._backend.writer.append(
+            self._scope, self._thread_id, self._new_thread, write, encoded
+        )
+        self._doubtful = False
+        self.from_cache = False
+        if write.removed:
+            self._base = None
+        self.snapshot = _after(self.snapshot, write, committed)
+        return committed
+
+    async def reload(self) -> Snapshot | None:
+        """See `ThreadSession.reload`."""
+        self._base = None
+        self.snapshot = await self._backend.reader.load(self._scope, self._thread_id)
+        self.from_cache = self._doubtful = False
+        return self.snapshot
+
+    async def _enter(self, wait_s: float) -> None:
+        if self._lease is not None:
+            taken, cached = await self._lease.take(wait_s)
+            if not taken:
+                raise self._busy()
+            # A cached state does not know its owner: who sees only their own threads asks the store.
+            if cached is not None and self._scope.principal is None:
+                self.snapshot, self.from_cache = cached, True
+                self._base = CachedBase(cached.head, len(cached.messages))
+                return
+        await self.reload()
+
+    async def _leave(self) -> None:
+        try:
+            if self._lease is not None:
+                # What came from the cache and was not confirmed by a write is there already.
+                news = None if self.from_cache else self.snapshot
+                await self._lease.end(news, self._base, drop=self._doubtful)
+        finally:
+            self._home.locks.release(self._local_key)
+
+    def _busy(self) -> ThreadBusyError:
+        return ThreadBusyError(
+            f"Another run works on thread {self._thread_id!r} and did not end within {self._wait_s:g} s; "
+            "try again when it is done."
+        )
+
+
+def _after(before: Snapshot | None, write: CheckpointWrite, committed: Committed) -> Snapshot:
+    """The thread as it is with this write."""
+    messages = list(before.messages) if before is not None and write.expected_head else []
+    if write.removed:
+        gone = set(write.removed)
+        messages = [message for message in messages if message.pos not in gone]
+    messages += write.added
+    if write.removed:
+        messages.sort(key=lambda message: message.pos)
+    first_free = next_pos(before.next_pos if before is not None else 0, write.added)
+    return Snapshot(committed.thread_no, committed.head, first_free, write.fields, messages)

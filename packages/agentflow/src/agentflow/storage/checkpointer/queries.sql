@@ -1,0 +1,219 @@
+-- Every statement the checkpointer sends, by name. `$1` is the placement and `$2` the tenant in each one that
+-- touches a tenant's rows, bound for every table it reads: the planner then visits one leaf.
+-- `$4` there, or as said, is the principal: when not null, other users' threads do not exist.
+
+-- name: schema_version
+-- The version a database is at; no row without the schema.
+SELECT coalesce(max(version), 0) AS version FROM agentflow_schema
+
+-- name: schema_exists
+SELECT to_regclass('agentflow_schema') IS NOT NULL AS found
+
+-- name: schema_lock
+-- One process at a time makes the schema; released with the transaction.
+SELECT pg_advisory_xact_lock(7102452209)
+
+-- name: instance_id
+SELECT instance_id FROM agentflow_instance
+
+-- name: create_thread
+-- First checkpoint of a thread; no row comes back when there is one already.
+WITH t AS (
+    INSERT INTO agentflow_threads (placement, tenant_id, thread_id, head, next_pos, run_id, state,
+                                   user_id, name, metadata, expires_at)
+    VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9::jsonb, now() + $10::interval)
+    ON CONFLICT (tenant_id, thread_id, placement) DO NOTHING
+    RETURNING thread_no
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT t.thread_no, $1, $2, 1, $11, true, $12, $13, $14, $5, $6 FROM t
+), m AS (
+    INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
+                                    content, extra, sent_at)
+    SELECT t.thread_no, $1, $2, 1, m.*
+    FROM t, unnest($15::int[], $16::text[], $17::text[], $18::smallint[], $19::text[], $20::text[],
+                   $21::double precision[]) AS m
+)
+SELECT thread_no, 1 AS head, false AS stop_requested FROM t
+
+-- name: append
+-- A further checkpoint without messages; no row comes back when the head is not the expected one.
+WITH t AS (
+    UPDATE agentflow_threads
+    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
+        stop_requested = stop_requested AND NOT $7::boolean,
+        expires_at = coalesce(now() + $8::interval, expires_at)
+    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
+      AND ($11::text IS NULL OR user_id = $11)
+    RETURNING thread_no, head, stop_requested
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT t.thread_no, $1, $2, t.head, $12, $13, $14, $15, $16, $5, $17 FROM t
+)
+SELECT thread_no, head, stop_requested FROM t
+
+-- name: append_messages
+-- The same with messages.
+WITH t AS (
+    UPDATE agentflow_threads
+    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
+        stop_requested = stop_requested AND NOT $7::boolean,
+        expires_at = coalesce(now() + $8::interval, expires_at)
+    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
+      AND ($11::text IS NULL OR user_id = $11)
+    RETURNING thread_no, head, stop_requested
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT t.thread_no, $1, $2, t.head, $12, $13, $14, $15, $16, $5, $17 FROM t
+), m AS (
+    INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
+                                    content, extra, sent_at)
+    SELECT t.thread_no, $1, $2, t.head, m.*
+    FROM t, unnest($18::int[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
+                   $24::double precision[]) AS m
+)
+SELECT thread_no, head, stop_requested FROM t
+
+-- name: append_edits
+-- The same with messages that leave the context too ($25): their rows stay for history.
+WITH t AS (
+    UPDATE agentflow_threads
+    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
+        stop_requested = stop_requested AND NOT $7::boolean,
+        expires_at = coalesce(now() + $8::interval, expires_at)
+    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
+      AND ($11::text IS NULL OR user_id = $11)
+    RETURNING thread_no, head, stop_requested
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT t.thread_no, $1, $2, t.head, $12, $13, $14, $15, $16, $5, $17 FROM t
+), m AS (
+    INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
+                                    content, extra, sent_at)
+    SELECT t.thread_no, $1, $2, t.head, m.*
+    FROM t, unnest($18::int[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
+                   $24::double precision[]) AS m
+), r AS (
+    UPDATE agentflow_messages m SET removed_seq = t.head
+    FROM t
+    WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.pos = ANY ($25::int[])
+      AND m.removed_seq IS NULL
+)
+SELECT thread_no, head, stop_requested FROM t
+
+-- name: why_not
+-- Why a write found nothing to change: $4 the head it expected, $5 the principal.
+SELECT t.head, t.thread_no, t.stop_requested, c.checkpoint_id,
+       ($5::text IS NULL OR t.user_id = $5) AS visible
+FROM agentflow_threads t
+LEFT JOIN agentflow_checkpoints c
+       ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no AND c.seq = $4::int + 1
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3
+
+-- name: load
+-- A thread and its whole context in one answer.
+SELECT t.thread_no, t.head, t.next_pos, t.state, m.*
+FROM agentflow_threads t
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.pos) AS pos, array_agg(x.message_id) AS message_id, array_agg(x.role) AS role,
+           array_agg(x.content_kind) AS content_kind, array_agg(x.content) AS content,
+           array_agg(x.extra) AS extra, array_agg(x.sent_at) AS sent_at
+    FROM (
+        SELECT * FROM agentflow_messages
+        WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND removed_seq IS NULL
+        ORDER BY pos
+    ) x
+) m
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+
+-- name: load_at
+-- A thread at version $5: the deltas since the last full checkpoint, and the context as it was.
+SELECT t.thread_no, t.head, t.next_pos, c.deltas, m.*
+FROM agentflow_threads t
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.delta) AS deltas
+    FROM (
+        SELECT delta FROM agentflow_checkpoints
+        WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND seq <= $5
+          AND seq >= (SELECT max(f.seq) FROM agentflow_checkpoints f
+                      WHERE f.placement = $1 AND f.tenant_id = $2 AND f.thread_no = t.thread_no
+                        AND f.seq <= $5 AND f.is_full)
+        ORDER BY seq
+    ) x
+) c
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.pos) AS pos, array_agg(x.message_id) AS message_id, array_agg(x.role) AS role,
+           array_agg(x.content_kind) AS content_kind, array_agg(x.content) AS content,
+           array_agg(x.extra) AS extra, array_agg(x.sent_at) AS sent_at
+    FROM (
+        SELECT * FROM agentflow_messages
+        WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND seq <= $5
+          AND (removed_seq IS NULL OR removed_seq > $5)
+        ORDER BY pos
+    ) x
+) m
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+
+-- name: history
+-- Checkpoints below $5, newest first, at most $6.
+SELECT c.seq, c.checkpoint_id, c.source, c.node, c.step, c.run_id, c.created_at
+FROM agentflow_threads t
+JOIN agentflow_checkpoints c ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+  AND ($5::int IS NULL OR c.seq < $5)
+ORDER BY c.seq DESC
+LIMIT $6
+
+-- name: get_thread
+SELECT thread_id, head, user_id, name, metadata, run_id, created_at, updated_at, expires_at
+FROM agentflow_threads
+WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+
+-- name: list_threads
+-- $3 the principal, $4 a part of the id or name (no pattern), $5 offset, $6 limit.
+SELECT thread_id, head, user_id, name, metadata, run_id, created_at, updated_at, expires_at
+FROM agentflow_threads
+WHERE placement = $1 AND tenant_id = $2 AND ($3::text IS NULL OR user_id = $3)
+  AND ($4::text IS NULL OR strpos(lower(thread_id), lower($4)) > 0 OR strpos(lower(name), lower($4)) > 0)
+ORDER BY updated_at DESC, thread_id DESC
+OFFSET $5 LIMIT $6
+
+-- name: list_messages
+-- $5 a part of the content (no pattern), $6 offset, $7 limit. One row of nulls: a thread without such messages.
+SELECT m.pos, m.message_id, m.role, m.content_kind, m.content, m.extra, m.sent_at
+FROM agentflow_threads t
+LEFT JOIN LATERAL (
+    SELECT * FROM agentflow_messages
+    WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND removed_seq IS NULL
+      AND ($5::text IS NULL OR strpos(lower(content), lower($5)) > 0)
+    ORDER BY pos
+    OFFSET $6 LIMIT $7
+) m ON true
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+
+-- name: delete_thread
+DELETE FROM agentflow_threads
+WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+RETURNING thread_no
+
+-- name: request_stop
+UPDATE agentflow_threads SET stop_requested = true
+WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+RETURNING thread_no
+
+-- name: delete_expired
+-- Housekeeping over all tenants, on the database's clock: $1 threads at most, older than $2 or past their time.
+-- Threads a writer holds at this moment are left for the next round.
+DELETE FROM agentflow_threads t
+USING (
+    SELECT placement, tenant_id, thread_id FROM agentflow_threads
+    WHERE expires_at <= now() OR updated_at <= now() - $2::interval
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) gone
+WHERE t.placement = gone.placement AND t.tenant_id = gone.tenant_id AND t.thread_id = gone.thread_id
+RETURNING t.thread_no

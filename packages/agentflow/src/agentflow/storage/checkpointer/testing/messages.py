@@ -1,0 +1,104 @@
+"""The context: order, edits, removals, every attribute, search."""
+# ruff: noqa: S101
+
+from __future__ import annotations
+
+from agentflow.errors import ThreadNotFoundError
+from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.testing.case import Cases, Thread, contents, message, raised
+from agentflow.storage.checkpointer.types import BLOCKS
+
+CASES = Cases()
+
+
+@CASES.add
+async def every_attribute_comes_back(checkpointer: BaseCheckpointer) -> None:
+    """A message is what was written, to the last bit."""
+    thread = Thread(checkpointer)
+    rows = [
+        message(0, "", extra=None, sent_at=None),
+        message(1, "'; DROP TABLE x; -- %s $1 \\ \n\t\u2028", role="assistant", sent_at=1732345678.123456),
+        message(
+            2, '[{"type":"text","text":"a\\u0000b"}]', role="tool", content_kind=BLOCKS, extra='{"k":"v"}'
+        ),
+        message(3, "\U0001f600 e\u0301 \xe9", role="system", extra="{}", sent_at=0.1 + 0.2),
+        message(9, "after a gap", message_id="id with % _ \\ : {} '\""),
+    ]
+    await thread.write(added=rows[:2])
+    await thread.write(added=rows[2:])
+    snapshot = await thread.load()
+    assert list(snapshot.messages) == rows
+    assert snapshot.next_pos == 10
+    assert list(await checkpointer.list_messages(thread.scope, thread.id)) == rows
+
+
+@CASES.add
+async def edits_and_removals_keep_the_order(checkpointer: BaseCheckpointer) -> None:
+    """The context is ordered by position whatever the order of writing; positions may be used again."""
+    thread = Thread(checkpointer)
+    await thread.write(added=[message(i, str(i)) for i in range(5)])
+    await thread.write(added=[message(2, "two")], removed=[2, 4])
+    assert contents(await thread.load()) == ["0", "1", "two", "3"]
+    await thread.write(removed=[0, 1])
+    await thread.write(added=[message(1, "one"), message(5, "5")])
+    snapshot = await thread.load()
+    assert contents(snapshot) == ["one", "two", "3", "5"]
+    assert snapshot.next_pos == 6
+    await thread.write(removed=[1, 2, 3, 5])
+    snapshot = await thread.load()
+    assert (list(snapshot.messages), snapshot.next_pos) == ([], 6)
+    expected = [["0", "1", "2", "3", "4"], ["0", "1", "two", "3"], ["two", "3"], ["one", "two", "3", "5"], []]
+    for seq, texts in enumerate(expected, start=1):
+        assert contents(await checkpointer.load_at(thread.scope, thread.id, seq)) == texts
+
+
+@CASES.add
+async def long_contexts_keep_their_order(checkpointer: BaseCheckpointer) -> None:
+    """Hundreds of messages come back in order, through `load`, `list_messages` and a session."""
+    thread = Thread(checkpointer)
+    await thread.write(added=[message(i, str(i)) for i in range(1500)])
+    await thread.write(added=[message(i, str(i)) for i in range(1500, 2600)])
+    expected = [str(i) for i in range(2600)]
+    assert contents(await thread.load()) == expected
+    rows = await checkpointer.list_messages(thread.scope, thread.id, offset=1499, limit=3)
+    assert [row.content for row in rows] == ["1499", "1500", "1501"]
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        assert session.snapshot is not None
+        assert contents(session.snapshot) == expected
+
+
+@CASES.add
+async def search_is_for_parts_not_patterns(checkpointer: BaseCheckpointer) -> None:
+    """`%`, `_` and `\\` are themselves, case does not count, removed messages are not found."""
+    thread = Thread(checkpointer)
+    texts = ["100% sure", "100 percent", "snake_case", "snakeXcase", "back\\slash", "SHOUT", "gone 100%"]
+    await thread.write(added=[message(i, text) for i, text in enumerate(texts)])
+    await thread.write(removed=[6])
+    found = {
+        part: [row.content for row in await checkpointer.list_messages(thread.scope, thread.id, search=part)]
+        for part in ("0%", "e_c", "k\\s", "shout", "%", "_", "nothing")
+    }
+    assert found == {
+        "0%": ["100% sure"],
+        "e_c": ["snake_case"],
+        "k\\s": ["back\\slash"],
+        "shout": ["SHOUT"],
+        "%": ["100% sure"],
+        "_": ["snake_case"],
+        "nothing": [],
+    }
+
+
+@CASES.add
+async def pages_of_messages(checkpointer: BaseCheckpointer) -> None:
+    """Offset and limit cut the list, oldest first; a missing thread is an error, an empty one is not."""
+    thread = Thread(checkpointer)
+    await raised(ThreadNotFoundError, checkpointer.list_messages(thread.scope, thread.id))
+    await thread.write({"a": 1})
+    assert list(await checkpointer.list_messages(thread.scope, thread.id)) == []
+    await thread.write(added=[message(i, str(i)) for i in range(7)])
+    pages = [
+        [row.content for row in await checkpointer.list_messages(thread.scope, thread.id, offset=o, limit=n)]
+        for o, n in ((0, 3), (3, 3), (6, 3), (9, 3), (5, None))
+    ]
+    assert pages == [["0", "1", "2"], ["3", "4", "5"], ["6"], [], ["5", "6"]]
