@@ -1,5 +1,8 @@
 -- The control plane's statements, by name.
 
+-- name: ping
+SELECT 1 AS one
+
 -- name: find_key
 -- A key with its tenant, on the database's clock.
 SELECT k.key_id, k.digest, k.scopes, k.expires_at,

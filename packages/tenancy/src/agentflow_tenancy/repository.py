@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow_tenancy.errors import SlugTakenError
 from agentflow_tenancy.keys import ApiKey
@@ -33,6 +34,10 @@ class TenantRepository:
     def __init__(self, engine: AsyncEngine) -> None:
         """Use an engine of this event loop."""
         self._engine = engine
+
+    async def ping(self) -> None:
+        """Ask Postgres for an answer."""
+        await self._one("ping", {})
 
     async def find_key(self, key_id: str) -> KeyRecord | None:
         """A key with its tenant, or None."""
@@ -96,6 +101,13 @@ class TenantRepository:
         return await self._one("set_tenant_state", {"tenant_id": tenant_id, "state": state}) is not None
 
     async def _one(self, name: str, values: Mapping[str, Any]) -> RowMapping | None:
+        try:
+            return await self._one_try(name, values)
+        except StoreUnavailableError:
+            # The pool may hold connections of a server that was restarted; the next one is new.
+            return await self._one_try(name, values)
+
+    async def _one_try(self, name: str, values: Mapping[str, Any]) -> RowMapping | None:
         with translated():
             async with self._engine.begin() as connection:
                 return (await connection.execute(QUERIES[name], values)).mappings().one_or_none()

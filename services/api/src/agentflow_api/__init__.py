@@ -1,1 +1,1 @@
-"""The HTTP API of AgentFlow Cloud: Litestar on granian, one folder a resource."""
+"""The HTTP API of AgentFlow Cloud."""

@@ -1,1 +1,1 @@
-"""Background work of AgentFlow Cloud: what must happen without a request."""
+"""Background work of AgentFlow Cloud."""

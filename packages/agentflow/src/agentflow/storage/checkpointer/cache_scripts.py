@@ -1,9 +1,9 @@
 """The Lua that Redis runs: a thread's lock and cached state, each call one round trip.
 
-KEYS are always lock, state, messages. `state` is a hash: `f` the format, `n` thread_no, `h` head, `p` next_pos,
-next_pos, `c` number of messages, `b` the fields as JSON, and `t` the thread_no of a life that was deleted. `messages`
-is a list with one JSON row a message, so that a turn sends what it added and not what was there.
-Versions stand beside the bodies: no script parses one.
+KEYS are always lock, state, messages. `state` is a hash: `f` the format, `n` thread_no, `h` head,
+`p` next_pos, `c` number of messages, `b` the fields as JSON, and `t` the thread_no of a life that was
+deleted. `messages` is a list with one JSON row a message, so that a turn sends what it added and not what
+was there. Versions stand beside the bodies: no script parses one.
 """
 
 from __future__ import annotations

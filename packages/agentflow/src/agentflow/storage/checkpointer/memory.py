@@ -33,6 +33,7 @@ from agentflow.storage.checkpointer.types import (
     StoredMessage,
     ThreadInfo,
     next_pos,
+    snapshot_after,
 )
 from agentflow.utils.jsontext import json_text
 
@@ -298,7 +299,7 @@ class _MemorySession(ThreadSession):
             raise ThreadBusyError(
                 f"Another run works on thread {self._thread_id!r}; try again when it is done."
             )
-        self.snapshot = await self.reload()
+        await self.reload()
         return self
 
     async def __aexit__(
@@ -310,10 +311,13 @@ class _MemorySession(ThreadSession):
         self._home._locks.release(_key(self._scope, self._thread_id))  # noqa: SLF001 - one unit
 
     async def append(self, write: CheckpointWrite) -> Committed:
-        return self._home._append(self._scope, self._thread_id, self._attributes, write)  # noqa: SLF001 - one unit
+        committed = self._home._append(self._scope, self._thread_id, self._attributes, write)  # noqa: SLF001 - one unit
+        self.snapshot = snapshot_after(self.snapshot, write, committed)
+        return committed
 
     async def reload(self) -> Snapshot | None:
-        return await self._home.load(self._scope, self._thread_id)
+        self.snapshot = await self._home.load(self._scope, self._thread_id)
+        return self.snapshot
 
 
 def _key(scope: Scope, thread_id: str) -> _Key:

@@ -18,7 +18,7 @@ from agentflow.storage.checkpointer.types import (
     NewThread,
     Scope,
     Snapshot,
-    next_pos,
+    snapshot_after,
 )
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class PgThreadSession(ThreadSession):
         self.from_cache = False
         if write.removed:
             self._base = None
-        self.snapshot = _after(self.snapshot, write, committed)
+        self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
 
     async def reload(self) -> Snapshot | None:
@@ -132,16 +132,3 @@ class PgThreadSession(ThreadSession):
             f"Another run works on thread {self._thread_id!r} and did not end within {self._wait_s:g} s; "
             "try again when it is done."
         )
-
-
-def _after(before: Snapshot | None, write: CheckpointWrite, committed: Committed) -> Snapshot:
-    """The thread as it is with this write."""
-    messages = list(before.messages) if before is not None and write.expected_head else []
-    if write.removed:
-        gone = set(write.removed)
-        messages = [message for message in messages if message.pos not in gone]
-    messages += write.added
-    if write.removed:
-        messages.sort(key=lambda message: message.pos)
-    first_free = next_pos(before.next_pos if before is not None else 0, write.added)
-    return Snapshot(committed.thread_no, committed.head, first_free, write.fields, messages)

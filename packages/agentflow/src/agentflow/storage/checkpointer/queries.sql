@@ -21,7 +21,7 @@ SELECT instance_id FROM agentflow_instance
 WITH t AS (
     INSERT INTO agentflow_threads (placement, tenant_id, thread_id, head, next_pos, run_id, state,
                                    user_id, name, metadata, expires_at)
-    VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9::jsonb, now() + $10::interval)
+    VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9::text::jsonb, now() + $10::interval)
     ON CONFLICT (tenant_id, thread_id, placement) DO NOTHING
     RETURNING thread_no
 ), c AS (
@@ -169,13 +169,13 @@ ORDER BY c.seq DESC
 LIMIT $6
 
 -- name: get_thread
-SELECT thread_id, head, user_id, name, metadata, run_id, created_at, updated_at, expires_at
+SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at
 FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 
 -- name: list_threads
 -- $3 the principal, $4 a part of the id or name (no pattern), $5 offset, $6 limit.
-SELECT thread_id, head, user_id, name, metadata, run_id, created_at, updated_at, expires_at
+SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at
 FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND ($3::text IS NULL OR user_id = $3)
   AND ($4::text IS NULL OR strpos(lower(thread_id), lower($4)) > 0 OR strpos(lower(name), lower($4)) > 0)

@@ -168,3 +168,16 @@ class CheckpointInfo:
     step: int
     run_id: str
     created_at: datetime
+
+
+def snapshot_after(before: Snapshot | None, write: CheckpointWrite, committed: Committed) -> Snapshot:
+    """The thread as it is with this write."""
+    messages = list(before.messages) if before is not None and write.expected_head else []
+    if write.removed:
+        gone = set(write.removed)
+        messages = [message for message in messages if message.pos not in gone]
+    messages += write.added
+    if write.removed:
+        messages.sort(key=lambda message: message.pos)
+    first_free = next_pos(before.next_pos if before is not None else 0, write.added)
+    return Snapshot(committed.thread_no, committed.head, first_free, write.fields, messages)

@@ -69,7 +69,7 @@ async def long_contexts_keep_their_order(checkpointer: BaseCheckpointer) -> None
 
 @CASES.add
 async def search_is_for_parts_not_patterns(checkpointer: BaseCheckpointer) -> None:
-    """`%`, `_` and `\\` are themselves, case does not count, removed messages are not found."""
+    """Wildcards are themselves, case does not count, removed messages are not found."""
     thread = Thread(checkpointer)
     texts = ["100% sure", "100 percent", "snake_case", "snakeXcase", "back\\slash", "SHOUT", "gone 100%"]
     await thread.write(added=[message(i, text) for i, text in enumerate(texts)])

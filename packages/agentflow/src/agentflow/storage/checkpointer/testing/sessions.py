@@ -161,7 +161,7 @@ async def sessions_start_where_the_last_one_ended(checkpointer: BaseCheckpointer
 
 @CASES.add
 async def stop_reaches_the_run_and_ends_with_it(checkpointer: BaseCheckpointer) -> None:
-    """A request is told with the run's next write, does not touch the version, and the next run starts clear."""
+    """Told with the run's next write, without a new version; the next run starts clear."""
     thread = Thread(checkpointer)
     assert await checkpointer.request_stop(thread.scope, thread.id) is False
     await thread.write({"i": 0}, starts_run=True)

@@ -23,9 +23,12 @@ CASES = Cases()
 
 # Each differs from its neighbours only where a pattern, a separator or a normal form could confuse them.
 STRANGE_IDS: Final = [
-    "a", "A", " a", "a ", "a%", "a_", "ab", "a\\", "a:b", "a:b:c", "a}:b", "{a}", "a{b", "a'b", 'a"b', "a\nb", "a\tb",
-    "a/b", "a?b", "a#b", "a%62", "%", "_", "\\", "*", "?", "[a]", ":", "{}", "{}:l", "0", "00", "é", "e\u0301",
-    "\U0001f600", "\u200b", "x" * 255, "x" * 256, "x" * 511, "x" * 512, "é" * 256, "; DROP TABLE agentflow_threads",
+    "a", "A", " a", "a ", "a%", "a_", "ab", "a\\", "a:b", "a:b:c", "a}:b", "{a}", "a{b", "a'b", 'a"b',
+    "a\nb", "a\tb",
+    "a/b", "a?b", "a#b", "a%62", "%", "_", "\\", "*", "?", "[a]", ":", "{}", "{}:l", "0", "00",
+    "é", "e\u0301",
+    "\U0001f600", "\u200b", "x" * 255, "x" * 256, "x" * 511, "x" * 512, "é" * 256,
+    "; DROP TABLE agentflow_threads",
 ]  # fmt: skip
 
 
@@ -126,8 +129,9 @@ async def delete_leaves_nothing(checkpointer: BaseCheckpointer) -> None:
     thread = Thread(checkpointer)
     neighbour = Thread(checkpointer, thread.scope, "t%")
     await neighbour.write({"n": 1}, added=[message(0, "stays")])
-    for i in range(40):
-        old = await thread.write({"i": i}, added=[message(i, f"old {i}")])
+    old = await thread.write({"i": 0}, added=[message(0, "old 0")])
+    for i in range(1, 40):
+        await thread.write({"i": i}, added=[message(i, f"old {i}")])
     assert await checkpointer.delete_thread(thread.scope, thread.id) is True
     assert await checkpointer.delete_thread(thread.scope, thread.id) is False
     assert await checkpointer.load(thread.scope, thread.id) is None

@@ -1,0 +1,13 @@
+"""Names of spans and attributes: one list, so that dashboards and code agree."""
+
+from typing import Final
+
+# OpenTelemetry's own conventions for HTTP servers.
+METHOD: Final = "http.request.method"
+STATUS: Final = "http.response.status_code"
+ROUTE: Final = "http.route"
+
+# Ours.
+AGENT: Final = "agentflow.agent"
+
+REQUEST_SPAN: Final = "{method} {route}"

@@ -1,0 +1,35 @@
+"""`python -m agentflow_api`: serve until SIGTERM or Ctrl-C."""
+
+import sys
+
+from granian import Granian
+from granian.constants import Interfaces, Loops
+
+from agentflow_api.settings import SettingsError, read_settings
+from agentflow_telemetry import configure_logging
+
+
+def main() -> None:
+    """Check the settings and serve."""
+    configure_logging()
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    Granian(
+        "agentflow_api.app:create_app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        workers=settings.workers,
+        factory=True,
+        log_access=False,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=30,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

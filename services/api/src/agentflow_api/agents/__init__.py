@@ -1,0 +1,1 @@
+"""Hosted agents: the registry, and the demo agents that need no model."""

@@ -1,0 +1,62 @@
+"""The application: routes, dependencies, and what they share."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from agentflow_api.graph.routes import graph_router
+from agentflow_api.health.routes import ping, ready
+from agentflow_api.http.agent_prefix import AgentPrefix
+from agentflow_api.http.credentials import provide_principal
+from agentflow_api.http.errors import answer_error
+from agentflow_api.settings import Settings, read_settings
+from agentflow_api.threads.routes import threads_router
+from agentflow_api.wiring import Wiring, opened
+from agentflow_telemetry import SpanPerRequest
+
+
+def provide_wiring(state: State) -> Wiring:
+    """The process's parts, opened with the application."""
+    wiring: Wiring = state["wiring"]
+    return wiring
+
+
+def create_app(settings: Settings | None = None) -> SpanPerRequest:
+    """The ASGI application.
+
+    Args:
+        settings: Read from the environment when None.
+
+    Raises:
+        SettingsError: A setting is missing or malformed.
+    """
+    chosen = settings or read_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        async with opened(chosen) as wiring:
+            app.state["wiring"] = wiring
+            yield
+
+    cors = CORSConfig(
+        allow_origins=list(chosen.cors_origins),
+        allow_headers=["authorization", "content-type"],
+        expose_headers=["x-request-id", "x-timestamp"],
+    )
+    app = Litestar(
+        route_handlers=[ping, ready, graph_router, threads_router],
+        dependencies={
+            "wiring": Provide(provide_wiring, sync_to_thread=False),
+            "principal": Provide(provide_principal),
+        },
+        exception_handlers={Exception: answer_error},
+        lifespan=[lifespan],
+        cors_config=cors if chosen.cors_origins else None,
+        openapi_config=None,
+        request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
+    )
+    return SpanPerRequest(AgentPrefix(app), service="agentflow-api")

@@ -1,0 +1,1 @@
+"""Running hosted agents, and what they look like."""

@@ -1,0 +1,49 @@
+"""The envelope of every answer."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Response
+from litestar.enums import MediaType
+
+
+def success(data: Any, message: str = "OK", *, status_code: int = 200) -> Response[bytes]:
+    """`{"data": ..., "metadata": {...}}`."""
+    return _response({"data": data}, message, status_code, {})
+
+
+def failure(
+    status_code: int,
+    code: str,
+    message: str,
+    details: Sequence[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    """`{"error": {...}, "metadata": {...}}`; both are always there, clients rely on it.
+
+    Args:
+        details: `{"loc": [...], "msg": str, "type": str}` each.
+    """
+    error = {"code": code, "message": message, "details": list(details)}
+    return _response({"error": error}, message, status_code, dict(headers or {}))
+
+
+def _response(
+    body: dict[str, Any], message: str, status_code: int, headers: dict[str, str]
+) -> Response[bytes]:
+    request_id = uuid.uuid4().hex
+    timestamp = datetime.now(UTC).isoformat()
+    body["metadata"] = {"request_id": request_id, "timestamp": timestamp, "message": message}
+    # NaN has no JSON; half a surrogate pair, in an echo of bad input, has no UTF-8.
+    content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+        errors="replace"
+    )
+    return Response(
+        content,
+        status_code=status_code,
+        media_type=MediaType.JSON,
+        headers={"x-request-id": request_id, "x-timestamp": timestamp, **headers},
+    )

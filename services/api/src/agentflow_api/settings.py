@@ -1,0 +1,93 @@
+"""The API's settings, read once from the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from agentflow_api.agents.registry import DEMO_AGENTS, parse_agents
+
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed; the text names the variable and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the process is told from outside. Secrets do not show in its repr."""
+
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    key_pepper: bytes = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    agents: Mapping[str, str] = field(default_factory=lambda: dict(DEMO_AGENTS))
+    max_body_bytes: int = 4 * 1024 * 1024
+    cors_origins: tuple[str, ...] = ()
+    pool_size: int = 20
+    lock_wait_s: float = 30.0
+
+
+# Variable -> what it is for; docs/reference/settings.md shows the same list.
+VARIABLES: Final = {
+    "AGENTFLOW_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database. Required.",
+    "AGENTFLOW_REDIS_URL": "Redis or Valkey, redis://host:6379/0. Required; `none` runs on Postgres alone.",
+    "AGENTFLOW_KEY_PEPPER": "Secret of at least 32 characters that API keys are hashed with. Required.",
+    "AGENTFLOW_HOST": "Address to listen on. 127.0.0.1 if not set.",
+    "AGENTFLOW_PORT": "Port to listen on. 8000 if not set.",
+    "AGENTFLOW_API_WORKERS": "Processes that serve. 1 if not set.",
+    "AGENTFLOW_AGENTS": "Hosted agents, name=module:attribute, comma-separated. The demo agents if not set.",
+    "AGENTFLOW_MAX_BODY_BYTES": "Largest request body. 4194304 if not set.",
+    "AGENTFLOW_CORS_ORIGINS": "Origins a browser may call from, separated by commas. None if not set.",
+    "AGENTFLOW_POOL_SIZE": "Connections to Postgres each process keeps. 20 if not set.",
+    "AGENTFLOW_LOCK_WAIT_S": "Seconds a run waits while another one holds its thread. 30 if not set.",
+    "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
+    "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
+    "AGENTFLOW_MODEL_API_KEY": "Its key; OPENAI_API_KEY is taken if this is not set.",
+}
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: One is missing or malformed.
+    """
+    redis_url = _required(environment, "AGENTFLOW_REDIS_URL")
+    pepper = _required(environment, "AGENTFLOW_KEY_PEPPER").encode()
+    if len(pepper) < 32:
+        raise SettingsError("AGENTFLOW_KEY_PEPPER must have at least 32 characters.")
+    try:
+        agents = parse_agents(environment.get("AGENTFLOW_AGENTS", ""))
+    except ValueError as error:
+        raise SettingsError(f"AGENTFLOW_AGENTS: {error}") from error
+    return Settings(
+        database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
+        redis_url=None if redis_url.lower() == "none" else redis_url,
+        key_pepper=pepper,
+        host=environment.get("AGENTFLOW_HOST", "127.0.0.1"),
+        port=_whole(environment, "AGENTFLOW_PORT", 8000, least=0),
+        workers=_whole(environment, "AGENTFLOW_API_WORKERS", 1, least=1),
+        agents=agents or dict(DEMO_AGENTS),
+        max_body_bytes=_whole(environment, "AGENTFLOW_MAX_BODY_BYTES", 4 * 1024 * 1024, least=1024),
+        cors_origins=tuple(filter(None, environment.get("AGENTFLOW_CORS_ORIGINS", "").split(","))),
+        pool_size=_whole(environment, "AGENTFLOW_POOL_SIZE", 20, least=1),
+        lock_wait_s=_whole(environment, "AGENTFLOW_LOCK_WAIT_S", 30, least=0),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SettingsError(f"Set {name}: {VARIABLES[name]}")
+    return value
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name} must be a whole number of at least {least}: {VARIABLES[name]}")
+    return int(text)

@@ -1,0 +1,1 @@
+"""Threads, their state and their messages."""

@@ -1,0 +1,85 @@
+"""`/v1/threads`: listing, reading and deleting. A thread of somebody else is a missing one."""
+
+from typing import Any
+
+from litestar import Request, Response, Router, delete, get
+
+from agentflow.errors import ThreadNotFoundError
+from agentflow_api.http import parameters
+from agentflow_api.http.body import read_json
+from agentflow_api.http.envelope import success
+from agentflow_api.http.problems import InvalidBodyError
+from agentflow_api.threads.views import state_view, stored_message_view, thread_view
+from agentflow_api.wiring import Wiring
+from agentflow_tenancy import THREADS_READ, THREADS_WRITE, Principal
+
+_MISSING = "There is no such thread."
+
+
+@get("/")
+async def list_threads(
+    request: Request[Any, Any, Any], principal: Principal, wiring: Wiring
+) -> Response[bytes]:
+    """The tenant's threads, last changed first."""
+    principal.require(THREADS_READ)
+    search, offset, limit = parameters.page(request)
+    # The prefix of stored ids is no part of what a tenant searches in: it holds the tenant's own name.
+    found = await wiring.store.list_threads(principal.scope, search=search, offset=offset, limit=limit)
+    return success({"threads": [thread_view(info, principal) for info in found]})
+
+
+@get("/{thread_id:str}")
+async def get_thread(thread_id: str, principal: Principal, wiring: Wiring) -> Response[bytes]:
+    """One thread's attributes."""
+    principal.require(THREADS_READ)
+    info = await wiring.store.get_thread(principal.scope, _stored(principal, thread_id))
+    if info is None:
+        raise ThreadNotFoundError(_MISSING)
+    return success({"thread_data": {"thread": thread_view(info, principal)}})
+
+
+@get("/{thread_id:str}/state")
+async def get_state(thread_id: str, principal: Principal, wiring: Wiring) -> Response[bytes]:
+    """One thread's latest state."""
+    principal.require(THREADS_READ)
+    snapshot = await wiring.store.load(principal.scope, _stored(principal, thread_id))
+    if snapshot is None:
+        raise ThreadNotFoundError(_MISSING)
+    return success({"state": state_view(snapshot, principal)})
+
+
+@get("/{thread_id:str}/messages")
+async def list_messages(
+    request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
+) -> Response[bytes]:
+    """One thread's messages, oldest first."""
+    principal.require(THREADS_READ)
+    search, offset, limit = parameters.page(request)
+    rows = await wiring.store.list_messages(
+        principal.scope, _stored(principal, thread_id), search=search, offset=offset, limit=limit
+    )
+    return success({"messages": [stored_message_view(row) for row in rows]})
+
+
+@delete("/{thread_id:str}", status_code=200)
+async def delete_thread(
+    request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
+) -> Response[bytes]:
+    """Delete a thread with everything in it. The body, `{"config": {}}` or nothing, says nothing more."""
+    principal.require(THREADS_WRITE)
+    body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
+    if body is not None and not isinstance(body, dict):
+        raise InvalidBodyError("The body must be a JSON object, or empty.")
+    if not await wiring.store.delete_thread(principal.scope, _stored(principal, thread_id)):
+        raise ThreadNotFoundError(_MISSING)
+    deleted = {"thread_id": thread_id}
+    return success({"success": True, "message": "The thread was deleted.", "data": deleted})
+
+
+def _stored(principal: Principal, thread_id: str) -> str:
+    return principal.stored_id(parameters.thread_id(thread_id))
+
+
+threads_router = Router(
+    "/v1/threads", route_handlers=[list_threads, get_thread, get_state, list_messages, delete_thread]
+)

@@ -1,0 +1,65 @@
+"""Everything the process holds open, made in one place."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
+from agentflow_api.agents.registry import AgentRegistry
+from agentflow_api.settings import Settings
+from agentflow_tenancy import Authenticator, TenantRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The process's parts."""
+
+    settings: Settings
+    repository: TenantRepository
+    authenticator: Authenticator
+    checkpointer: PgCheckpointer
+    agents: AgentRegistry
+
+    @property
+    def store(self) -> BaseCheckpointer:
+        """Where threads live."""
+        return self.checkpointer
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
+    """Open everything; at the end let runs reach their next boundary, then close it.
+
+    Nothing is asked of Postgres or Redis yet: a service that starts before them recovers by itself.
+    """
+    engine = create_async_engine(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_size // 2,
+        pool_timeout=10,
+        pool_recycle=600,
+        connect_args={
+            "timeout": 5,
+            "command_timeout": 30,
+            "server_settings": {"application_name": "agentflow-api", "jit": "off"},
+        },
+    )
+    checkpointer = PgCheckpointer.from_engine(
+        engine, redis_url=settings.redis_url, lock_wait_s=settings.lock_wait_s
+    )
+    repository = TenantRepository(engine)
+    agents = AgentRegistry(settings.agents, checkpointer)
+    try:
+        yield Wiring(
+            settings=settings,
+            repository=repository,
+            authenticator=Authenticator(repository, settings.key_pepper),
+            checkpointer=checkpointer,
+            agents=agents,
+        )
+    finally:
+        await agents.aclose()
+        await checkpointer.aclose()
+        await engine.dispose()

@@ -1,0 +1,47 @@
+"""`python -m agentflow_worker`: background work until SIGTERM or Ctrl-C."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+from agentflow.storage.checkpointer import PgCheckpointer
+from agentflow_telemetry import configure_logging
+from agentflow_worker.settings import Settings, SettingsError, read_settings
+from agentflow_worker.sweeper import Sweeper
+
+logger = logging.getLogger("agentflow.worker")
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set."""
+    checkpointer = PgCheckpointer(settings.database_url, redis_url=settings.redis_url, pool_size=2)
+    sweeper = Sweeper(checkpointer, every_s=settings.sweep_every_s, retention=settings.retention)
+    logger.info("The worker runs.")
+    try:
+        await sweeper.run(stop)
+    finally:
+        await checkpointer.aclose()
+    logger.info("The worker stopped.")
+
+
+async def _until_signalled(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await work(settings, stop)
+
+
+def main() -> None:
+    """Check the settings and work."""
+    configure_logging()
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    asyncio.run(_until_signalled(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The worker's settings, read once from the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed; the text names the variable and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the process is told from outside."""
+
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    sweep_every_s: float = 60.0
+    retention: timedelta | None = None
+
+
+VARIABLES: Final = {
+    "AGENTFLOW_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database. Required.",
+    "AGENTFLOW_REDIS_URL": "Redis or Valkey, redis://host:6379/0. Required; `none` runs on Postgres alone.",
+    "AGENTFLOW_SWEEP_EVERY_S": "Seconds between sweeps for expired threads. 60 if not set.",
+    "AGENTFLOW_RETENTION_DAYS": "Delete threads that did not change for so many days. Never if not set.",
+}
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: One is missing or malformed.
+    """
+    redis_url = _required(environment, "AGENTFLOW_REDIS_URL")
+    days = _positive(environment, "AGENTFLOW_RETENTION_DAYS")
+    return Settings(
+        database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
+        redis_url=None if redis_url.lower() == "none" else redis_url,
+        sweep_every_s=_positive(environment, "AGENTFLOW_SWEEP_EVERY_S") or 60.0,
+        retention=None if days is None else timedelta(days=days),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SettingsError(f"Set {name}: {VARIABLES[name]}")
+    return value
+
+
+def _positive(environment: Mapping[str, str], name: str) -> float | None:
+    text = environment.get(name, "")
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise SettingsError(f"{name} must be a number above 0: {VARIABLES[name]}")
+    return number

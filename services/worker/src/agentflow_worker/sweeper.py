@@ -1,0 +1,55 @@
+"""Deletes threads past their time."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from agentflow.errors import StorageError
+from agentflow.storage.checkpointer import BaseCheckpointer
+
+logger = logging.getLogger("agentflow.worker")
+
+
+class Sweeper:
+    """Sweeps until it is told to stop; an outage is waited out."""
+
+    def __init__(
+        self, checkpointer: BaseCheckpointer, *, every_s: float, retention: timedelta | None
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            checkpointer: Whose threads to sweep.
+            every_s: Seconds between two sweeps.
+            retention: Also delete threads that did not change for so long; None keeps them.
+        """
+        self._checkpointer = checkpointer
+        self._every_s = every_s
+        self._retention = retention
+
+    async def sweep(self) -> int:
+        """One sweep, in batches of their own transactions.
+
+        Returns:
+            How many threads were deleted.
+
+        Raises:
+            StoreUnavailableError: Postgres does not answer.
+        """
+        deleted = await self._checkpointer.delete_expired(older_than=self._retention)
+        if deleted:
+            logger.info("Deleted %d expired threads.", deleted)
+        return deleted
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep now and at intervals until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self.sweep()
+            except StorageError as error:
+                logger.warning("No sweep this time: %s", error)
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await stop.wait()
+            except TimeoutError:
+                continue
