@@ -1,1 +1,1 @@
-"""The command `agentflow-cloud`: migrates the database and runs the development stack."""
+"""`agentflow-cloud`: the command that runs and looks after the service."""

@@ -23,8 +23,9 @@ async def list_threads(
     """The tenant's threads, last changed first."""
     principal.require(THREADS_READ)
     search, offset, limit = parameters.page(request)
-    # The prefix of stored ids is no part of what a tenant searches in: it holds the tenant's own name.
-    found = await wiring.store.list_threads(principal.scope, search=search, offset=offset, limit=limit)
+    found = await wiring.store.list_threads(
+        principal.scope, search=search, offset=offset, limit=limit, id_prefix=principal.stored_id("")
+    )
     return success({"threads": [thread_view(info, principal) for info in found]})
 
 

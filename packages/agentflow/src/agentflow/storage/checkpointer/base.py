@@ -132,9 +132,23 @@ class BaseCheckpointer(ABC):
 
     @abstractmethod
     async def list_threads(
-        self, scope: Scope, *, search: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        scope: Scope,
+        *,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        id_prefix: str = "",
     ) -> Sequence[ThreadInfo]:
-        """Threads, last changed first. `search` is a case-insensitive part of the id or name, no pattern."""
+        """Threads, last changed first.
+
+        Args:
+            scope: Rows outside it do not exist for this call.
+            search: A case-insensitive part of the id or name; no pattern.
+            offset: How many to leave out.
+            limit: How many to give at most.
+            id_prefix: What every id of the scope begins with, and no search should find.
+        """
 
     @abstractmethod
     async def list_messages(

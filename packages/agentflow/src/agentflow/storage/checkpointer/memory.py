@@ -165,7 +165,13 @@ class InMemoryCheckpointer(BaseCheckpointer):
         return thread.info() if thread else None
 
     async def list_threads(
-        self, scope: Scope, *, search: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        scope: Scope,
+        *,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        id_prefix: str = "",
     ) -> Sequence[ThreadInfo]:
         """See `BaseCheckpointer.list_threads`."""
         found = [
@@ -173,7 +179,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             for (tenant_id, placement, _), thread in self._threads.items()
             if (tenant_id, placement) == (scope.tenant_id, scope.placement)
             and _visible(thread, scope)
-            and _holds(search, thread.thread_id, thread.attributes.name)
+            and _holds(search, thread.thread_id.removeprefix(id_prefix), thread.attributes.name)
         ]
         found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
         return [thread.info() for thread in found[offset : offset + limit]]

@@ -205,10 +205,16 @@ class PgCheckpointer(BaseCheckpointer):
         return await (await self.backend()).reader.get_thread(scope, thread_id)
 
     async def list_threads(
-        self, scope: Scope, *, search: str | None = None, offset: int = 0, limit: int = 100
+        self,
+        scope: Scope,
+        *,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        id_prefix: str = "",
     ) -> Sequence[ThreadInfo]:
         """See `BaseCheckpointer.list_threads`. One round trip."""
-        return await (await self.backend()).reader.list_threads(scope, search, offset, limit)
+        return await (await self.backend()).reader.list_threads(scope, search, offset, limit, id_prefix)
 
     async def list_messages(
         self,

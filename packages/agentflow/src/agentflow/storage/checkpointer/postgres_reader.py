@@ -64,11 +64,11 @@ class PostgresReader:
         return info_of(rows[0]) if rows else None
 
     async def list_threads(
-        self, scope: Scope, search: str | None, offset: int, limit: int
+        self, scope: Scope, search: str | None, offset: int, limit: int, id_prefix: str
     ) -> Sequence[ThreadInfo]:
         """Threads, last changed first."""
         owner = (scope.placement, scope.tenant_id, scope.principal)
-        rows = await self._statements.fetch("list_threads", *owner, search, offset, limit)
+        rows = await self._statements.fetch("list_threads", *owner, search, offset, limit, len(id_prefix))
         return [info_of(row) for row in rows]
 
     async def list_messages(

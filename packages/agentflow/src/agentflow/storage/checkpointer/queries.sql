@@ -174,11 +174,13 @@ FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 
 -- name: list_threads
--- $3 the principal, $4 a part of the id or name (no pattern), $5 offset, $6 limit.
+-- $3 the principal, $4 a part of the id or name (no pattern), $5 offset, $6 limit, $7 characters of each id
+-- that a search leaves out.
 SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at
 FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND ($3::text IS NULL OR user_id = $3)
-  AND ($4::text IS NULL OR strpos(lower(thread_id), lower($4)) > 0 OR strpos(lower(name), lower($4)) > 0)
+  AND ($4::text IS NULL OR strpos(lower(substr(thread_id, $7::int + 1)), lower($4)) > 0
+       OR strpos(lower(name), lower($4)) > 0)
 ORDER BY updated_at DESC, thread_id DESC
 OFFSET $5 LIMIT $6
 

@@ -1,0 +1,5 @@
+"""What stops the command, told without a traceback."""
+
+
+class CommandError(Exception):
+    """The text says what is wrong and what to do."""
