@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from agentflow_embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support import databases
+from tests.support.api_fixtures import api, tenant  # noqa: F401 - fixtures
 from tests.support.run import Run, Servers
 
 # Time limits belong to benchmarks: a busy machine is no reason for a red test.

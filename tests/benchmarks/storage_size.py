@@ -33,7 +33,9 @@ async def measure_size(report: Report, database_url: str, redis_url: str) -> Non
         await _write(checkpointer)
         after = await _sizes(connection)
         for table, size_bytes in after.items():
-            report.add(f"disk per 10-turn thread, {table}", "KiB", [(size_bytes - before[table]) / THREADS / 1024])
+            report.add(
+                f"disk per 10-turn thread, {table}", "KiB", [(size_bytes - before[table]) / THREADS / 1024]
+            )
         total = (sum(after.values()) - sum(before.values())) / THREADS / 1024
         report.add("disk per 10-turn thread", "KiB", [total])
         cached = [size_bytes for size_bytes in [await _cached_bytes(redis)] if size_bytes]

@@ -388,7 +388,7 @@ async def test_goto_and_routers_to_nowhere() -> None:
         (lambda: chain("A").add_node(END, str), "cannot be named"),
         (lambda: chain("A").add_node("a,b", str), "cannot be named"),
         (lambda: chain("A").add_edge(END, "A"), "END"),
-        (lambda: StateGraph(dict), "AgentState"),  # type: ignore[call-overload]
+        (lambda: StateGraph(dict), "AgentState"),  # type: ignore[type-var]
         (lambda: chain("A").compile("postgres://"), "BaseCheckpointer"),  # type: ignore[arg-type]
     ],
 )
