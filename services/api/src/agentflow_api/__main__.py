@@ -5,8 +5,12 @@ import sys
 from granian import Granian
 from granian.constants import Interfaces, Loops
 
+from agentflow_api.lifetime import tell_workers_first
 from agentflow_api.settings import SettingsError, read_settings
 from agentflow_telemetry import configure_logging
+
+# A node that takes longer is cut off; its thread stays at the step before.
+_STOP_WITHIN_S = 30
 
 
 def main() -> None:
@@ -16,7 +20,7 @@ def main() -> None:
         settings = read_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    Granian(
+    server = Granian(
         "agentflow_api.app:create_app",
         address=settings.host,
         port=settings.port,
@@ -27,8 +31,10 @@ def main() -> None:
         log_access=False,
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=30,
-    ).serve()
+        workers_kill_timeout=_STOP_WITHIN_S,
+    )
+    server.on_startup(tell_workers_first)
+    server.serve()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from agentflow_api.health.routes import ping, ready
 from agentflow_api.http.agent_prefix import AgentPrefix
 from agentflow_api.http.credentials import provide_principal
 from agentflow_api.http.errors import answer_error
+from agentflow_api.http.exact_paths import ExactPaths
+from agentflow_api.lifetime import told_to_stop
 from agentflow_api.settings import Settings, read_settings
 from agentflow_api.threads.routes import threads_router
 from agentflow_api.wiring import Wiring, opened
@@ -38,7 +40,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        async with opened(chosen) as wiring:
+        async with opened(chosen) as wiring, told_to_stop(wiring.runs.stop):
             app.state["wiring"] = wiring
             yield
 
@@ -57,6 +59,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         lifespan=[lifespan],
         cors_config=cors if chosen.cors_origins else None,
         openapi_config=None,
+        logging_config=None,  # the process's own, set before
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )
-    return SpanPerRequest(AgentPrefix(app), service="agentflow-api")
+    return SpanPerRequest(ExactPaths(AgentPrefix(app)), service="agentflow-api")

@@ -27,6 +27,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 20
     lock_wait_s: float = 30.0
+    store_timeout_s: float = 10.0
 
 
 # Variable -> what it is for; docs/reference/settings.md shows the same list.
@@ -42,6 +43,7 @@ VARIABLES: Final = {
     "AGENTFLOW_CORS_ORIGINS": "Origins a browser may call from, separated by commas. None if not set.",
     "AGENTFLOW_POOL_SIZE": "Connections to Postgres each process keeps. 20 if not set.",
     "AGENTFLOW_LOCK_WAIT_S": "Seconds a run waits while another one holds its thread. 30 if not set.",
+    "AGENTFLOW_STORE_TIMEOUT_S": "Seconds one statement may take; then the answer is 503. 10 if not set.",
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
     "AGENTFLOW_MODEL_API_KEY": "Its key; OPENAI_API_KEY is taken if this is not set.",
@@ -74,6 +76,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         cors_origins=tuple(filter(None, environment.get("AGENTFLOW_CORS_ORIGINS", "").split(","))),
         pool_size=_whole(environment, "AGENTFLOW_POOL_SIZE", 20, least=1),
         lock_wait_s=_whole(environment, "AGENTFLOW_LOCK_WAIT_S", 30, least=0),
+        store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import create_async_engine
-
 from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
+from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.agents.registry import AgentRegistry
+from agentflow_api.graph.running import RunningRuns
 from agentflow_api.settings import Settings
 from agentflow_tenancy import Authenticator, TenantRepository
 
@@ -21,6 +21,7 @@ class Wiring:
     authenticator: Authenticator
     checkpointer: PgCheckpointer
     agents: AgentRegistry
+    runs: RunningRuns
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -34,17 +35,11 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
 
     Nothing is asked of Postgres or Redis yet: a service that starts before them recovers by itself.
     """
-    engine = create_async_engine(
+    engine = engine_from_url(
         settings.database_url,
         pool_size=settings.pool_size,
         max_overflow=settings.pool_size // 2,
-        pool_timeout=10,
-        pool_recycle=600,
-        connect_args={
-            "timeout": 5,
-            "command_timeout": 30,
-            "server_settings": {"application_name": "agentflow-api", "jit": "off"},
-        },
+        timeout_s=settings.store_timeout_s,
     )
     checkpointer = PgCheckpointer.from_engine(
         engine, redis_url=settings.redis_url, lock_wait_s=settings.lock_wait_s
@@ -58,6 +53,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             authenticator=Authenticator(repository, settings.key_pepper),
             checkpointer=checkpointer,
             agents=agents,
+            runs=RunningRuns(),
         )
     finally:
         await agents.aclose()

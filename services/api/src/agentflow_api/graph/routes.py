@@ -29,7 +29,7 @@ async def invoke(request: Request[Any, Any, Any], principal: Principal, wiring: 
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(InvokeRequest, body)
     resumes = isinstance(body, dict) and "resume" in body
-    return success(await service.invoke(graph, principal, asked, resumes=resumes))
+    return success(await service.invoke(graph, wiring.runs, principal, asked, resumes=resumes))
 
 
 def _agent(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> CompiledGraph[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from agentflow.core.graph import CompiledGraph
 from agentflow.core.state import Message
+from agentflow_api.graph.running import RunningRuns
 from agentflow_api.graph.schemas import InvokeRequest
 from agentflow_api.http import parameters
 from agentflow_api.http.problems import InvalidBodyError
@@ -13,7 +14,12 @@ from agentflow_tenancy import Principal
 
 
 async def invoke(
-    graph: CompiledGraph[Any], principal: Principal, request: InvokeRequest, *, resumes: bool
+    graph: CompiledGraph[Any],
+    runs: RunningRuns,
+    principal: Principal,
+    request: InvokeRequest,
+    *,
+    resumes: bool,
 ) -> Any:
     """Run to the end, a pause or a stop.
 
@@ -21,6 +27,7 @@ async def invoke(
         `{"messages", "state", "context", "summary", "meta": {"is_new_thread", "thread_id"}}`.
 
     Raises:
+        StoppingError: The process is about to end.
         InvalidBodyError: Empty messages without a resume, or calls that only an assistant makes.
         What `CompiledGraph.ainvoke` raises.
     """
@@ -32,16 +39,13 @@ async def invoke(
         given["state"] = request.initial_state
     if resumes:
         given["resume"] = request.resume
-    result = await graph.ainvoke(
-        given,
-        {
-            **config,
-            "thread_id": principal.stored_id(thread_id),
-            "recursion_limit": request.recursion_limit,
-            "scope": principal.scope,
-        },
-        response_granularity=request.response_granularity,
-    )
+    config |= {
+        "thread_id": principal.stored_id(thread_id),
+        "recursion_limit": request.recursion_limit,
+        "scope": principal.scope,
+    }
+    with runs.entered(graph, config):
+        result = await graph.ainvoke(given, config, response_granularity=request.response_granularity)
     return _view(result, principal, thread_id)
 
 
@@ -77,7 +81,7 @@ def describe(graph: CompiledGraph[Any]) -> dict[str, Any]:
 def _check(request: InvokeRequest, *, resumes: bool) -> None:
     if not request.messages and not resumes:
         raise _invalid(["messages"], "Send at least one message, or `resume` to answer an interrupt.")
-    for place, message in enumerate(request.messages):
+    for place, message in enumerate(request.every_message()):
         if message.tool_calls() or message.remote_tool_calls() or message.tools_calls:
             raise _invalid(["messages", place], "Tool calls are made by the agent, not by its client.")
 

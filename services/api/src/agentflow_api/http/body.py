@@ -1,7 +1,8 @@
 """Reading a JSON body in bounded memory."""
 
 import json
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
 
 from litestar import Request
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,13 @@ from agentflow_api.http.problems import (
     InvalidBodyError,
     UnsupportedBodyError,
 )
+
+# What is taken in must fit into an answer again, some levels deeper; 255 is what can be written.
+_MAX_DEPTH: Final = 128
+
+# Of a body that is too large so much is still taken and thrown away: a client that cannot send on
+# may see a cut connection before it sees the answer.
+_READ_ON_BYTES: Final = 32 * 1024 * 1024
 
 
 async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
@@ -29,11 +37,15 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
     if not raw.strip():
         return None
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
     except RecursionError as error:
-        raise BadRequestError("The body is nested too deeply.") from error
+        raise BadRequestError(_TOO_DEEP) from error
     except ValueError as error:
         raise BadRequestError(f"The body is not JSON in UTF-8 ({type(error).__name__}).") from error
+    # Hardly any body has so many brackets; only those that do are worth a walk.
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _is_deep(data):
+        raise BadRequestError(_TOO_DEEP)
+    return data
 
 
 def validated[M: BaseModel](model: type[M], data: Any) -> M:
@@ -51,20 +63,41 @@ def validated[M: BaseModel](model: type[M], data: Any) -> M:
         ]
         raise InvalidBodyError("The body does not have the form this route takes.", details) from error
     except RecursionError as error:
-        raise BadRequestError("The body is nested too deeply.") from error
+        raise BadRequestError(_TOO_DEEP) from error
+
+
+_TOO_DEEP: Final = f"The body is nested too deeply; at most {_MAX_DEPTH} levels are taken."
+
+
+def _is_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(_MAX_DEPTH):
+        level = [item for value in level if isinstance(value, list | dict) for item in _items(value)]
+        if not level:
+            return False
+    return any(isinstance(value, list | dict) for value in level)
+
+
+def _items(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 async def _read(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
+    too_large = declared.isdecimal() and int(declared) > max_bytes
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > max_bytes:
-            raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
-        chunks.append(chunk)
+        too_large = too_large or size > max_bytes
+        if not too_large:
+            chunks.append(chunk)
+        elif size > max_bytes + _READ_ON_BYTES:
+            break
+        else:
+            chunks.clear()
+    if too_large:
+        raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
     return b"".join(chunks)
 
 

@@ -8,9 +8,15 @@ from litestar.exceptions import HTTPException
 
 from agentflow.errors import (
     AgentFlowError,
+    ConfigurationError,
     ConflictError,
+    CorruptStateError,
+    GraphDefinitionError,
     InvalidError,
+    NodeError,
+    NodeTimeoutError,
     NotFoundError,
+    StorageError,
     StoreUnavailableError,
     TooLargeError,
 )
@@ -21,6 +27,7 @@ from agentflow_api.http.problems import (
     InvalidBodyError,
     InvalidParameterError,
     RequestError,
+    StoppingError,
     UnsupportedBodyError,
 )
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
@@ -38,11 +45,28 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnsupportedBodyError, 415),
     (InvalidBodyError, 422),
     (InvalidParameterError, 422),
+    (StoppingError, 503),
     (RequestError, 400),
     (ConflictError, 409),
+    (ConfigurationError, 500),  # ours, not the client's
+    (GraphDefinitionError, 500),
     (InvalidError, 422),
     (StoreUnavailableError, 503),
     (AgentFlowError, 500),
+)
+
+_INTERNAL: Final = (
+    "Something went wrong here. It was logged; try again, and report the request id if it stays."
+)
+
+# Errors whose own text is for whoever runs the service: it may quote a node's data or name our servers.
+_PUBLIC_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (StoreUnavailableError, "The store did not answer in time; try again."),
+    (CorruptStateError, "What is stored here is not what was written; none of it was used."),
+    (StorageError, _INTERNAL),
+    (ConfigurationError, _INTERNAL),
+    (GraphDefinitionError, _INTERNAL),
+    (NotFoundError, "There is no such thread."),  # the same for somebody else's
 )
 
 # What the framework itself refuses.
@@ -61,30 +85,32 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     for kind, status in STATUSES:
         if isinstance(error, kind):
             return _known(request, error, status)
-    logger.error("A request failed in an unforeseen way.", exc_info=error)
-    return failure(500, "INTERNAL_ERROR", _INTERNAL)
-
-
-_INTERNAL: Final = (
-    "Something went wrong here. It was logged; try again, and report the request id if it stays."
-)
+    answer = failure(500, "INTERNAL_ERROR", _INTERNAL)
+    logger.error("Request %s failed in an unforeseen way.", answer.headers["x-request-id"], exc_info=error)
+    return answer
 
 
 def _known(request: Request[Any, Any, Any], error: Exception, status: int) -> Response[bytes]:
-    message = _public(request, str(error))
     headers = {}
-    if isinstance(error, NotFoundError):
-        message = "There is no such thread."  # the same for somebody else's
-    elif status == 401:
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     elif status == 503:
         headers["Retry-After"] = _RETRY_AFTER_S
-        logger.warning("Postgres is away: %s", type(error.__cause__).__name__)
     code = getattr(error, "code", "ERROR")
-    return failure(status, code, message, getattr(error, "details", ()), headers)
+    answer = failure(status, code, _public_text(request, error), getattr(error, "details", ()), headers)
+    if status >= 500:
+        trace = error if status == 500 else None
+        logger.warning("Request %s: %s", answer.headers["x-request-id"], error, exc_info=trace)
+    return answer
 
 
-def _public(request: Request[Any, Any, Any], message: str) -> str:
-    """The message with thread ids as their tenant knows them."""
+def _public_text(request: Request[Any, Any, Any], error: Exception) -> str:
+    """What the client is told, with thread ids as their tenant knows them."""
+    for kind, text in _PUBLIC_TEXTS:
+        if isinstance(error, kind):
+            return text
+    if isinstance(error, NodeError) and not isinstance(error, NodeTimeoutError):
+        return f"Node {error.node!r} failed ({type(error.__cause__ or error).__name__})."
+    message = str(error)
     principal = request.scope["state"].get("principal")
     return message.replace(principal.stored_id(""), "") if isinstance(principal, Principal) else message

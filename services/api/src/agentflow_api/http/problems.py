@@ -24,6 +24,12 @@ class BodyTooLargeError(RequestError):
     code = "BODY_TOO_LARGE"
 
 
+class StoppingError(RequestError):
+    """This process is about to end; another one will answer."""
+
+    code = "STOPPING"
+
+
 class UnsupportedBodyError(RequestError):
     """The body is in a form that is not taken."""
 

@@ -39,8 +39,16 @@ def state_view(snapshot: Snapshot, principal: Principal) -> dict[str, Any]:
 
 
 def public_state(state: dict[str, Any], principal: Principal) -> dict[str, Any]:
-    """A state with the thread's id as the tenant knows it."""
+    """A state with the thread's id as the tenant knows it, and without the text of a node's failure."""
     meta = state.get("execution_meta")
-    if isinstance(meta, dict) and isinstance(meta.get("thread_id"), str):
-        state["execution_meta"] = {**meta, "thread_id": principal.public_id(meta["thread_id"])}
-    return state
+    if not isinstance(meta, dict):
+        return state
+    meta = dict(meta)
+    if isinstance(meta.get("thread_id"), str):
+        meta["thread_id"] = principal.public_id(meta["thread_id"])
+    internal = meta.get("internal_data")
+    if isinstance(internal, dict) and isinstance(internal.get("error"), dict):
+        # An exception's words may quote anything the agent's code can reach.
+        error = {name: value for name, value in internal["error"].items() if name != "message"}
+        meta["internal_data"] = {**internal, "error": error}
+    return {**state, "execution_meta": meta}

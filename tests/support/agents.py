@@ -1,0 +1,76 @@
+"""Agents for tests of the service: AGENTFLOW_AGENTS=waits=tests.support.agents:waits,..."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from agentflow.core.graph import StateGraph
+from agentflow.core.state import AgentState, Message
+from agentflow.utils import END, interrupt
+
+AGENTS = ",".join(
+    f"{name}={target}"
+    for name, target in {
+        "memory": "agentflow_api.agents.memory:graph",
+        "echo": "agentflow_api.agents.echo:graph",
+        "waits": "tests.support.agents:waits",
+        "breaks": "tests.support.agents:breaks",
+        "infinite": "tests.support.agents:infinite",
+        "asks": "tests.support.agents:asks",
+        "loops": "tests.support.agents:loops",
+    }.items()
+)
+
+SECRET = "a secret of the agent's own"
+
+
+async def first(state: AgentState) -> Message:
+    """Say on one pipe that it runs, then wait for a word on another: both named by the message."""
+    said, heard = state.context[-1].text().split("|")
+    await asyncio.to_thread(Path(said).write_text, "running")
+    await asyncio.to_thread(Path(heard).read_text)
+    return Message.text_message("first", role="assistant")
+
+
+async def second(_state: AgentState) -> Message:
+    return Message.text_message("second", role="assistant")
+
+
+async def broken(_state: AgentState) -> Message:
+    raise RuntimeError(SECRET)
+
+
+async def endless(_state: AgentState) -> dict[str, Any]:
+    message = Message.text_message("x", role="assistant")
+    return {"messages": message.model_copy(update={"metadata": {"x": float("inf")}})}
+
+
+async def asking(_state: AgentState) -> Message:
+    return Message.text_message(f"you said {interrupt({'question': 'really?'})}", role="assistant")
+
+
+def pipes(folder: Path) -> tuple[Path, Path]:
+    """A pair of pipes for the agent `waits`."""
+    paths = folder / "running", folder / "go"
+    for path in paths:
+        os.mkfifo(path)
+    return paths
+
+
+def _single(node: Any) -> StateGraph[AgentState]:
+    return StateGraph().add_node("MAIN", node).set_entry_point("MAIN").add_edge("MAIN", END)
+
+
+waits = (
+    StateGraph()
+    .add_node("FIRST", first)
+    .add_node("SECOND", second)
+    .set_entry_point("FIRST")
+    .add_edge("FIRST", "SECOND")
+    .add_edge("SECOND", END)
+)
+breaks = _single(broken)
+infinite = _single(endless)
+asks = _single(asking)
+loops = StateGraph().add_node("MAIN", second).set_entry_point("MAIN").add_edge("MAIN", "MAIN")
