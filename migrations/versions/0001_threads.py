@@ -11,7 +11,11 @@ from agentflow.storage.checkpointer.schema import schema_statements
 revision = "0001"
 down_revision = None
 
-EXISTS = text("SELECT to_regclass('agentflow_schema') IS NOT NULL")
+# From the catalog's table: a look-up by name may be answered from a cache older than the migrator's lock.
+EXISTS = text(
+    "SELECT count(*) > 0 FROM pg_catalog.pg_class"
+    " WHERE relname = 'agentflow_schema' AND pg_table_is_visible(oid)"
+)
 
 
 def upgrade() -> None:

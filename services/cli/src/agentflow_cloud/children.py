@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-_STOP_WITHIN_S = 30.0
+# Longer than a child takes for itself, or it would be killed in the middle of stopping its own.
+_STOP_WITHIN_S = 40.0
 _PR_SET_PDEATHSIG = 1
 
 

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from sqlalchemy.ext.asyncio import create_async_engine
-
+from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_cloud.state import StateFolder
 from agentflow_tenancy import (
     Authenticator,
@@ -22,7 +21,7 @@ def ensure_demo_tenant(database_url: str, pepper: bytes, state: StateFolder) -> 
 
 
 async def _ensure(database_url: str, pepper: bytes, state: StateFolder) -> str:
-    engine = create_async_engine(database_url)
+    engine = engine_from_url(database_url, pool_size=1, max_overflow=0, timeout_s=30)
     try:
         repository = TenantRepository(engine)
         known = state.read_key(database_url)

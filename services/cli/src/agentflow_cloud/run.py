@@ -13,12 +13,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from agentflow.errors import AgentFlowError
 from agentflow_cloud.children import Children
 from agentflow_cloud.demo_tenant import SLUG, ensure_demo_tenant
 from agentflow_cloud.errors import CommandError
 from agentflow_cloud.migrate import migrate
 from agentflow_cloud.state import DevFile, StateFolder, state_folder
 from agentflow_embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
+from agentflow_tenancy import TenancyError
 
 _DEFAULT_PORT = 8000
 _READY_WITHIN_S = 60.0
@@ -44,8 +46,10 @@ def run() -> int:
     except _Stopped:
         print("\nStopped. Data stays in the state folder.")
         return 0
-    except EmbeddedError as error:
+    except (EmbeddedError, AgentFlowError, TenancyError) as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"{error.strerror}: {error.filename}") from error
 
 
 def _serve(stack: ExitStack) -> int:
