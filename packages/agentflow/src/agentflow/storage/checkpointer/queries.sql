@@ -7,7 +7,9 @@
 SELECT coalesce(max(version), 0) AS version FROM agentflow_schema
 
 -- name: schema_exists
-SELECT to_regclass('agentflow_schema') IS NOT NULL AS found
+-- Read from the catalog's table: a look-up by name (to_regclass) may be answered from the session's cache, which
+-- does not learn of tables that were made while the session waited for the lock below.
+SELECT count(*) > 0 AS found FROM pg_catalog.pg_class WHERE relname = 'agentflow_schema' AND pg_table_is_visible(oid)
 
 -- name: schema_lock
 -- One process at a time makes the schema; released with the transaction.
