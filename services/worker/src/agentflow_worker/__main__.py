@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 
+from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import PgCheckpointer
 from agentflow_telemetry import configure_logging
 from agentflow_worker.settings import Settings, SettingsError, read_settings
@@ -40,7 +41,10 @@ def main() -> None:
         settings = read_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    asyncio.run(_until_signalled(settings))
+    try:
+        asyncio.run(_until_signalled(settings))
+    except ConfigurationError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

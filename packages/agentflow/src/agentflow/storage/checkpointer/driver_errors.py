@@ -8,6 +8,7 @@ from typing import Final
 
 import asyncpg
 from sqlalchemy import exc
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 
 from agentflow.errors import ConfigurationError, InvalidInputError, StorageError, StoreUnavailableError
 
@@ -44,6 +45,9 @@ def translated() -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise _meaning(error.orig.__cause__ if error.orig is not None else None, error) from error
+    except AsyncAdapt_asyncpg_dbapi.Error as error:
+        # The pool itself failed to connect, which SQLAlchemy passes on without a wrapper of its own.
+        raise _meaning(error.__cause__, error) from error
     except (*_TRANSIENT, asyncpg.PostgresError) as error:
         raise _meaning(error, error) from error
 
