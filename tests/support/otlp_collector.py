@@ -1,0 +1,71 @@
+"""A small collector that takes spans over OTLP/HTTP, as a real one does, and keeps them."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+class Collector:
+    """What arrived.
+
+    Attributes:
+        raw: The bodies, to look for what must not be in them.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.raw: list[bytes] = []
+        self.arrived = threading.Condition()
+
+    def spans(self) -> list[dict[str, Any]]:
+        """Every span: name, kind, attributes, status code, and its service."""
+        found = []
+        for body in list(self.raw):
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                service = {a.key: a.value.string_value for a in resource.resource.attributes}["service.name"]
+                found += [
+                    {
+                        "service": service,
+                        "name": span.name,
+                        "attributes": {
+                            a.key: a.value.string_value or a.value.int_value for a in span.attributes
+                        },
+                        "status": span.status.code,
+                    }
+                    for scope in resource.scope_spans
+                    for span in scope.spans
+                ]
+        return found
+
+
+@contextmanager
+def otlp_collector() -> Iterator[Collector]:
+    """A collector on a free port for the length of a block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        collector: ClassVar[Collector]
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            with self.collector.arrived:
+                self.collector.raw.append(body)
+                self.collector.arrived.notify_all()
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Handler.collector = Collector(server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Handler.collector
+        finally:
+            server.shutdown()
+            thread.join()
