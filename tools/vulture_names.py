@@ -1,0 +1,20 @@
+"""Names that something outside the code uses: wire fields, what frameworks call, and the library's public face."""
+
+from typing import Any
+
+_: Any = None
+
+# Fields of messages and of dev.json: read by clients, not by this code.
+_.tool_type, _.refs, _.height, _.duration_ms, _.alt_text, _.bbox, _.sample_rate, _.channels, _.thumbnail
+_.cache_creation_input_tokens, _.cache_read_input_tokens, _.parsed_content, _.operator_token, _.held_for_s
+
+# Public faces that no test needs.
+_.set_finish_point, _.superuser_url, _.socket_dir, _.is_stopped_requested
+
+# Called or read by alembic, Python, pydantic, granian and http.server.
+_.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_should_be_set, _.create_app
+_.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
+_.close_connection, _.log_message
+
+# In tests: agents found by their path, and parameters that only a signature needs.
+_.waits, _.breaks, _.infinite, _.loops, _._opened_here, _.c, _.x, _.zone, _.score
