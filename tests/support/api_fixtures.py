@@ -1,4 +1,4 @@
-"""One API for a module's tests; each test makes tenants of its own."""
+"""One API for the tests of a process; each test makes tenants of its own."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.support.api import Api, TenantKey, running_api
 from tests.support.run import Servers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def api(servers: Servers, template: str) -> Iterator[Api]:
     name = databases.new_name("api")
     databases.create(servers.database_url, name, template)

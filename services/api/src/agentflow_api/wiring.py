@@ -4,7 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
 from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
+from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.graph.running import RunningRuns
@@ -22,6 +25,7 @@ class Wiring:
     checkpointer: PgCheckpointer
     agents: AgentRegistry
     runs: RunningRuns
+    redis: Redis | None
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -46,6 +50,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
     )
     repository = TenantRepository(engine)
     agents = AgentRegistry(settings.agents, checkpointer)
+    redis = None if settings.redis_url is None else client_from_url(settings.redis_url, timeout_s=0.5)
     try:
         yield Wiring(
             settings=settings,
@@ -54,8 +59,11 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             checkpointer=checkpointer,
             agents=agents,
             runs=RunningRuns(),
+            redis=redis,
         )
     finally:
+        if redis is not None:
+            await redis.aclose()
         await agents.aclose()
         await checkpointer.aclose()
         await engine.dispose()
