@@ -1,4 +1,4 @@
-"""Names that something outside the code uses: wire fields, what frameworks call, and the library's public face."""
+"""Names that something outside the code uses: wire fields, what frameworks call, the public face."""
 
 from typing import Any
 

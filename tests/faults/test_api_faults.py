@@ -48,11 +48,12 @@ def test_postgres_goes_and_comes_back(own_postgres: EmbeddedPostgres, redis_url:
         with api.client(tenant) as client:
             client.post("/v1/graph/invoke", json=say("My name is Alex."))
             own_postgres.kill()
-            for request in (
+            requests: list[Callable[[], httpx.Response]] = [
                 lambda: client.get("/health/ready"),
                 lambda: client.get("/v1/threads"),
                 lambda: client.post("/v1/graph/invoke", json=say("What's my name?")),
-            ):
+            ]
+            for request in requests:
                 response = request()
                 assert response.status_code == 503
                 assert int(response.headers["retry-after"]) >= 1
