@@ -118,16 +118,7 @@ async def test_redis_in_every_state(database_url: str, own_valkey: EmbeddedValke
             await redis.restore(key, 0, dump, replace=True)
         await check("after stale entries came back")
         for garbage in (b"\xff\x00garbage", b"{}", b"af1|1|1|[]"):
-            for key in [key async for key in redis.scan_iter("af:*")]:
-                await redis.delete(key)
-                await redis.set(key, garbage)
-            if garbage == b"{}":
-                for key in [key async for key in redis.scan_iter("af:*")]:
-                    if await redis.delete(key):
-                        await redis.rpush(key, garbage)
-            # A lock that nobody will ever release frees itself with its lease.
-            for key in [key async for key in redis.scan_iter("af:*:l")]:
-                await redis.delete(key)
+            await _spoil(redis, garbage)
             await check(f"after garbage {garbage!r}")
     own_valkey.pause()
     await check("paused")
@@ -142,3 +133,15 @@ async def test_redis_in_every_state(database_url: str, own_valkey: EmbeddedValke
             await asyncio.sleep(0.05)
     await check("back")
     await app.aclose()
+
+
+async def _spoil(redis: Redis, garbage: bytes) -> None:
+    """Every entry becomes garbage, of a wrong type for one kind of it; locks go, as by eviction."""
+    for key in [key async for key in redis.scan_iter("af:*")]:
+        await redis.delete(key)
+        if key.endswith(b":l"):
+            continue
+        if garbage == b"{}":
+            await redis.rpush(key, garbage)
+        else:
+            await redis.set(key, garbage)
