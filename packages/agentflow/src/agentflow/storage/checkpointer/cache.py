@@ -23,14 +23,15 @@ from redis.exceptions import RedisError
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import cache_scripts
 from agentflow.storage.checkpointer.cache_codec import decode_snapshot, encode_message
-from agentflow.storage.checkpointer.cache_types import Began, CachedBase, CacheUnavailableError, Keys
-from agentflow.storage.checkpointer.types import Scope, Snapshot
-from agentflow.utils.jsontext import json_text
+from agentflow.storage.checkpointer.cache_types import Began, CachedBase, CacheUnavailableError, Keys, News
+from agentflow.storage.checkpointer.types import Scope
 
 logger = logging.getLogger("agentflow.cache")
 
 _SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _PROBE_EVERY_S: Final = 1.0
+# A command that waited in a connection for longer than this was lost with it.
+_LATEST_COMMAND_S: Final = 300.0
 _LONGEST_PLAIN_KEY: Final = 120
 # A script holds up everybody else while it moves its arguments: longer contexts are read from Postgres.
 _MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
@@ -78,6 +79,7 @@ class ThreadCache:
         self._lease_ms = int(lease_s * 1000)
         self._ttl_ms = max(1, int(ttl_s * 1000))
         self._away_until = 0.0
+        self._unreleased: dict[str, tuple[Keys, float]] = {}
         self.degraded = False
         self._begin = client.register_script(cache_scripts.BEGIN)
         self._extend = client.register_script(cache_scripts.EXTEND)
@@ -110,21 +112,18 @@ class ThreadCache:
         """
         return bool(await self._call(self._extend, keys, token, self._lease_ms))
 
-    async def publish(self, keys: Keys, token: str, snapshot: Snapshot, base: CachedBase | None) -> None:
+    async def publish(self, keys: Keys, token: str, news: News) -> None:
         """Cache the state unless a newer one is there, and release the lock.
-
-        Args:
-            base: When the session only added messages to what was cached: that version.
 
         One round trip; two when the base is no longer there.
 
         Raises:
             CacheUnavailableError: Neither happened, or is not known to have.
         """
-        if sum(message.size_bytes() for message in snapshot.messages) > _MAX_ENTRY_BYTES:
+        if sum(message.size_bytes() for message in news.snapshot.messages) > _MAX_ENTRY_BYTES:
             await self.release(keys, token, drop=True)
-        elif base is None or not await self._publish_from(keys, token, snapshot, base):
-            await self._publish_from(keys, token, snapshot, _ALL)
+        elif news.base is None or not await self._publish_from(keys, token, news, news.base):
+            await self._publish_from(keys, token, news, _ALL)
 
     async def release(self, keys: Keys, token: str, *, drop: bool) -> None:
         """Release the lock if it is ours; with `drop` forget the state too. One round trip.
@@ -133,6 +132,14 @@ class ThreadCache:
             CacheUnavailableError: Not known to have happened; the lease ends by itself.
         """
         await self._call(self._release, keys, token, int(drop))
+
+    def release_later(self, keys: Keys, token: str) -> None:
+        """Release a lock as soon as Redis answers again.
+
+        A Redis that hangs carries out what it was sent once it goes on, for runs that ended long ago:
+        without this their threads would be locked until the lease ends.
+        """
+        self._unreleased[token] = (keys, time.monotonic() + _LATEST_COMMAND_S)
 
     async def bury(self, keys: Keys, thread_no: int) -> None:
         """Forget the state of a thread that was deleted, for good. One round trip.
@@ -146,28 +153,43 @@ class ThreadCache:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _publish_from(self, keys: Keys, token: str, snapshot: Snapshot, base: CachedBase) -> bool:
+    async def _publish_from(self, keys: Keys, token: str, news: News, base: CachedBase) -> bool:
+        snapshot = news.snapshot
         rows = [encode_message(message) for message in snapshot.messages[base.messages :]]
-        version = (snapshot.thread_no, snapshot.head, snapshot.next_pos)
-        body = (json_text(snapshot.fields, field="state"), len(snapshot.messages))
+        state = (snapshot.thread_no, snapshot.head, snapshot.next_pos, news.fields, len(snapshot.messages))
         return bool(
             await self._call(
-                self._publish, keys, token, self._ttl_ms, *version, *body, base.head, base.messages, *rows
+                self._publish, keys, token, self._ttl_ms, *state, base.head, base.messages, *rows
             )
         )
 
     async def _call(self, script: Any, keys: Keys, *arguments: Any) -> Any:
         if time.monotonic() < self._away_until:
-            raise CacheUnavailableError
+            raise CacheUnavailableError(sent=False)
         try:
             answer = await script(keys.all(), arguments)
         except (RedisError, OSError, TimeoutError) as error:
             self._note_failure(error)
-            raise CacheUnavailableError from error
+            raise CacheUnavailableError(sent=True) from error
         if self.degraded:
             self.degraded = False
             logger.warning("Redis answers again: threads are cached and locked there.")
+        if self._unreleased:
+            await self._release_those_left()
         return answer
+
+    async def _release_those_left(self) -> None:
+        left, self._unreleased = self._unreleased, {}
+        now = time.monotonic()
+        pipeline = self._client.pipeline(transaction=False)
+        for token, (keys, until) in left.items():
+            if now < until:
+                await self._release(keys.all(), [token, 0], client=pipeline)
+        try:
+            await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._unreleased |= left
+            self._note_failure(error)
 
     def _note_failure(self, error: Exception) -> None:
         self._away_until = time.monotonic() + _PROBE_EVERY_S

@@ -8,7 +8,15 @@ from agentflow.storage.checkpointer.types import Snapshot
 
 
 class CacheUnavailableError(Exception):
-    """Redis did not answer, now or a moment ago. Never leaves the checkpointer."""
+    """Redis did not answer, now or a moment ago. Never leaves the checkpointer.
+
+    Attributes:
+        sent: The command may have reached Redis, which may still carry it out.
+    """
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__()
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +53,17 @@ class CachedBase:
 
     head: int
     messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a session leaves for the next one.
+
+    Attributes:
+        fields: The snapshot's fields, encoded.
+        base: When the session only added messages to what was cached: that version.
+    """
+
+    snapshot: Snapshot
+    fields: str
+    base: CachedBase | None = None

@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agentflow.storage.checkpointer.cache_types import CachedBase, CacheUnavailableError, Keys
+from agentflow.storage.checkpointer.cache_types import CacheUnavailableError, Keys, News
 from agentflow.storage.checkpointer.types import Snapshot
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._beating: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._asked = False
+        # Whether Redis may think that we hold the lock: also when a call was cut or cancelled.
+        self._may_hold = False
         self.lost = False
 
     async def take(self, wait_s: float) -> tuple[bool, Snapshot | None]:
@@ -49,35 +50,34 @@ class Lease:
         give_up_at = loop.time() + wait_s
         poll_s = _FIRST_POLL_S
         while True:
-            # A call that is cancelled or cut may have taken the lock all the same: release it too.
-            self._asked = True
+            self._may_hold = True
             try:
                 began = await self._cache.begin(self._keys, self._token)
-            except CacheUnavailableError:
+            except CacheUnavailableError as error:
+                self._may_hold = error.sent
                 self._schedule()
                 return True, None
             if began.taken:
                 self._schedule()
                 return True, began.snapshot
-            self._asked = False
+            self._may_hold = False
             left_s = give_up_at - loop.time()
             if left_s <= 0:
                 return False, None
             await asyncio.sleep(min(poll_s * random.uniform(0.5, 1.0), left_s))
             poll_s = min(2 * poll_s, _LONGEST_POLL_S)
 
-    async def end(self, snapshot: Snapshot | None, base: CachedBase | None, *, drop: bool) -> None:
-        """Cache the state if one is given, or drop it, and release the lock. Redis being away is no error."""
+    async def end(self, news: News | None, *, drop: bool) -> None:
+        """Cache the state if it is given, or drop it, and release the lock. Redis being away is no error."""
         self._stop_beating()
-        if not self._asked:
-            return
         try:
-            if snapshot is not None and not drop:
-                await self._cache.publish(self._keys, self._token, snapshot, base)
-            else:
+            if news is not None and not drop:
+                await self._cache.publish(self._keys, self._token, news)
+            elif drop or self._may_hold:
                 await self._cache.release(self._keys, self._token, drop=drop)
         except CacheUnavailableError:
-            return
+            if self._may_hold:
+                self._cache.release_later(self._keys, self._token)
 
     def _schedule(self) -> None:
         # A timer, not a task: most runs end before the first beat.
@@ -87,6 +87,7 @@ class Lease:
         self._beating = asyncio.get_running_loop().create_task(self._beat())
 
     async def _beat(self) -> None:
+        self._may_hold = True
         # Without an answer it is not known to be lost, and the head decides.
         with suppress(CacheUnavailableError):
             self.lost = not await self._cache.extend(self._keys, self._token)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
@@ -140,7 +142,9 @@ class PgCheckpointer(BaseCheckpointer):
         self.limits = limits or Limits()
         self.locks = LocalLocks()
         self._template = engine
-        self._passed_in: AsyncEngine | None = None if owns_engine else engine
+        self._owns_engine = owns_engine
+        # The loop that an engine passed in belongs to: the first one that uses it.
+        self._its_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._timing = timing
         self._make_redis = _redis_maker(redis_url, timing.redis_timeout_s)
         self._backends: PerLoop[Backend] = PerLoop(self._make_backend, Backend.close)
@@ -259,9 +263,12 @@ class PgCheckpointer(BaseCheckpointer):
         return backend
 
     def _make_backend(self) -> Backend:
-        passed_in, self._passed_in = self._passed_in, None
-        engine = recreated(self._template) if passed_in is None else passed_in
-        return Backend(engine, self._make_redis, self._timing, owns_engine=passed_in is None)
+        loop = asyncio.get_running_loop()
+        if not self._owns_engine and self._its_loop is None:
+            self._its_loop = weakref.ref(loop)
+        if self._its_loop is not None and self._its_loop() is loop:
+            return Backend(self._template, self._make_redis, self._timing, owns_engine=False)
+        return Backend(recreated(self._template), self._make_redis, self._timing, owns_engine=True)
 
 
 def _redis_maker(redis_url: str | None, timeout_s: float) -> Callable[[], Redis] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from agentflow.errors import LeaseLostError, ThreadBusyError
 from agentflow.storage.checkpointer.base import ThreadSession
-from agentflow.storage.checkpointer.cache_types import CachedBase
+from agentflow.storage.checkpointer.cache_types import CachedBase, News
 from agentflow.storage.checkpointer.limits import Limits, encode_write
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.postgres_backend import Backend
@@ -51,6 +51,8 @@ class PgThreadSession(ThreadSession):
         self._local_key = (scope.tenant_id, scope.placement, thread_id)
         self._lease: Lease | None = None
         self._base: CachedBase | None = None
+        # The fields as the last append encoded them: what callers do to `snapshot` reaches no cache.
+        self._fields: str | None = None
         self._doubtful = False
         self.snapshot: Snapshot | None = None
         self.from_cache = False
@@ -94,6 +96,7 @@ class PgThreadSession(ThreadSession):
         )
         self._doubtful = False
         self.from_cache = False
+        self._fields = encoded.fields
         if write.removed:
             self._base = None
         self.snapshot = snapshot_after(self.snapshot, write, committed)
@@ -101,7 +104,7 @@ class PgThreadSession(ThreadSession):
 
     async def reload(self) -> Snapshot | None:
         """See `ThreadSession.reload`."""
-        self._base = None
+        self._base = self._fields = None
         self.snapshot = await self._backend.reader.load(self._scope, self._thread_id)
         self.from_cache = self._doubtful = False
         return self.snapshot
@@ -121,11 +124,15 @@ class PgThreadSession(ThreadSession):
     async def _leave(self) -> None:
         try:
             if self._lease is not None:
-                # What came from the cache and was not confirmed by a write is there already.
-                news = None if self.from_cache else self.snapshot
-                await self._lease.end(news, self._base, drop=self._doubtful)
+                await self._lease.end(self._news(), drop=self._doubtful)
         finally:
             self._home.locks.release(self._local_key)
+
+    def _news(self) -> News | None:
+        """What the caches should learn: nothing, when this session wrote nothing."""
+        if self.snapshot is None or self._fields is None:
+            return None
+        return News(self.snapshot, self._fields, self._base)
 
     def _busy(self) -> ThreadBusyError:
         return ThreadBusyError(

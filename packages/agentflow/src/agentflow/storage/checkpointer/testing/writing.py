@@ -207,6 +207,13 @@ async def what_is_stored_is_a_copy(checkpointer: BaseCheckpointer) -> None:
         assert session.snapshot.fields == kept
         session.snapshot.fields["list"].append(4)
     assert (await thread.load()).fields == kept
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        await session.append(write_after(await session.reload(), copy.deepcopy(kept)))
+        assert session.snapshot is not None
+        session.snapshot.fields["dict"]["a"].append(5)
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        assert session.snapshot is not None
+        assert session.snapshot.fields == kept, "the run before changed what this one starts from"
 
 
 @CASES.add
