@@ -1,0 +1,58 @@
+"""The statements and the schema as texts: every one is scoped, names come from numbers."""
+
+import re
+
+import pytest
+
+from agentflow.storage.checkpointer.queries import QUERIES
+from agentflow.storage.checkpointer.schema import LATEST_VERSION, partition_statements, schema_statements
+
+TENANTS_ROWS = re.compile(r"\b(FROM|JOIN|INTO|UPDATE)\s+agentflow_(threads|checkpoints|messages)\b")
+# Housekeeping for all tenants at once, by a program that is no tenant's.
+OVER_ALL = {"delete_expired"}
+# Where a principal narrows what there is; `create_thread` and `why_not` have it in their columns.
+PRINCIPALS = [
+    "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "delete_thread",
+    "request_stop", "append", "append_messages", "append_edits",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES.keys() - OVER_ALL))
+def test_each_table_is_bound_to_placement_and_tenant(name: str) -> None:
+    """Per use of a table one placement and one tenant, as parameters: so the planner visits one leaf."""
+    statement = QUERIES[name]
+    uses = TENANTS_ROWS.findall(statement)
+    inserts = [table for verb, table in uses if verb == "INTO"]
+    for condition in (r"placement = \$1\b", r"tenant_id = \$2\b"):
+        assert len(re.findall(condition, statement)) >= len(uses) - len(inserts)
+    for columns in re.findall(r"INSERT INTO agentflow_\w+ \(([^)]*)\)", statement):
+        assert {"placement", "tenant_id"} <= set(re.split(r",\s*", columns))
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_no_pattern_meets_an_id(name: str) -> None:
+    """Ids are compared, never matched."""
+    assert not re.search(r"\bI?LIKE\b|~|SIMILAR", QUERIES[name], re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+def test_principals_are_asked_for(name: str) -> None:
+    assert re.search(r"\(\$(\d+)::text IS NULL OR (t\.)?user_id = \$\1\)", QUERIES[name])
+
+
+def test_partitions_are_named_by_number() -> None:
+    statements = partition_statements(12)
+    assert all("{" not in statement for statement in statements)
+    assert sum("ATTACH PARTITION" in statement for statement in statements) == 3
+    with pytest.raises(ValueError, match="placement"):
+        partition_statements(-1)
+
+
+def test_every_version_has_its_statements() -> None:
+    """And none needs an extension, or a default partition."""
+    for version in range(1, LATEST_VERSION + 1):
+        text = "\n".join(schema_statements(version))
+        assert f"INSERT INTO agentflow_schema (version) VALUES ({version})" in text
+        assert not re.search(
+            r"CREATE EXTENSION|\bDEFAULT PARTITION|REFERENCES|PARTITION OF \w+ DEFAULT", text
+        )
