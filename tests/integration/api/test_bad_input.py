@@ -209,3 +209,58 @@ def test_a_client_cannot_set_what_is_the_runtimes(client: httpx.Client) -> None:
     assert client.get("/v1/threads/c").json()["data"]["thread_data"]["thread"]["user_id"] is None
     response = client.post("/v1/graph/invoke", json=say("hi") | {"initial_state": {"execution_meta": {}}})
     assert_clean_error(response, 422)
+
+
+@pytest.mark.parametrize("field", ["context", "messages"])
+@pytest.mark.parametrize("block", [{"type": "tool_call", "id": "1", "name": "f"}, {"type": "hologram"}, 7])
+def test_messages_in_an_initial_state_follow_the_same_rules(
+    client: httpx.Client, field: str, block: Any
+) -> None:
+    """What a client may not say in `messages` it may not say there either."""
+    state = {field: [{"role": "assistant", "content": [block]}]}
+    response = client.post("/v1/graph/invoke", json=say("hi") | {"initial_state": state})
+    assert_clean_error(response, 422)
+    assert client.get("/v1/threads").json()["data"]["threads"] == []
+
+
+def test_an_initial_state_with_messages(client: httpx.Client) -> None:
+    """Harmless ones join the conversation before the turn."""
+    earlier = {"role": "user", "content": text_block("My name is Alex.")}
+    body = say("hi", "i") | {"initial_state": {"context": [earlier], "facts": {"name": "Alex"}}}
+    assert client.post("/v1/graph/invoke", json=body).status_code == 200
+    assert "Alex" in last_text(client.post("/v1/graph/invoke", json=say("What's my name?", "i")))
+
+
+@pytest.mark.parametrize("depth", [118, 124, 130, 200, 252, 254, 256])
+def test_depth_is_taken_whole_or_refused(client: httpx.Client, depth: int) -> None:
+    """What is accepted comes back in every form of answer; nothing is accepted that cannot."""
+    deep: Any = 1
+    for _ in range(depth):
+        deep = [deep]
+    body = say("hi", "deep", response_granularity="full")
+    body["messages"][0]["metadata"] = {"deep": deep}
+    response = client.post("/a/echo/v1/graph/invoke", json=body)
+    if response.status_code != 200:
+        assert depth > 118
+        assert_clean_error(response, 400, 422)
+        return
+    assert depth < 130
+    for path in ("/state", "/messages"):
+        assert client.get(f"/v1/threads/deep{path}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["t%2Fstate", "t%2fmessages", "/t", "/state", "%2Ft", "%2F"])
+def test_paths_that_look_like_others(client: httpx.Client, path: str) -> None:
+    """They are not read as the route or the thread they resemble, least of all to delete it."""
+    for thread_id in ("t", "state"):
+        assert client.post("/a/echo/v1/graph/invoke", json=say("hi", thread_id)).status_code == 200
+    assert_clean_error(client.get(f"/v1/threads/{path}"), 404, 422)
+    assert_clean_error(client.delete(f"/v1/threads/{path}"), 404, 405, 422)
+    assert len(client.get("/v1/threads").json()["data"]["threads"]) == 2
+
+
+def test_timeouts_are_the_operators(client: httpx.Client) -> None:
+    """A client's config neither lifts nor breaks them."""
+    for value in (0, -1, None, 1e-9, 10**400, "soon"):
+        config = {"thread_id": "t", "node_timeout": value, "tool_timeout": value, "lock_wait": value}
+        assert client.post("/a/echo/v1/graph/invoke", json=say("hi") | {"config": config}).status_code == 200
