@@ -17,4 +17,5 @@ _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm,
 _.close_connection, _.log_message
 
 # In tests: agents found by their path, and parameters that only a signature needs.
+_.route_tools, _.is_error, _.a, _.b
 _.waits, _.breaks, _.infinite, _.loops, _._opened_here, _.c, _.x, _.zone, _.score
