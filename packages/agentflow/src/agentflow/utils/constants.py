@@ -14,6 +14,9 @@ DEFAULT_RECURSION_LIMIT: Final = 25
 DEFAULT_NODE_TIMEOUT_S: Final = 900.0
 DEFAULT_TOOL_TIMEOUT_S: Final = 300.0
 
+# Where a tool call's arguments are kept that were not a JSON object, so that nothing a model said is lost.
+RAW_ARGUMENTS: Final = "__raw_arguments__"
+
 
 class ResponseGranularity(StrEnum):
     """How much of the state an answer carries.
