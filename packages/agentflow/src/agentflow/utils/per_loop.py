@@ -65,6 +65,15 @@ class PerLoop[T]:
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_aclose(entry.keeper), loop))
 
+    def close_soon(self) -> None:
+        """Ask each loop that runs to close its resource; returns at once.
+
+        From any thread and inside the garbage collector, so it takes no lock.
+        """
+        for loop, entry in list(self._entries.items()):
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(_aclose(entry.keeper), loop)
+
     async def _keep(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
         try:
             yield

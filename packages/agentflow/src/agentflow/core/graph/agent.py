@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from agentflow.core.graph.context import node_context
 from agentflow.core.graph.emitter import Emitter
 from agentflow.core.graph.tool_node import ToolNode
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.message import Message, new_id
-from agentflow.errors import ConfigurationError, ExecutionError
-from agentflow.integrations.openai_chat import assistant_message, from_chat, to_chat, usages_of
+from agentflow.errors import ConfigurationError, ExecutionError, GraphDefinitionError
+from agentflow.integrations.openai_answer import Answer, answer_of, message_of
+from agentflow.integrations.openai_chat import to_chat
+from agentflow.integrations.openai_client import ChatClients, Endpoint
+from agentflow.integrations.openai_errors import without_key
 from agentflow.integrations.openai_stream import StreamedAnswer
-from agentflow.utils.per_loop import PerLoop
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 SystemPrompt = str | Message | Mapping[str, Any]
 
+# What the agent itself says in a request.
+_OWN_OPTIONS: Final = {"messages", "model", "stream", "tools"}
+
 
 class Agent:
     """Asks an OpenAI-compatible chat endpoint, with tools, and streams where somebody reads along.
 
-    A node: `graph.add_node("MAIN", Agent(model="...", system_prompt="..."))`. What the model answers
-    joins the context, tool calls included; a `ToolNode` runs them.
+    A node. What the model answers joins the context, tool calls included; a `ToolNode` runs them:
+
+        graph.add_node("MAIN", Agent("gpt-x", system_prompt="Be brief.", tool_node="TOOL"))
+        graph.add_node("TOOL", ToolNode([get_weather]))
+        graph.set_entry_point("MAIN").add_edge("TOOL", "MAIN")
+        graph.add_conditional_edges("MAIN", route_tools("TOOL"), ["TOOL", END])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, given by name
         self,
         model: str,
         *,
@@ -37,6 +48,7 @@ class Agent:
         api_key: str | None = None,
         system_prompt: SystemPrompt | Sequence[SystemPrompt] | None = None,
         tools: ToolNode | Iterable[Callable[..., Any]] | None = None,
+        tool_node: ToolNode | str | None = None,
         timeout_s: float = 600.0,
         max_retries: int = 2,
         **options: Any,
@@ -47,42 +59,56 @@ class Agent:
             model: Name of the model at the endpoint.
             provider: "openai", or any word of yours together with `base_url`; noted in the answers.
             base_url: Of any OpenAI-compatible endpoint, such as `http://localhost:8000/v1`.
-            api_key: Its key; the client's own `OPENAI_API_KEY` when None.
+            api_key: Its key. When None, provider "openai" takes `OPENAI_API_KEY`, and endpoints at a
+                `base_url` are asked without one.
             system_prompt: Put before the context on every call, never stored.
-            tools: What the model may call.
+            tools: What the model may call, where the agent is to show functions of its own.
+            tool_node: Instead of `tools`: the node that runs them, or its name in the same graph.
             timeout_s: Longest time for one call.
-            max_retries: Of calls the endpoint refused for the moment.
-            options: Sent with every call: `temperature`, `max_tokens`, ...
+            max_retries: Of calls that failed for the moment, on top of the first try.
+            options: Sent with every call: `temperature`, `max_tokens`, ...; what the client does not
+                know goes in `extra_body`.
 
         Raises:
             ImportError: The `openai` extra is missing.
-            ConfigurationError: An unknown provider without a `base_url`.
+            ConfigurationError: An unknown provider without a `base_url`, or options that contradict.
         """
-        try:
-            import openai  # noqa: F401 - asked for now, so that its absence shows here and not in a run
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                'Agent needs the openai client: pip install "agentflow[openai]" brings it.'
-            ) from error
+        _require_client()
         if provider != "openai" and base_url is None:
             raise ConfigurationError(f"For provider {provider!r} pass base_url, the address of its endpoint.")
+        if tools is not None and tool_node is not None:
+            raise ConfigurationError("Pass either tools or tool_node, not both.")
+        if taken := _OWN_OPTIONS & options.keys():
+            raise ConfigurationError(f"The agent itself sets {', '.join(sorted(taken))}; leave it out.")
         self.model = model
         self.provider = provider
-        self.tools = tools if isinstance(tools, ToolNode) or tools is None else ToolNode(tools)
+        self.tools = _tool_node(tools if tool_node is None else tool_node)
         self._prompts = _prompts(system_prompt)
         self._options = options
-        self._client_settings = {
-            "base_url": base_url,
-            "api_key": api_key,
-            "timeout": timeout_s,
-            "max_retries": max_retries,
-        }
-        # A client's connections work in one event loop only.
-        self._clients: PerLoop[AsyncOpenAI] = PerLoop(self._new_client, _close_client)
+        self._clients = ChatClients(Endpoint(provider, base_url, api_key, timeout_s, max_retries))
 
     def __repr__(self) -> str:
         """Without the key."""
         return f"Agent(model={self.model!r}, provider={self.provider!r})"
+
+    def in_graph(self, nodes: Mapping[str, Callable[..., Any]]) -> Self:
+        """The agent as it stands in a graph: a tool node given by name becomes that node.
+
+        Raises:
+            GraphDefinitionError: There is no such node, or it is no `ToolNode`.
+        """
+        if not isinstance(self.tools, str):
+            return self
+        found = nodes.get(self.tools)
+        if not isinstance(found, ToolNode):
+            raise GraphDefinitionError(
+                f"The tool_node {self.tools!r} of an agent is no ToolNode of this graph: "
+                f"add one with add_node({self.tools!r}, ToolNode([...]))."
+            )
+        # A copy, as one agent may stand in several graphs; it shares the connections.
+        placed = copy.copy(self)
+        placed.tools = found
+        return placed
 
     async def __call__(self, state: AgentState, config: dict[str, Any]) -> Message:
         """Ask the model about the context.
@@ -92,47 +118,49 @@ class Agent:
 
         Raises:
             openai.OpenAIError: The endpoint refused or did not answer.
-            ExecutionError: It answered nothing.
+            ConfigurationError: There is no key.
+            ExecutionError: The answer is empty or broke off.
         """
+        from openai import OpenAIError
+
         request = self._request(state)
         client = await self._clients.get()
+        message_id = new_id()
         context = node_context.get()
-        if context is not None and context.emitter.streaming:
-            return await self._stream(client, request, context.emitter, context.node)
-        completion = await client.chat.completions.create(**request)
-        if not completion.choices:
+        try:
+            if context is not None and context.emitter.streaming:
+                emit = partial(_emit, context.emitter, context.node, message_id)
+                answer = await self._stream(client, request, emit)
+            else:
+                answer = answer_of(await client.chat.completions.create(**request))
+        except OpenAIError as error:
+            raise without_key(error, client.api_key) from error.__cause__
+        if answer is None:
             raise ExecutionError(f"Model {self.model!r} answered without any choice.")
-        choice = completion.choices[0]
-        message = from_chat(
-            choice.message, message_id=new_id(), metadata=self._metadata(choice.finish_reason)
+        return message_of(
+            answer, message_id=message_id, metadata={"provider": self.provider, "model": self.model}
         )
-        return message.model_copy(update={"usages": usages_of(completion.usage)})
+
+    async def aclose(self) -> None:
+        """Close connections to the endpoint; the next call opens new ones.
+
+        Those of an event loop are closed with it anyway. Idempotent.
+        """
+        await self._clients.aclose()
 
     async def _stream(
-        self, client: AsyncOpenAI, request: dict[str, Any], emitter: Emitter, node: str
-    ) -> Message:
+        self, client: AsyncOpenAI, request: dict[str, Any], emit: Callable[[str], None]
+    ) -> Answer | None:
         answer = StreamedAnswer()
-        message_id = new_id()
-        pieces = await client.chat.completions.create(
-            **request, stream=True, stream_options={"include_usage": True}
-        )
-        async with pieces:
+        request = {"stream_options": {"include_usage": True}, **request, "stream": True}
+        async with await client.chat.completions.create(**request) as pieces:
             async for piece in pieces:
                 text = answer.add(piece)
                 if text:
-                    delta = Message.text_message(text, role="assistant", message_id=message_id)
-                    emitter.message(delta.model_copy(update={"delta": True}), node)
-        if answer.finish_reason is None:
+                    emit(text)
+        if answer.whole.finish_reason is None:
             raise ExecutionError(f"The answer of model {self.model!r} broke off in the middle.")
-        return assistant_message(
-            answer.text,
-            answer.refusal,
-            answer.calls(),
-            message_id=message_id,
-            metadata=self._metadata(answer.finish_reason),
-            reasoning=answer.reasoning,
-            usages=usages_of(answer.usage),
-        )
+        return answer.whole
 
     def _request(self, state: AgentState) -> dict[str, Any]:
         prompts = list(self._prompts)
@@ -141,23 +169,29 @@ class Agent:
                 {"role": "system", "content": f"Summary of the conversation so far: {state.context_summary}"}
             )
         request = {**self._options, "model": self.model, "messages": [*prompts, *to_chat(state.context)]}
+        if isinstance(self.tools, str):
+            raise ConfigurationError(
+                f"The agent knows its tool_node {self.tools!r} only as a node of a compiled graph."
+            )
         tools = self.tools.all_tools() if self.tools is not None else []
         return {**request, "tools": tools} if tools else request
 
-    def _metadata(self, finish_reason: str | None) -> dict[str, Any]:
-        return {"provider": self.provider, "model": self.model, "finish_reason": finish_reason}
 
-    def _new_client(self) -> AsyncOpenAI:
-        from openai import AsyncOpenAI, OpenAIError
-
-        try:
-            return AsyncOpenAI(**self._client_settings)  # type: ignore[arg-type]
-        except OpenAIError as error:
-            raise ConfigurationError("The model needs a key: pass api_key or set OPENAI_API_KEY.") from error
+def _require_client() -> None:
+    """Ask for the client now, so that its absence shows when a graph is built and not in a run."""
+    try:
+        import openai  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError('Agent needs the openai client: pip install "agentflow[openai]"') from error
 
 
-async def _close_client(client: AsyncOpenAI) -> None:
-    await client.close()
+def _emit(emitter: Emitter, node: str, message_id: str, text: str) -> None:
+    delta = Message.text_message(text, role="assistant", message_id=message_id)
+    emitter.message(delta.model_copy(update={"delta": True}), node)
+
+
+def _tool_node(given: ToolNode | str | Iterable[Callable[..., Any]] | None) -> ToolNode | str | None:
+    return given if given is None or isinstance(given, ToolNode | str) else ToolNode(given)
 
 
 def _prompts(given: SystemPrompt | Sequence[SystemPrompt] | None) -> list[dict[str, Any]]:

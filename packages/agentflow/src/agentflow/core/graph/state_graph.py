@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, overload
 
+from agentflow.core.graph.agent import Agent
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.compiled_graph import CompiledGraph
 from agentflow.core.graph.node import Node
@@ -127,8 +128,8 @@ class StateGraph[S: AgentState]:
             interrupt_after: Nodes after which a run pauses.
 
         Raises:
-            GraphDefinitionError: An edge names an unknown node, there is no entry point, or a
-                breakpoint is no node.
+            GraphDefinitionError: An edge names an unknown node, there is no entry point, a breakpoint
+                is no node, or an agent's tool node is none.
         """
         if checkpointer is not None and not isinstance(checkpointer, BaseCheckpointer):
             raise GraphDefinitionError(
@@ -136,7 +137,7 @@ class StateGraph[S: AgentState]:
                 f"not {type(checkpointer).__name__}."
             )
         topology = Topology(
-            nodes=dict(self._topology.nodes),
+            nodes=_in_graph(self._topology.nodes),
             edges={source: list(targets) for source, targets in self._topology.edges.items()},
             branches={source: list(branches) for source, branches in self._topology.branches.items()},
         )
@@ -151,6 +152,15 @@ class StateGraph[S: AgentState]:
             interrupt_after=frozenset(interrupt_after),
         )
         return CompiledGraph(blueprint, InMemoryCheckpointer() if checkpointer is None else checkpointer)
+
+
+def _in_graph(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes, with agents that know their tool node only by name given that node."""
+    functions = {name: node.function for name, node in nodes.items()}
+    return {
+        name: Node(name, node.function.in_graph(functions)) if isinstance(node.function, Agent) else node
+        for name, node in nodes.items()
+    }
 
 
 def _template(state: Any) -> Any:
