@@ -425,6 +425,7 @@ async def test_an_empty_input_is_refused(given: Any) -> None:
         (HELLO, T | {"recursion_limit": 0}, InvalidInputError),
         (HELLO, T | {"node_timeout": -1}, InvalidInputError),
         (HELLO, T | {"node_timeout": float("nan")}, InvalidInputError),
+        (HELLO, T | {"node_timeout": 10**400}, InvalidInputError),
         (HELLO, T | {"scope": "acme"}, InvalidInputError),
         (HELLO, T | {"user_id": "a\0"}, InvalidIdError),
     ],
@@ -516,6 +517,23 @@ async def test_graphs_with_different_checkpointers_never_mix() -> None:
     await asyncio.gather(*(app.ainvoke(HELLO, T) for app in (one, two, shared) for _ in range(5)))
     assert (await state_of(one)).total == 10
     assert (await state_of(two)).total == 5
+
+
+async def test_going_on_with_another_graph_is_refused() -> None:
+    """An unfinished run is of the graph that started it; a new turn is possible with any."""
+    checkpointer = InMemoryCheckpointer()
+
+    def fails(state: Work) -> None:
+        raise ValueError("broken")
+
+    old = StateGraph(Work).add_node("old", fails).set_entry_point("old").add_edge("old", END)
+    with pytest.raises(NodeError):
+        await old.compile(checkpointer).ainvoke(HELLO, T)
+    app = chain("new").compile(checkpointer)
+    with pytest.raises(InvalidInputError, match="'old'"):
+        await app.ainvoke(None, T)
+    result = await app.ainvoke({"messages": "again"}, T, response_granularity="full")
+    assert result["state"].log == ["new"]
 
 
 async def test_a_graph_inside_a_node() -> None:

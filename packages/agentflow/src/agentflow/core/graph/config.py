@@ -16,6 +16,7 @@ logger = logging.getLogger("agentflow.graph")
 
 MAX_ID_BYTES = 512
 _MAX_RUN_ID_BYTES = 255
+_LONGEST_S = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _seconds(
     value = config.get(key, default)
     if value is None or (value == 0 and zero_is_none):
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LONGEST_S:
         raise InvalidInputError(f"config[{key!r}] must be a number of seconds, or None for no limit.")
     return float(value)
 

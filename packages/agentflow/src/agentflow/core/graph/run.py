@@ -113,6 +113,7 @@ class GraphRun[S: AgentState]:
         except BadUpdateError as error:
             raise InvalidInputError(f"The input holds {error}") from error
         progress = start.progress
+        self._check_known(progress)
         meta = self._meta(thread.state.execution_meta, start)
         if start.fresh:
             state.execution_meta = meta
@@ -121,6 +122,20 @@ class GraphRun[S: AgentState]:
         await self._commit(
             state, progress, source="input", node=START, starts_run=True, replies=given.messages
         )
+
+    def _check_known(self, progress: Progress) -> None:
+        """Refuse to go on with a run of another graph, or of this one before a node was renamed.
+
+        Raises:
+            InvalidInputError: It stands at a node that this graph does not have.
+        """
+        topology = self._blueprint.topology
+        strange = [node for node in (*progress.next, *progress.route) if node not in topology.nodes]
+        if strange:
+            raise InvalidInputError(
+                f"The thread's unfinished run stands at {', '.join(strange)!r}, which is no node of this graph. "
+                "Go on with the graph it was started with, or send messages to begin a new turn."
+            )
 
     def _meta(self, before: ExecutionState, start: Start) -> ExecutionState:
         return ExecutionState(
