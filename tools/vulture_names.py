@@ -14,7 +14,7 @@ _.set_finish_point, _.superuser_url, _.socket_dir, _.is_stopped_requested
 # Called or read by alembic, Python, pydantic, granian and http.server.
 _.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_should_be_set, _.create_app
 _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
-_.close_connection, _.log_message
+_.close_connection, _.log_message, _.atexit
 
 # In tests: agents found by their path, and parameters that only a signature needs.
 _.route_tools, _.is_error, _.a, _.b
