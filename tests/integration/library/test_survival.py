@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.storage.checkpointer import PgCheckpointer
-from agentflow.utils import END
+from agentflow.utils import END, interrupt
 from agentflow_embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support.guide_program import answer
 
@@ -132,6 +132,30 @@ async def test_redis_in_every_state(database_url: str, own_valkey: EmbeddedValke
             await check(f"back? {uuid.uuid4().hex}")
             await asyncio.sleep(0.05)
     await check("back")
+    await app.aclose()
+
+
+@pytest.mark.own_server
+async def test_a_cached_start_refuses_nobody(database_url: str, own_valkey: EmbeddedValkey) -> None:
+    """An answer is judged by the store: a stale entry knows of no question, a corrupt one of nothing."""
+
+    def ask(state: AgentState) -> str:
+        return f"because {interrupt('why?')}" if state.context[-1].text() == "pause" else "ok"
+
+    graph = StateGraph().add_node("A", ask).set_entry_point("A").add_edge("A", END)
+    app = graph.compile(PgCheckpointer(database_url, redis_url=own_valkey.url))
+    thread = {"thread_id": "t"}
+    await app.ainvoke({"messages": "hi"}, thread)
+    async with Redis.from_url(own_valkey.url) as redis:
+        dumps = {key: await redis.dump(key) or b"" for key in [key async for key in redis.scan_iter("af:*")]}
+        assert (await app.ainvoke({"messages": "pause"}, thread))["meta"]["status"] == "interrupted_before"
+        for key, dump in dumps.items():
+            await redis.restore(key, 0, dump, replace=True)
+        result = await app.ainvoke({"resume": "of that"}, thread)
+        assert result["messages"][-1].text() == "because of that"
+        for key in [key async for key in redis.scan_iter("af:*:s")]:
+            await redis.hset(key, "b", b'{"execution_meta":5}')
+        assert (await app.ainvoke({"messages": "hi again"}, thread))["meta"]["status"] == "completed"
     await app.aclose()
 
 

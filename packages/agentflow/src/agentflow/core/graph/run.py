@@ -97,9 +97,13 @@ class GraphRun[S: AgentState]:
     async def _begin(self, given: RunInput) -> None:
         """Make the input durable before any node runs: nothing a user sent is lost."""
         try:
+            self._thread.open()
             await self._accept(given)
-        except StaleCheckpointError:
-            # A cache was behind, or another process wrote a moment ago: nothing has run yet, so once more.
+        except AgentFlowError as error:
+            # Another process wrote a moment ago, or a cache was behind or broken: a refusal that rests on a
+            # cached state, which no write has confirmed, is none. Nothing has run yet, so once more.
+            if not (self._thread.from_cache or isinstance(error, StaleCheckpointError)):
+                raise
             await self._thread.reload()
             await self._accept(given)
 
@@ -133,7 +137,7 @@ class GraphRun[S: AgentState]:
         strange = [node for node in (*progress.next, *progress.route) if node not in topology.nodes]
         if strange:
             raise InvalidInputError(
-                f"The thread's unfinished run stands at {', '.join(strange)!r}, which is no node of this graph. "
+                f"The thread's unfinished run stands at {', '.join(strange)!r}, no node of this graph. "
                 "Go on with the graph it was started with, or send messages to begin a new turn."
             )
 

@@ -32,12 +32,24 @@ class LiveThread[S: AgentState]:
         self._entries: Sequence[Entry] = ()
         self._next_pos = self._head = 0
         self._thread_no: int | None = None
-        self._adopt(session.snapshot)
 
     @property
     def is_new(self) -> bool:
         """Whether the thread has no checkpoint yet."""
         return self._head == 0
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether the state came from a cache and no write has confirmed it yet."""
+        return self._session.from_cache
+
+    def open(self) -> None:
+        """Take the state from what the session read.
+
+        Raises:
+            CorruptStateError: It does not read as this graph's state.
+        """
+        self._adopt(self._session.snapshot)
 
     async def reload(self) -> None:
         """Start again from what the store holds now."""
