@@ -32,7 +32,18 @@ def create(server_url: str, name: str, template: str | None = None) -> None:
 
 
 def drop(server_url: str, name: str) -> None:
-    run(_execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    """Drop a database with whoever is connected; waits for the server's own workers, which FORCE may not end."""
+    deadline = time.monotonic() + _LEAVE_TIMEOUT_S
+    while True:
+        try:
+            run(_execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+            # An autovacuum worker is in it for a moment.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def open_connections(server_url: str, name: str, timeout_s: float = _LEAVE_TIMEOUT_S) -> list[str]:
