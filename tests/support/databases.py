@@ -32,7 +32,7 @@ def create(server_url: str, name: str, template: str | None = None) -> None:
 
 
 def drop(server_url: str, name: str) -> None:
-    """Drop a database with whoever is connected; waits for the server's own workers, which FORCE may not end."""
+    """Drop a database with whoever is connected; the server's own workers in it are waited for."""
     deadline = time.monotonic() + _LEAVE_TIMEOUT_S
     while True:
         try:
