@@ -96,6 +96,17 @@ def pasted(banner: str) -> list[str]:
     return texts
 
 
+def readme_script(state_dir: Path) -> str:
+    """What the README's own shell block prints."""
+    block = re.search(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    environment = {**os.environ, "AGENTFLOW_STATE_DIR": str(state_dir)}
+    done = subprocess.run(
+        ["bash", "-c", block[1]], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
 def gone(pids: list[int]) -> bool:
     deadline = time.monotonic() + 30
     while any(_alive(pid) for pid in pids):
@@ -141,6 +152,7 @@ def test_the_pasted_conversation_survives_a_restart(state_dir: Path) -> None:
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert guide.stdout.splitlines() == ["You are Alex."] * 2
+        assert "Your name is Alex." in readme_script(folder)
         below = stack.descendants()
         stack.process.kill()
         stack.process.wait()
