@@ -175,11 +175,18 @@ def test_a_message_over_the_limit(client: httpx.Client) -> None:
     assert client.get("/v1/threads").json()["data"]["threads"] == []
 
 
-def test_a_compressed_body_is_not_unpacked(client: httpx.Client) -> None:
-    """A bomb stays packed."""
-    bomb = gzip.compress(b" " * 50_000_000)
-    response = client.post("/v1/graph/invoke", content=bomb, headers={"content-encoding": "gzip"})
-    assert_clean_error(response, 415)
+def test_a_packed_body(client: httpx.Client) -> None:
+    """Taken within the limit; a bomb is 413 and never unpacked; what is no gzip or broken off is 400."""
+
+    def send(content: bytes, encoding: str = "gzip") -> httpx.Response:
+        return client.post("/a/echo/v1/graph/invoke", content=content, headers={"content-encoding": encoding})
+
+    good = gzip.compress(json.dumps(say("packed")).encode())
+    assert last_text(send(good)) == "echo: packed"
+    assert_clean_error(send(gzip.compress(b" " * 50_000_000)), 413)
+    assert_clean_error(send(good[:-12]), 400)
+    assert_clean_error(send(b"not gzip"), 400)
+    assert_clean_error(send(good, "br"), 415)
 
 
 def test_nul_and_depth_within_limits_are_kept(client: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """Reading a JSON body in bounded memory."""
 
 import json
+import zlib
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
@@ -26,14 +27,16 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
     """The body as JSON data; None when it is empty.
 
     Raises:
-        BodyTooLargeError: Over the limit, whatever its declared length says.
-        UnsupportedBodyError: It is compressed; nothing is unpacked.
+        BodyTooLargeError: Over the limit, packed or unpacked, whatever its declared length says.
+        UnsupportedBodyError: It is packed in another way than gzip.
         BadRequestError: It is no JSON in UTF-8, or nested too deeply to read.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UnsupportedBodyError("Send the body uncompressed.")
+    if encoding not in ("", "identity", "gzip"):
+        raise UnsupportedBodyError("Send the body as it is, or packed with gzip.")
     raw = await _read(request, max_bytes)
+    if encoding == "gzip":
+        raw = _unpacked(raw, max_bytes)
     if not raw.strip():
         return None
     try:
@@ -99,6 +102,20 @@ async def _read(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
     if too_large:
         raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
     return b"".join(chunks)
+
+
+def _unpacked(packed: bytes, max_bytes: int) -> bytes:
+    """The body out of its gzip wrapping; no more than the limit is ever unpacked."""
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        raw = unpacker.decompress(packed, max_bytes + 1)
+    except zlib.error as error:
+        raise BadRequestError("The body is not gzip, though its content-encoding says so.") from error
+    if len(raw) > max_bytes:
+        raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
+    if not unpacker.eof:
+        raise BadRequestError("The body's gzip breaks off in the middle.")
+    return raw
 
 
 def _no_constant(name: str) -> NoReturn:
