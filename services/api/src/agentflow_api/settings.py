@@ -46,7 +46,7 @@ VARIABLES: Final = {
     "AGENTFLOW_STORE_TIMEOUT_S": "Seconds one statement may take; then the answer is 503. 10 if not set.",
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
-    "AGENTFLOW_MODEL_API_KEY": "Its key; OPENAI_API_KEY is taken if this is not set.",
+    "AGENTFLOW_MODEL_API_KEY": "Its key. Without a base URL, OPENAI_API_KEY if not set.",
 }
 
 

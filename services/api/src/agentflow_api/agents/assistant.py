@@ -21,7 +21,9 @@ def graph() -> StateGraph[AgentState]:
     """The graph for the settings of this process."""
     model = os.environ.get("AGENTFLOW_MODEL")
     base_url = os.environ.get("AGENTFLOW_MODEL_BASE_URL")
-    api_key = os.environ.get("AGENTFLOW_MODEL_API_KEY") or os.environ.get("OPENAI_API_KEY")
+    # A key of OpenAI's is for OpenAI: no other endpoint is told it.
+    fallback = None if base_url else os.environ.get("OPENAI_API_KEY")
+    api_key = os.environ.get("AGENTFLOW_MODEL_API_KEY") or fallback
     built = StateGraph()
     if model and (base_url or api_key):
         # A local endpoint asks for no key, but the client insists on having one.
