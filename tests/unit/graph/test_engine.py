@@ -19,6 +19,7 @@ from agentflow.errors import (
     NodeResultError,
     NodeTimeoutError,
     StateEncodingError,
+    StoreUnavailableError,
     SyncInAsyncError,
 )
 from agentflow.storage.checkpointer import InMemoryCheckpointer
@@ -534,6 +535,31 @@ async def test_going_on_with_another_graph_is_refused() -> None:
         await app.ainvoke(None, T)
     result = await app.ainvoke({"messages": "again"}, T, response_granularity="full")
     assert result["state"].log == ["new"]
+
+
+async def test_an_input_of_unknown_fate_is_not_sent_again() -> None:
+    """The store took it and its answer was lost for good: the caller is told, and it counts once."""
+
+    class LostReplies(InMemoryCheckpointer):
+        def session(self, *args: Any, **kwargs: Any) -> Any:
+            session = super().session(*args, **kwargs)
+            append = session.append
+
+            async def append_and_lose(write: Any) -> Any:
+                await append(write)
+                raise StoreUnavailableError("no answer")
+
+            session.append = append_and_lose  # type: ignore[method-assign]
+            session.from_cache = True
+            return session
+
+    checkpointer = LostReplies()
+    app = chain("A").compile(checkpointer)
+    with pytest.raises(StoreUnavailableError):
+        await app.ainvoke(HELLO | {"total": 5}, T)
+    state = await state_of(app)
+    assert state.total == 5
+    assert len(await app.ahistory(T)) == 1
 
 
 async def test_a_graph_inside_a_node() -> None:

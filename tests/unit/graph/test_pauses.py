@@ -1,6 +1,7 @@
 """Interrupts, breakpoints and stops: a run waits and goes on, exactly once."""
 
 import asyncio
+import threading
 from typing import Annotated, Any
 
 import pytest
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message, append_items
-from agentflow.errors import EmptyInputError, InvalidInputError, StateEncodingError
+from agentflow.errors import EmptyInputError, ExecutionError, InvalidInputError, StateEncodingError
 from agentflow.storage.checkpointer import InMemoryCheckpointer
 from agentflow.utils import END, START, interrupt
 
@@ -221,6 +222,53 @@ async def test_stop_on_an_idle_or_missing_thread_changes_nothing() -> None:
     assert (await app.astop(T))["running"] is False
     result = await app.ainvoke(HELLO, T)
     assert result["meta"]["status"] == "completed"
+
+
+async def test_closing_waits_for_runs_of_other_loops() -> None:
+    """A blocking invoke, on the background loop, too ends at a boundary before the store closes."""
+    running, may_end = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    class Closing(InMemoryCheckpointer):
+        async def aclose(self) -> None:
+            ended.append("closed")
+
+    def slow(state: Work) -> dict[str, Any]:
+        running.set()
+        may_end.wait(30)
+        ended.append("node")
+        return {"log": ["slow"]}
+
+    app = app_of(("slow", slow), ("B", step("B")), checkpointer=Closing())
+    run = asyncio.create_task(asyncio.to_thread(app.invoke, HELLO, T))
+    await asyncio.to_thread(running.wait)
+    closing = asyncio.create_task(app.aclose())
+    await asyncio.sleep(0)
+    may_end.set()
+    await closing
+    assert ended == ["node", "closed"]
+    assert (await run)["meta"]["status"] == "interrupted_after"
+
+
+async def test_closing_cancels_what_does_not_end() -> None:
+    """After its time; the caller is told, the thread is free, and the run can go on."""
+    reached, hang = asyncio.Event(), True
+
+    async def hangs(state: Work) -> dict[str, Any]:
+        reached.set()
+        if hang:
+            await asyncio.Event().wait()
+        return {"log": ["late"]}
+
+    app = app_of(("hangs", hangs))
+    run = asyncio.create_task(app.ainvoke(HELLO, T))
+    await reached.wait()
+    await app.aclose(timeout_s=0.01)
+    with pytest.raises(ExecutionError, match="closed"):
+        await run
+    hang = False
+    await app.ainvoke(None, T)
+    assert await log_of(app) == ["late"]
 
 
 async def test_closing_lets_a_run_reach_its_boundary() -> None:

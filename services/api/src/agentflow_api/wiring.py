@@ -64,6 +64,6 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
     finally:
         if redis is not None:
             await redis.aclose()
-        await agents.aclose()
+        await agents.adrain()
         await checkpointer.aclose()
         await engine.dispose()

@@ -1,5 +1,6 @@
 """Which agents this deployment hosts: names from configuration, graphs from modules."""
 
+import asyncio
 import importlib
 import re
 from collections.abc import Mapping
@@ -58,10 +59,9 @@ class AgentRegistry:
             raise UnknownAgentError(f"There is no agent {name!r}.")
         return self._graphs[name]
 
-    async def aclose(self) -> None:
-        """Let running runs reach their next boundary."""
-        for graph in self._graphs.values():
-            await graph.aclose()
+    async def adrain(self) -> None:
+        """Let running runs reach their next boundary; the checkpointer they share stays open."""
+        await asyncio.gather(*(graph.adrain() for graph in self._graphs.values()))
 
 
 def _load(target: str) -> StateGraph[Any]:

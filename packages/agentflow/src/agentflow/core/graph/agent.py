@@ -180,7 +180,7 @@ class Agent:
 def _require_client() -> None:
     """Ask for the client now, so that its absence shows when a graph is built and not in a run."""
     try:
-        import openai  # noqa: F401
+        import openai  # noqa: F401 - only to see whether it is there
     except ModuleNotFoundError as error:
         raise ImportError('Agent needs the openai client: pip install "agentflow[openai]"') from error
 

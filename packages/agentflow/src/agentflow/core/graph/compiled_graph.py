@@ -196,23 +196,28 @@ class CompiledGraph[S: AgentState]:
 
     # --- closing --------------------------------------------------------------------------------
 
-    async def aclose(self, timeout_s: float = 30.0) -> None:
-        """Let running runs reach their next boundary, then close the checkpointer.
+    async def adrain(self, timeout_s: float = 30.0) -> None:
+        """Let running runs, of every event loop, reach their next boundary and end there.
 
-        Runs stop there as by `stop`, durable, and go on when they are invoked again. Those that take
-        longer than `timeout_s` are cancelled at their last durable step. Idempotent; a later invoke
-        opens again.
+        They stop as by `stop`, durable, and go on when they are invoked again. Those that take longer
+        than `timeout_s` are cancelled at their last durable step. The checkpointer stays open, for
+        others that share it.
         """
         self._closing = True
         try:
-            loop = asyncio.get_running_loop()
-            mine = {run for run in self._running if run.get_loop() is loop}
-            if mine:
-                await asyncio.wait(mine, timeout=timeout_s)
-            for run in mine:
-                run.cancel()
+            by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Task[RunResult[S]]]] = {}
+            for run in list(self._running):
+                by_loop.setdefault(run.get_loop(), []).append(run)
+            await asyncio.gather(*(_ended(loop, runs, timeout_s) for loop, runs in by_loop.items()))
         finally:
             self._closing = False
+
+    async def aclose(self, timeout_s: float = 30.0) -> None:
+        """End running runs as `adrain` does, then close the checkpointer.
+
+        Idempotent; a later invoke opens again.
+        """
+        await self.adrain(timeout_s)
         await self.checkpointer.aclose()
 
     def close(self, timeout_s: float = 30.0) -> None:
@@ -270,6 +275,23 @@ class CompiledGraph[S: AgentState]:
         async with session:
             run = GraphRun(self.blueprint, config, session, emitter, should_stop=lambda: self._closing)
             return await run.execute(given)
+
+
+async def _ended(
+    loop: asyncio.AbstractEventLoop, runs: Sequence[asyncio.Task[RunResult[Any]]], timeout_s: float
+) -> None:
+    """Wait for runs inside the loop they belong to; what is left then is cancelled."""
+
+    async def wait() -> None:
+        _, late = await asyncio.wait(runs, timeout=timeout_s)
+        for run in late:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+    if loop is asyncio.get_running_loop():
+        await wait()
+    elif loop.is_running():
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(wait(), loop))
 
 
 def _response(result: RunResult[Any], granularity: ResponseGranularity) -> dict[str, Any]:

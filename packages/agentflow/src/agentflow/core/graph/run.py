@@ -23,6 +23,7 @@ from agentflow.core.state.pending_calls import check_results
 from agentflow.errors import (
     AgentFlowError,
     ConflictError,
+    CorruptStateError,
     GraphRecursionError,
     InvalidInputError,
     NodeError,
@@ -77,6 +78,7 @@ class GraphRun[S: AgentState]:
         self._should_stop = should_stop
         self._thread = LiveThread(blueprint, session, config.run_id)
         self._steps = 0
+        self._began = False
         self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
 
     async def execute(self, given: RunInput) -> RunResult[S]:
@@ -100,12 +102,22 @@ class GraphRun[S: AgentState]:
             self._thread.open()
             await self._accept(given)
         except AgentFlowError as error:
-            # Another process wrote a moment ago, or a cache was behind or broken: a refusal that rests on a
-            # cached state, which no write has confirmed, is none. Nothing has run yet, so once more.
-            if not (self._thread.from_cache or isinstance(error, StaleCheckpointError)):
+            if self._began or not self._rests_on_an_old_state(error):
                 raise
+            # Nothing is stored and nothing has run: once more, on what the store holds.
             await self._thread.reload()
             await self._accept(given)
+
+    def _rests_on_an_old_state(self, error: AgentFlowError) -> bool:
+        """Whether the input was refused because of what was read, and not of what it is.
+
+        Another process wrote a moment ago, or a cache was behind or broken. Not when the store gave no
+        answer: it may have taken the input, which must not count twice.
+        """
+        if isinstance(error, StaleCheckpointError):
+            return True
+        unanswered = isinstance(error, StorageError) and not isinstance(error, CorruptStateError)
+        return self._thread.from_cache and not unanswered
 
     async def _accept(self, given: RunInput) -> None:
         thread = self._thread
@@ -333,6 +345,7 @@ class GraphRun[S: AgentState]:
         committed, added = await self._thread.commit(
             state, progress, source=source, node=node, starts_run=starts_run
         )
+        self._began = True
         self.result.state = self._thread.state
         self._report(node, added if replies is None else replies)
         meta = self._thread.state.execution_meta

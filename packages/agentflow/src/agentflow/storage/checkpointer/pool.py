@@ -89,6 +89,7 @@ async def _checked_out(engine: AsyncEngine) -> tuple[PoolProxiedConnection, asyn
     """A connection that is not known to be dead: after a restart of the server all in the pool are."""
     while True:
         proxied = await engine.raw_connection()
+        # SQLAlchemy does not know which driver it drives.
         driver: asyncpg.Connection[Any] = proxied.driver_connection  # type: ignore[assignment]
         if not driver.is_closed():
             return proxied, driver
