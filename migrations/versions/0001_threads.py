@@ -22,7 +22,7 @@ def upgrade() -> None:
     """Make the tables unless they are there."""
     if op.get_bind().execute(EXISTS).scalar_one():
         return
-    for statement in schema_statements(1):
+    for statement in schema_statements(1, ()):
         op.get_bind().exec_driver_sql(statement)
 
 

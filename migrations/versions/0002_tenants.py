@@ -14,7 +14,7 @@ def upgrade() -> None:
     for statement in tenancy_statements(1):
         op.get_bind().exec_driver_sql(statement)
     for placement in POOL_PLACEMENTS:
-        for statement in partition_statements(placement):
+        for statement in partition_statements(placement, version=1):
             op.get_bind().exec_driver_sql(statement)
 
 

@@ -12,6 +12,7 @@ from agentflow.core.state import AgentState
 from agentflow.errors import SchemaVersionError
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.queries import QUERIES
+from agentflow.storage.checkpointer.schema import LATEST_VERSION
 from agentflow.utils import END
 from tests.support import databases
 
@@ -37,7 +38,7 @@ async def test_first_uses_that_meet_at_the_lock(database_url: str) -> None:
         while await holder.fetchval(f"{waiting} {database}") < len(setups):  # noqa: ASYNC110 - the server tells
             await asyncio.sleep(0)
     await asyncio.gather(*setups)
-    assert await holder.fetchval("SELECT count(*) FROM agentflow_schema") == 1
+    assert await holder.fetchval("SELECT count(*) FROM agentflow_schema") == LATEST_VERSION
     await holder.close()
     for checkpointer in checkpointers:
         await checkpointer.aclose()

@@ -15,6 +15,15 @@ SELECT count(*) > 0 AS found FROM pg_catalog.pg_class WHERE relname = 'agentflow
 -- One process at a time makes the schema; released with the transaction.
 SELECT pg_advisory_xact_lock(7102452209)
 
+-- name: placements
+-- The placements that have leaves.
+SELECT substring(c.relname FROM '[0-9]+$')::int AS placement
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+WHERE p.relname = 'agentflow_threads' AND pg_table_is_visible(p.oid) AND c.relkind = 'r'
+ORDER BY placement
+
 -- name: instance_id
 SELECT instance_id FROM agentflow_instance
 

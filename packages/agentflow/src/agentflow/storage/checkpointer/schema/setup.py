@@ -50,7 +50,8 @@ async def _create(engine: AsyncEngine) -> None:
         if await driver.fetchval(QUERIES["schema_exists"]):
             version = await driver.fetchval(QUERIES["schema_version"])
         for missing in range(version + 1, LATEST_VERSION + 1):
-            for statement in schema_statements(missing):
+            placements = await driver.fetch(QUERIES["placements"]) if missing > 1 else []
+            for statement in schema_statements(missing, [row["placement"] for row in placements]):
                 await driver.execute(statement)
 
 
