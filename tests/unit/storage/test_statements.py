@@ -37,7 +37,9 @@ def test_no_pattern_meets_an_id(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRINCIPALS)
 def test_principals_are_asked_for(name: str) -> None:
-    assert re.search(r"\(\$(\d+)::text IS NULL OR (t\.)?user_id = \$\1\)", QUERIES[name])
+    by_parameter = r"\(\$(\d+)::text IS NULL OR (t\.)?user_id = \$\1\)"
+    by_conflict = r"\(excluded\.user_id IS NULL OR t\.user_id = excluded\.user_id\)"
+    assert re.search(f"{by_parameter}|{by_conflict}", QUERIES[name])
 
 
 def test_partitions_are_named_by_number() -> None:

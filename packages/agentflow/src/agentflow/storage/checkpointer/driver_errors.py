@@ -28,6 +28,11 @@ _TRANSIENT: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
 )
 
+
+class RowVanishedError(StorageError):
+    """A statement undid itself because the thread it was to extend is gone. Never leaves the writer."""
+
+
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
@@ -64,6 +69,8 @@ def _meaning(found: BaseException | None, error: BaseException) -> Exception:
             f"Postgres did not answer ({kind}). Check that it runs and the URL's host and port; "
             "the call may be repeated, nothing is stored twice."
         )
+    if isinstance(cause, asyncpg.DivisionByZeroError):
+        return RowVanishedError("The thread is gone.")
     if isinstance(cause, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
         return InvalidInputError(f"Postgres cannot store a value of this checkpoint ({kind}).")
     if isinstance(cause, asyncpg.InsufficientPrivilegeError):

@@ -9,11 +9,29 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StoreUnavailableError
-from agentflow.storage.checkpointer.pool import connection
+from agentflow.storage.checkpointer.pool import Connections
 from agentflow.storage.checkpointer.queries import QUERIES
 
 _FIRST_DELAY_S: Final = 0.05
 _LONGEST_DELAY_S: Final = 0.5
+
+
+class Backoff:
+    """How long to wait between tries, and when to give up."""
+
+    def __init__(self, retry_s: float) -> None:
+        """Of a first try that failed just now."""
+        self._clock = asyncio.get_running_loop().time
+        self._give_up_at = self._clock() + retry_s
+        self._delay_s = 0.0
+
+    async def wait(self) -> bool:
+        """Wait before the next try, at first not at all; False when there should be none."""
+        if self._clock() + self._delay_s >= self._give_up_at:
+            return False
+        await asyncio.sleep(self._delay_s)
+        self._delay_s = min(max(2 * self._delay_s, _FIRST_DELAY_S), _LONGEST_DELAY_S)
+        return True
 
 
 class Statements:
@@ -26,7 +44,7 @@ class Statements:
             engine: Where to get connections.
             retry_s: How long to go on trying while Postgres is away.
         """
-        self._engine = engine
+        self._connections = Connections(engine)
         self._retry_s = retry_s
 
     async def fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -39,15 +57,24 @@ class Statements:
             StoreUnavailableError: No answer for `retry_s`.
             ConfigurationError, InvalidInputError, StorageError: See `driver_errors`.
         """
-        clock = asyncio.get_running_loop().time
-        give_up_at = clock() + self._retry_s
-        delay_s = 0.0
+        backoff: Backoff | None = None
         while True:
             try:
-                async with connection(self._engine) as driver:
-                    return await driver.fetch(QUERIES[name], *arguments)
+                return await self.fetch_once(name, *arguments)
             except StoreUnavailableError:
-                if clock() + delay_s >= give_up_at:
+                backoff = backoff or self.backoff()
+                if not await backoff.wait():
                     raise
-            await asyncio.sleep(delay_s)
-            delay_s = min(max(2 * delay_s, _FIRST_DELAY_S), _LONGEST_DELAY_S)
+
+    def backoff(self) -> Backoff:
+        """For a call that failed just now."""
+        return Backoff(self._retry_s)
+
+    async def fetch_once(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """As `fetch`, without trying again."""
+        async with self._connections.use() as driver:
+            return await driver.fetch(QUERIES[name], *arguments)
+
+    async def close(self) -> None:
+        """Give connections at hand back to the pool."""
+        await self._connections.close()

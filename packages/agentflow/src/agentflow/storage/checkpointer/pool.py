@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer.driver_errors import translated
 
 _SCHEMES = {"postgresql+asyncpg", "postgresql", "postgres"}
+
+# How long a connection waits for the next statement before it goes back to the pool.
+_SPARE_S: Final = 0.05
 
 
 def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s: float) -> AsyncEngine:
@@ -61,38 +66,127 @@ def recreated(engine: AsyncEngine) -> AsyncEngine:
 async def connection(engine: AsyncEngine) -> AsyncGenerator[asyncpg.Connection[Any]]:
     """The driver's connection, from the engine's pool, outside of any transaction.
 
-    A single statement on it is one round trip: nothing is begun, rolled back or reset around it.
-    A connection that was cut or cancelled in the middle never goes back to the pool.
+    For what runs now and then; statements of the hot path go through `Connections`.
 
     Raises:
         What `driver_errors.translated` raises, also for what happens inside.
     """
-    with translated():
-        proxied, driver = await _checked_out(engine)
-        sound = False
-        try:
+    connections = Connections(engine)
+    try:
+        async with connections.use() as driver:
             yield driver
-            sound = True
-        except asyncpg.PostgresError as error:
-            # The server answered: the connection is as good as before, unless it is being closed.
-            sound = not (driver.is_closed() or isinstance(error, asyncpg.OperatorInterventionError))
-            raise
-        finally:
-            if sound:
-                await greenlet_spawn(proxied.close)
-            else:
-                driver.terminate()
-                await asyncio.shield(asyncio.ensure_future(greenlet_spawn(proxied.invalidate)))
+    finally:
+        await connections.close()
 
 
-async def _checked_out(engine: AsyncEngine) -> tuple[PoolProxiedConnection, asyncpg.Connection[Any]]:
+class Connections:
+    """The engine's connections for single statements, without the price of the pool for each.
+
+    A check-out and a check-in cost more than a tenth of a lone write. So a connection that comes back is kept
+    at hand for a moment, the last one first; what nobody asked for by then goes back to the pool. Never more
+    than a quarter of the pool is kept so, and nothing of a pool of fewer than four.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Nothing is opened yet."""
+        self._engine = engine
+        self._spare: list[_Held] = []
+        self._returning: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        pool = engine.sync_engine.pool
+        self._most_spare = pool.size() // 4 if isinstance(pool, QueuePool) else 0
+        if self._most_spare:
+            event.listen(engine.sync_engine, "engine_disposed", self._on_disposed)
+
+    @asynccontextmanager
+    async def use(self) -> AsyncGenerator[asyncpg.Connection[Any]]:
+        """A connection to send single statements on: each is one round trip, with nothing around it.
+
+        A connection that was cut or cancelled in the middle never goes back to the pool.
+
+        Raises:
+            What `driver_errors.translated` raises, also for what happens inside.
+        """
+        with translated():
+            held = await self._take()
+            sound = False
+            try:
+                yield held.driver
+                sound = True
+            except asyncpg.PostgresError as error:
+                # The server answered: the connection is as good as before, unless it is being closed.
+                sound = not isinstance(error, asyncpg.OperatorInterventionError)
+                raise
+            finally:
+                await self._give_back(held, sound=sound and not held.driver.is_closed())
+
+    async def close(self) -> None:
+        """Give back what is at hand."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._most_spare:
+            event.remove(self._engine.sync_engine, "engine_disposed", self._on_disposed)
+            self._most_spare = 0
+        spare, self._spare = self._spare, []
+        for held in spare:
+            await greenlet_spawn(held.proxied.close)
+        await asyncio.gather(*self._returning)
+
+    async def _take(self) -> _Held:
+        while self._spare:
+            held = self._spare.pop()
+            if not held.driver.is_closed():
+                return held
+            await greenlet_spawn(held.proxied.invalidate)
+        return await _checked_out(self._engine)
+
+    async def _give_back(self, held: _Held, *, sound: bool) -> None:
+        if not sound:
+            held.driver.terminate()
+            await asyncio.shield(asyncio.ensure_future(greenlet_spawn(held.proxied.invalidate)))
+        elif len(self._spare) < self._most_spare:
+            held.idle_since = asyncio.get_running_loop().time()
+            self._spare.append(held)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_SPARE_S, self._return_idle)
+        else:
+            await greenlet_spawn(held.proxied.close)
+
+    def _on_disposed(self, _engine: object) -> None:
+        # The pool does not close what it has given out; nobody would.
+        spare, self._spare = self._spare, []
+        for held in spare:
+            held.proxied.detach()
+            held.driver.terminate()
+
+    def _return_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        used_since = loop.time() - _SPARE_S
+        idle = [held for held in self._spare if held.idle_since <= used_since]
+        self._spare = [held for held in self._spare if held.idle_since > used_since]
+        for held in idle:
+            task = loop.create_task(greenlet_spawn(held.proxied.close))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
+        self._timer = loop.call_later(_SPARE_S, self._return_idle) if self._spare else None
+
+
+@dataclass(slots=True)
+class _Held:
+    proxied: PoolProxiedConnection
+    driver: asyncpg.Connection[Any]
+    idle_since: float = 0.0
+
+
+async def _checked_out(engine: AsyncEngine) -> _Held:
     """A connection that is not known to be dead: after a restart of the server all in the pool are."""
     while True:
         proxied = await engine.raw_connection()
         # SQLAlchemy does not know which driver it drives.
         driver: asyncpg.Connection[Any] = proxied.driver_connection  # type: ignore[assignment]
         if not driver.is_closed():
-            return proxied, driver
+            return _Held(proxied, driver)
         await greenlet_spawn(proxied.invalidate)
 
 

@@ -101,6 +101,8 @@ class Backend:
             if self._cache is not None:
                 await self._cache.aclose()
         finally:
+            await self.writer.close()
+            await self._statements.close()
             if self._owns_engine:
                 await self._engine.dispose()
 

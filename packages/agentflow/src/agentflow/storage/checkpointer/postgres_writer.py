@@ -1,14 +1,18 @@
-"""Writing checkpoints: each is one statement and one round trip."""
+"""Writing checkpoints: one round trip each, shared by those that wait at the same moment."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
 
-from agentflow.errors import StaleCheckpointError
-from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.errors import StaleCheckpointError, StoreUnavailableError
+from agentflow.storage.checkpointer.driver_errors import RowVanishedError
+from agentflow.storage.checkpointer.driver_statements import Backoff, Statements
+from agentflow.storage.checkpointer.group_commit import GroupCommit
 from agentflow.storage.checkpointer.limits import EncodedWrite
 from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, Scope, next_pos
@@ -16,10 +20,42 @@ from agentflow.utils.jsontext import json_text
 
 # Every so many checkpoints one holds all fields: reading any version folds at most this many rows.
 FULL_EVERY: Final = 32
+# What a statement carries beside the state, the delta and the messages of a write.
+_OVERHEAD_BYTES: Final = 256
+
+
+@dataclass(slots=True)
+class QueuedWrite:
+    """A write with all that its statement needs; see `group_commit.Groupable`."""
+
+    scope: Scope
+    thread_id: str
+    attributes: NewThread
+    write: CheckpointWrite
+    encoded: EncodedWrite
+    key: tuple[int, int, str]
+    size_bytes: int
+
+    @property
+    def group(self) -> Hashable:
+        """Removals touch rows by position and are rare: such a write goes alone."""
+        return id(self) if self.write.removed else None
+
+    @property
+    def owner(self) -> str | None:
+        """Whom the thread must belong to, or will."""
+        if self.scope.principal is not None or self.write.expected_head:
+            return self.scope.principal
+        return self.attributes.user_id
+
+    @property
+    def delta(self) -> str | None:
+        """What the checkpoint stores; None for all fields."""
+        return None if self.write.expected_head % FULL_EVERY == 0 else self.encoded.patch
 
 
 class PostgresWriter:
-    """Appends checkpoints one by one."""
+    """Appends checkpoints."""
 
     def __init__(self, statements: Statements, *, thread_ttl: timedelta | None) -> None:
         """Nothing is written yet.
@@ -30,6 +66,9 @@ class PostgresWriter:
         """
         self._statements = statements
         self._ttl = thread_ttl
+        self._commits: GroupCommit[QueuedWrite, asyncpg.Record | None] = GroupCommit(
+            self._send_one, self._send_group
+        )
 
     async def append(
         self,
@@ -44,52 +83,83 @@ class PostgresWriter:
         Raises:
             StaleCheckpointError, ThreadNotFoundError, and what `Statements.fetch` raises.
 
-        One round trip; a second one only to tell why a write was refused. Locks the thread's row
-        for the length of the statement.
+        One round trip, shared with writes that wait at the same moment; a second one only to tell why a write
+        was refused. Locks the thread's row for the length of the statement.
         """
-        if write.expected_head == 0:
-            rows = await self._create(scope, thread_id, attributes, write, encoded)
-        else:
-            rows = await self._extend(scope, thread_id, write, encoded)
-        if rows:
-            return Committed(rows[0]["head"], rows[0]["thread_no"], rows[0]["stop_requested"])
+        key = (scope.placement, scope.tenant_id.int, thread_id)
+        size_bytes = _OVERHEAD_BYTES + len(encoded.patch) + len(encoded.fields)
+        size_bytes += sum(message.size_bytes() for message in write.added)
+        item = QueuedWrite(scope, thread_id, attributes, write, encoded, key, size_bytes)
+        row = await self._submit(item)
+        if row is not None:
+            return Committed(row["head"], row["thread_no"], row["stop_requested"])
         return await self._why_not(scope, thread_id, write)
 
-    async def _create(
-        self,
-        scope: Scope,
-        thread_id: str,
-        attributes: NewThread,
-        write: CheckpointWrite,
-        encoded: EncodedWrite,
-    ) -> list[asyncpg.Record]:
-        return await self._statements.fetch(
-            "create_thread",
-            scope.placement,
-            scope.tenant_id,
-            thread_id,
-            next_pos(0, write.added),
-            write.run_id,
-            encoded.fields,
-            attributes.user_id if scope.principal is None else scope.principal,
-            attributes.name,
-            json_text(attributes.metadata, field="metadata"),
-            self._ttl,
-            write.step,
-            write.checkpoint_id,
-            write.source,
-            write.node,
-            *columns_of(write.added),
-        )
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._commits.close()
 
-    async def _extend(
-        self, scope: Scope, thread_id: str, write: CheckpointWrite, encoded: EncodedWrite
-    ) -> list[asyncpg.Record]:
-        is_full = write.expected_head % FULL_EVERY == 0
+    async def _submit(self, item: QueuedWrite) -> asyncpg.Record | None:
+        """Again while Postgres comes back: a write recognises its own commit."""
+        backoff: Backoff | None = None
+        while True:
+            try:
+                return await self._commits.submit(item)
+            except StoreUnavailableError:
+                backoff = backoff or self._statements.backoff()
+                if not await backoff.wait():
+                    raise
+
+    async def _send_one(self, item: QueuedWrite) -> asyncpg.Record | None:
+        name, arguments = self._alone(item)
+        try:
+            rows = await self._statements.fetch_once(name, *arguments)
+        except RowVanishedError:
+            return None
+        return rows[0] if rows else None
+
+    async def _send_group(self, items: Sequence[QueuedWrite]) -> list[asyncpg.Record | None]:
+        answers: list[asyncpg.Record | None] = [None] * len(items)
+        for row in await self._statements.fetch_once("append_group", *self._together(items)):
+            answers[row["i"] - 1] = row
+        return answers
+
+    def _together(self, items: Sequence[QueuedWrite]) -> list[Any]:
+        rows = [
+            (
+                item.scope.placement,
+                item.scope.tenant_id,
+                item.thread_id,
+                item.write.thread_no,
+                item.write.expected_head,
+                next_pos(0, item.write.added),
+                item.write.run_id,
+                item.encoded.fields,
+                item.owner,
+                item.write.starts_run,
+                item.attributes.name,
+                _metadata(item.attributes),
+                item.write.step,
+                item.write.checkpoint_id,
+                item.write.source,
+                item.write.node,
+                item.delta,
+            )
+            for item in items
+        ]
+        messages = [message for item in items for message in item.write.added]
+        places = [place for place, item in enumerate(items, 1) for _ in item.write.added]
+        return [*zip(*rows, strict=True), self._ttl, places, *columns_of(messages)]
+
+    def _alone(self, item: QueuedWrite) -> tuple[str, list[Any]]:
+        write, encoded = item.write, item.encoded
+        if write.expected_head == 0:
+            return "create_thread", self._creation(item)
+        delta = item.delta
         arguments: list[Any] = [
-            scope.placement,
-            scope.tenant_id,
-            thread_id,
+            item.scope.placement,
+            item.scope.tenant_id,
+            item.thread_id,
             next_pos(0, write.added),
             write.run_id,
             encoded.fields,
@@ -97,20 +167,39 @@ class PostgresWriter:
             self._ttl,
             write.expected_head,
             write.thread_no,
-            scope.principal,
+            item.scope.principal,
             write.step,
-            is_full,
+            delta is None,
             write.checkpoint_id,
             write.source,
             write.node,
-            encoded.fields if is_full else encoded.patch,
+            encoded.fields if delta is None else delta,
         ]
         if write.removed:
-            arguments += [*columns_of(write.added), list(write.removed)]
-            return await self._statements.fetch("append_edits", *arguments)
+            return "append_edits", [*arguments, *columns_of(write.added), list(write.removed)]
         if write.added:
-            return await self._statements.fetch("append_messages", *arguments, *columns_of(write.added))
-        return await self._statements.fetch("append", *arguments)
+            return "append_messages", [*arguments, *columns_of(write.added)]
+        return "append", arguments
+
+    def _creation(self, item: QueuedWrite) -> list[Any]:
+        write = item.write
+        return [
+            item.scope.placement,
+            item.scope.tenant_id,
+            item.thread_id,
+            next_pos(0, write.added),
+            write.run_id,
+            item.encoded.fields,
+            item.owner,
+            item.attributes.name,
+            _metadata(item.attributes),
+            self._ttl,
+            write.step,
+            write.checkpoint_id,
+            write.source,
+            write.node,
+            *columns_of(write.added),
+        ]
 
     async def _why_not(self, scope: Scope, thread_id: str, write: CheckpointWrite) -> Committed:
         """The commit that this write already was, or the reason it was refused."""
@@ -126,3 +215,7 @@ class PostgresWriter:
             # The reply to an earlier try was lost, its commit was not.
             return Committed(write.expected_head + 1, row["thread_no"], row["stop_requested"])
         raise StaleCheckpointError(thread_id, expected=write.expected_head, found=row["head"])
+
+
+def _metadata(attributes: NewThread) -> str:
+    return json_text(attributes.metadata, field="metadata") if attributes.metadata else "{}"

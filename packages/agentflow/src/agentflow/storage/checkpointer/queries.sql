@@ -48,33 +48,46 @@ WITH t AS (
 )
 SELECT thread_no, 1 AS head, false AS stop_requested FROM t
 
+-- Appending is an upsert although the thread exists: an INSERT finds its leaf by the row's placement, so that the plan is
+-- made once and costs the same with any number of leaves. An UPDATE would plan anew or lock every leaf. Where the thread
+-- is gone the row would be inserted: then `existed` divides by zero, which undoes the statement.
+-- In the conflict's terms `excluded.user_id` is the principal and `excluded.stop_requested` says that a run starts.
+
 -- name: append
 -- A further checkpoint without messages; no row comes back when the head is not the expected one.
 WITH t AS (
-    UPDATE agentflow_threads
-    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
-        stop_requested = stop_requested AND NOT $7::boolean,
-        expires_at = coalesce(now() + $8::interval, expires_at)
-    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
-      AND ($11::text IS NULL OR user_id = $11)
-    RETURNING thread_no, head, stop_requested
+    INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, next_pos, run_id, state, stop_requested,
+                                        expires_at, head, thread_no, user_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11)
+    ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
+    SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
+        state = excluded.state, updated_at = excluded.updated_at,
+        stop_requested = t.stop_requested AND NOT excluded.stop_requested,
+        expires_at = coalesce(excluded.expires_at, t.expires_at)
+    WHERE t.head = excluded.head - 1 AND t.thread_no = excluded.thread_no
+      AND (excluded.user_id IS NULL OR t.user_id = excluded.user_id)
+    RETURNING t.thread_no, t.head, t.stop_requested, t.created_at
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
                                        source, node, run_id, delta)
     SELECT t.thread_no, $1, $2, t.head, $12, $13, $14, $15, $16, $5, $17 FROM t
 )
-SELECT thread_no, head, stop_requested FROM t
+SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed FROM t
 
 -- name: append_messages
 -- The same with messages.
 WITH t AS (
-    UPDATE agentflow_threads
-    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
-        stop_requested = stop_requested AND NOT $7::boolean,
-        expires_at = coalesce(now() + $8::interval, expires_at)
-    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
-      AND ($11::text IS NULL OR user_id = $11)
-    RETURNING thread_no, head, stop_requested
+    INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, next_pos, run_id, state, stop_requested,
+                                        expires_at, head, thread_no, user_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11)
+    ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
+    SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
+        state = excluded.state, updated_at = excluded.updated_at,
+        stop_requested = t.stop_requested AND NOT excluded.stop_requested,
+        expires_at = coalesce(excluded.expires_at, t.expires_at)
+    WHERE t.head = excluded.head - 1 AND t.thread_no = excluded.thread_no
+      AND (excluded.user_id IS NULL OR t.user_id = excluded.user_id)
+    RETURNING t.thread_no, t.head, t.stop_requested, t.created_at
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
                                        source, node, run_id, delta)
@@ -86,7 +99,53 @@ WITH t AS (
     FROM t, unnest($18::int[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
                    $24::double precision[]) AS m
 )
-SELECT thread_no, head, stop_requested FROM t
+SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed FROM t
+
+-- name: append_group
+-- Checkpoints of different threads, ordered by key; new threads too ($4 null, $5 zero). `i` comes back for those
+-- that were committed. A null delta: this checkpoint holds all fields.
+WITH b AS (
+    SELECT * FROM unnest($1::int[], $2::uuid[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::text[],
+                         $8::text[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::int[],
+                         $14::uuid[], $15::text[], $16::text[], $17::text[])
+    WITH ORDINALITY AS b (placement, tenant_id, thread_id, thread_no, expected, next_pos, run_id, state,
+                          user_id, starts_run, name, metadata, step, checkpoint_id, source, node, delta, i)
+), t AS (
+    INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, thread_no, head, next_pos, run_id, state,
+                                        user_id, stop_requested, name, metadata, expires_at)
+    SELECT placement, tenant_id, thread_id, coalesce(thread_no, nextval('agentflow_thread_no')), expected + 1,
+           next_pos, run_id, state, user_id, starts_run AND expected > 0, name, metadata::jsonb,
+           now() + $18::interval
+    FROM b
+    ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
+    SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
+        state = excluded.state, updated_at = excluded.updated_at,
+        stop_requested = t.stop_requested AND NOT excluded.stop_requested,
+        expires_at = coalesce(excluded.expires_at, t.expires_at)
+    WHERE t.head = excluded.head - 1 AND t.thread_no = excluded.thread_no
+      AND (excluded.user_id IS NULL OR t.user_id = excluded.user_id)
+    RETURNING t.placement, t.tenant_id, t.thread_id, t.thread_no, t.head, t.stop_requested, t.created_at
+), o AS MATERIALIZED (
+    SELECT b.i::int AS i, t.placement, t.tenant_id, t.thread_no, t.head, t.stop_requested, b.step, b.checkpoint_id,
+           b.source, b.node, b.run_id, b.delta, b.state,
+           1 / (b.expected = 0 OR t.created_at < now())::int AS existed
+    FROM b JOIN t ON t.tenant_id = b.tenant_id AND t.thread_id = b.thread_id AND t.placement = b.placement
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT thread_no, placement, tenant_id, head, step, delta IS NULL, checkpoint_id, source, node, run_id,
+           coalesce(delta, state)
+    FROM o
+), m AS (
+    INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
+                                    content, extra, sent_at)
+    SELECT o.thread_no, o.placement, o.tenant_id, o.head, m.pos, m.message_id, m.role, m.content_kind, m.content,
+           m.extra, m.sent_at
+    FROM unnest($19::int[], $20::int[], $21::text[], $22::text[], $23::smallint[], $24::text[], $25::text[],
+                $26::double precision[]) AS m (item, pos, message_id, role, content_kind, content, extra, sent_at)
+    JOIN o ON o.i = m.item
+)
+SELECT i, thread_no, head, stop_requested, existed FROM o
 
 -- name: append_edits
 -- The same with messages that leave the context too ($25): their rows stay for history.

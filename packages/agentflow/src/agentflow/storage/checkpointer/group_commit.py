@@ -1,0 +1,191 @@
+"""Group commit: writes that wait at the same moment go in one statement, acknowledged after its commit.
+
+With an empty queue a write goes at once, by itself, so a lone writer waits for nobody. While the lanes are
+busy writes collect, and the next free lane takes them: groups grow with the load, without any timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Final, Protocol
+
+from agentflow.errors import AgentFlowError, StoreUnavailableError
+
+# Two: one group is built while the other commits. More make smaller groups and contend.
+LANES: Final = 2
+MAX_ITEMS: Final = 128
+MAX_BYTES: Final = 512 * 1024
+# Larger ones would hold up everybody in their group: they go alone, beside the lanes.
+LARGE_BYTES: Final = 64 * 1024
+MAX_QUEUED: Final = 4096
+
+
+class Groupable(Protocol):
+    """What a write must tell.
+
+    Attributes:
+        key: Of the row it changes. Never twice in flight, and groups are sorted by it: two groups that
+            lock rows in different order would deadlock.
+        group: Only writes of the same group may share a statement.
+        size_bytes: Of what it sends.
+    """
+
+    key: tuple[int, int, str]
+    size_bytes: int
+
+    @property
+    def group(self) -> Hashable:
+        """See above."""
+        ...
+
+
+class _Waiting[Item, Answer]:
+    """A queued write and who waits for it."""
+
+    __slots__ = ("future", "item")
+
+    def __init__(self, item: Item, future: asyncio.Future[Answer]) -> None:
+        self.item = item
+        self.future = future
+
+
+class GroupCommit[Item: Groupable, Answer]:
+    """The lanes and their queue, of one event loop."""
+
+    def __init__(
+        self,
+        send_one: Callable[[Item], Awaitable[Answer]],
+        send_group: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            send_one: Writes one item; raises only for its sake.
+            send_group: Writes several with different keys, all or none; the answers in their order.
+        """
+        self._send_one = send_one
+        self._send_group = send_group
+        self._free_lanes = LANES
+        self._queue: deque[_Waiting[Item, Answer]] = deque()
+        self._in_flight: set[Hashable] = set()
+        self._room = asyncio.Semaphore(MAX_QUEUED)
+        self._large = asyncio.Semaphore(1)
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Answer:
+        """Write an item, alone or with others.
+
+        Cancelled while it waits, it is not written; cancelled later, it is written whole or not at all.
+        Waits for room when too many wait already.
+
+        Raises:
+            StoreUnavailableError: No answer: it may or may not be written.
+            AgentFlowError: What its own data is to blame for.
+        """
+        if item.size_bytes > LARGE_BYTES:
+            async with self._large:
+                return await self._send_one(item)
+        if self._free_lanes and not self._queue and item.key not in self._in_flight:
+            return await self._alone(item)
+        async with self._room:
+            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            self._queue.append(_Waiting(item, future))
+            self._start_lane()
+            return await future
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        while self._draining:
+            await asyncio.wait(self._draining)
+
+    async def _alone(self, item: Item) -> Answer:
+        self._free_lanes -= 1
+        self._in_flight.add(item.key)
+        try:
+            return await self._send_one(item)
+        finally:
+            self._in_flight.discard(item.key)
+            self._free_lanes += 1
+            self._start_lane()
+
+    def _start_lane(self) -> None:
+        if self._free_lanes and self._queue:
+            self._free_lanes -= 1
+            task = asyncio.get_running_loop().create_task(self._drain())
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+
+    async def _drain(self) -> None:
+        try:
+            while group := self._next_group():
+                try:
+                    await self._write(group)
+                finally:
+                    self._in_flight.difference_update([waiting.item.key for waiting in group])
+        finally:
+            self._free_lanes += 1
+
+    def _next_group(self) -> list[_Waiting[Item, Answer]]:
+        """What waits and may go together, ordered by key; the rest keeps its place."""
+        group: list[_Waiting[Item, Answer]] = []
+        left: list[_Waiting[Item, Answer]] = []
+        size_bytes = 0
+        while self._queue and len(group) < MAX_ITEMS and size_bytes < MAX_BYTES:
+            waiting = self._queue.popleft()
+            if waiting.future.done():
+                continue
+            item = waiting.item
+            if item.key in self._in_flight or (group and item.group != group[0].item.group):
+                left.append(waiting)
+                continue
+            self._in_flight.add(item.key)
+            size_bytes += item.size_bytes
+            group.append(waiting)
+        self._queue.extendleft(reversed(left))
+        group.sort(key=_key)
+        return group
+
+    async def _write(self, group: Sequence[_Waiting[Item, Answer]]) -> None:
+        items = [waiting.item for waiting in group]
+        try:
+            if len(group) == 1:
+                answers: Sequence[Answer] = [await self._send_one(items[0])]
+            else:
+                answers = await self._send_group(items)
+        except asyncio.CancelledError:
+            for waiting in group:
+                waiting.future.cancel()
+            raise
+        except AgentFlowError as error:
+            if len(group) == 1 or isinstance(error, StoreUnavailableError):
+                _fail(group, error)
+                return
+            # One of them is to blame: the halves tell which, the others are written.
+            half = len(group) // 2
+            await self._write(group[:half])
+            await self._write(group[half:])
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, who would wait for ever
+            _fail(group, error)
+        else:
+            for waiting, answer in zip(group, answers, strict=True):
+                if not waiting.future.done():
+                    waiting.future.set_result(answer)
+
+
+def _key(waiting: _Waiting[Any, Any]) -> tuple[int, int, str]:
+    return waiting.item.key
+
+
+def _fail(group: Sequence[_Waiting[Any, Any]], error: Exception) -> None:
+    for waiting in group:
+        if not waiting.future.done():
+            # An error of one's own: raising one instance in many tasks would tangle their tracebacks.
+            waiting.future.set_exception(_same(error))
+
+
+def _same(error: Exception) -> Exception:
+    if isinstance(error, StoreUnavailableError):
+        return StoreUnavailableError(str(error)).with_traceback(error.__traceback__)
+    return error
