@@ -144,7 +144,7 @@ class GroupCommit[Item: Groupable, Answer]:
             size_bytes += item.size_bytes
             group.append(waiting)
         self._queue.extendleft(reversed(left))
-        group.sort(key=_key)
+        group.sort(key=lambda waiting: waiting.item.key)
         return group
 
     async def _write(self, group: Sequence[_Waiting[Item, Answer]]) -> None:
@@ -172,10 +172,6 @@ class GroupCommit[Item: Groupable, Answer]:
             for waiting, answer in zip(group, answers, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(answer)
-
-
-def _key(waiting: _Waiting[Any, Any]) -> tuple[int, int, str]:
-    return waiting.item.key
 
 
 def _fail(group: Sequence[_Waiting[Any, Any]], error: Exception) -> None:
