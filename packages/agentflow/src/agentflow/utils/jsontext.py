@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from json import encoder
+from typing import Any, Final
 
 from agentflow.errors import StateEncodingError
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _prepared() -> Any:
+    """The encoder's inner function, which `JSONEncoder.encode` makes anew for each value.
+
+    Without the memory for circular references: those end in a RecursionError all the same.
+    """
+    make = getattr(encoder, "c_make_encoder", None)
+    if make is None:
+        return None
+    return make(None, _ENCODER.default, encoder.encode_basestring, None, ":", ",", False, False, False)
+
+
+_encode: Final = _prepared()
+
+
+def _dumps(value: Any) -> str:
+    return "".join(_encode(value, 0)) if _encode is not None else _ENCODER.encode(value)
 
 
 def json_text(value: Any, *, field: str) -> str:
@@ -16,8 +37,9 @@ def json_text(value: Any, *, field: str) -> str:
             thousands of digits, or anything else that is not data.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
+        text = _dumps(value)
+        if not text.isascii():
+            text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise unencodable(field, error) from error
     return text
@@ -31,3 +53,8 @@ def unencodable(field: str, error: Exception) -> StateEncodingError:
         "the checkpoint before stays as it was.",
         field=field,
     )
+
+
+def size_bytes(text: str) -> int:
+    """Length of the text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())

@@ -70,7 +70,6 @@ class GroupCommit[Item: Groupable, Answer]:
         self._free_lanes = LANES
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._in_flight: set[Hashable] = set()
-        self._room = asyncio.Semaphore(MAX_QUEUED)
         self._large = asyncio.Semaphore(1)
         self._draining: set[asyncio.Task[None]] = set()
 
@@ -89,11 +88,13 @@ class GroupCommit[Item: Groupable, Answer]:
                 return await self._send_one(item)
         if self._free_lanes and not self._queue and item.key not in self._in_flight:
             return await self._alone(item)
-        async with self._room:
-            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            self._queue.append(_Waiting(item, future))
+        while len(self._queue) >= MAX_QUEUED:
+            await asyncio.wait([next(iter(self._queue)).future])
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(item, future))
+        if self._free_lanes:
             self._start_lane()
-            return await future
+        return await future
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -108,14 +109,14 @@ class GroupCommit[Item: Groupable, Answer]:
         finally:
             self._in_flight.discard(item.key)
             self._free_lanes += 1
-            self._start_lane()
+            if self._queue:
+                self._start_lane()
 
     def _start_lane(self) -> None:
-        if self._free_lanes and self._queue:
-            self._free_lanes -= 1
-            task = asyncio.get_running_loop().create_task(self._drain())
-            self._draining.add(task)
-            task.add_done_callback(self._draining.discard)
+        self._free_lanes -= 1
+        task = asyncio.get_running_loop().create_task(self._drain())
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
 
     async def _drain(self) -> None:
         try:

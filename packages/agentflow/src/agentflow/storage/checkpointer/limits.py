@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agentflow.errors import InvalidIdError, StateEncodingError, TooLargeError
 from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread, StoredMessage
-from agentflow.utils.jsontext import json_text, unencodable
+from agentflow.utils.jsontext import json_text, size_bytes, unencodable
 
 MAX_ID_BYTES = 512
 MAX_METADATA_BYTES = 64 * 1024
@@ -27,10 +27,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class EncodedWrite:
-    """The JSON texts of a write: what changed, and all of it."""
+    """The JSON texts of a write: what changed, and all of it; `size_bytes` with its messages."""
 
     patch: str
     fields: str
+    size_bytes: int
 
 
 def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
@@ -41,20 +42,15 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
         InvalidIdError: An id or name holds what cannot be stored.
         TooLargeError: The fields or a message are over their limit.
     """
+    total_bytes = 0
     for message in write.added:
-        check_texts("message", (message.message_id, message.role))
-        _check_content(message)
-        size_bytes = message.size_bytes()
-        if size_bytes > limits.max_message_bytes:
-            raise TooLargeError(
-                f"Message {message.message_id!r}", size_bytes=size_bytes, limit_bytes=limits.max_message_bytes
-            )
+        total_bytes += _checked_message(message, limits)
     check_texts("checkpoint", (write.node, write.run_id))
-    encoded = EncodedWrite(json_text(write.patch, field="state"), json_text(write.fields, field="state"))
-    size_bytes = len(encoded.fields.encode())
-    if size_bytes > limits.max_state_bytes:
-        raise TooLargeError("The state", size_bytes=size_bytes, limit_bytes=limits.max_state_bytes)
-    return encoded
+    patch, fields = json_text(write.patch, field="state"), json_text(write.fields, field="state")
+    fields_bytes = size_bytes(fields)
+    if fields_bytes > limits.max_state_bytes:
+        raise TooLargeError("The state", size_bytes=fields_bytes, limit_bytes=limits.max_state_bytes)
+    return EncodedWrite(patch, fields, total_bytes + fields_bytes + len(patch))
 
 
 def check_thread_id(thread_id: str) -> None:
@@ -88,17 +84,26 @@ def check_new_thread(thread: NewThread) -> None:
         )
 
 
-def _check_content(message: StoredMessage) -> None:
-    text = message.content + (message.extra or "")
+def _checked_message(message: StoredMessage, limits: Limits) -> int:
+    """Its size in bytes, if it can be stored."""
+    check_texts("message", (message.message_id, message.role))
+    for text in (message.content, message.extra):
+        if text and "\0" in text:
+            raise StateEncodingError(
+                f"Message {message.message_id!r} holds a raw NUL character; as JSON it could be stored.",
+                field="context",
+            )
     try:
-        text.encode()
+        message_bytes = message.size_bytes()
     except UnicodeEncodeError as error:
         raise unencodable("context", error) from error
-    if "\0" in text:
-        raise StateEncodingError(
-            f"Message {message.message_id!r} holds a raw NUL character; as JSON it could be stored.",
-            field="context",
+    if message_bytes > limits.max_message_bytes:
+        raise TooLargeError(
+            f"Message {message.message_id!r}",
+            size_bytes=message_bytes,
+            limit_bytes=limits.max_message_bytes,
         )
+    return message_bytes
 
 
 def check_texts(what: str, texts: Iterable[str]) -> None:
@@ -111,6 +116,6 @@ def check_texts(what: str, texts: Iterable[str]) -> None:
         if "\0" in text:
             raise InvalidIdError(f"An id or name of a {what} holds a NUL character, which cannot be stored.")
         try:
-            text.encode()
+            size_bytes(text)
         except UnicodeEncodeError as error:
             raise InvalidIdError(f"An id or name of a {what} holds half a surrogate pair.") from error

@@ -87,9 +87,9 @@ class PostgresWriter:
         was refused. Locks the thread's row for the length of the statement.
         """
         key = (scope.placement, scope.tenant_id.int, thread_id)
-        size_bytes = _OVERHEAD_BYTES + len(encoded.patch) + len(encoded.fields)
-        size_bytes += sum(message.size_bytes() for message in write.added)
-        item = QueuedWrite(scope, thread_id, attributes, write, encoded, key, size_bytes)
+        item = QueuedWrite(
+            scope, thread_id, attributes, write, encoded, key, _OVERHEAD_BYTES + encoded.size_bytes
+        )
         row = await self._submit(item)
         if row is not None:
             return Committed(row["head"], row["thread_no"], row["stop_requested"])

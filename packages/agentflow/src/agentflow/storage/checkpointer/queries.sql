@@ -104,10 +104,16 @@ SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed
 -- name: append_group
 -- Checkpoints of different threads, ordered by key; new threads too ($4 null, $5 zero). `i` comes back for those
 -- that were committed. A null delta: this checkpoint holds all fields.
+-- The sub-selects hide how long the arrays are: a plan for each length would look cheaper than one for all, and
+-- planning costs more than the statement.
 WITH b AS (
-    SELECT * FROM unnest($1::int[], $2::uuid[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::text[],
-                         $8::text[], $9::text[], $10::boolean[], $11::text[], $12::text[], $13::int[],
-                         $14::uuid[], $15::text[], $16::text[], $17::text[])
+    SELECT * FROM unnest(
+        (SELECT $1::int[]), (SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::bigint[]),
+        (SELECT $5::int[]), (SELECT $6::int[]), (SELECT $7::text[]), (SELECT $8::text[]),
+        (SELECT $9::text[]), (SELECT $10::boolean[]), (SELECT $11::text[]), (SELECT $12::text[]),
+        (SELECT $13::int[]), (SELECT $14::uuid[]), (SELECT $15::text[]), (SELECT $16::text[]),
+        (SELECT $17::text[])
+    )
     WITH ORDINALITY AS b (placement, tenant_id, thread_id, thread_no, expected, next_pos, run_id, state,
                           user_id, starts_run, name, metadata, step, checkpoint_id, source, node, delta, i)
 ), t AS (
@@ -141,8 +147,11 @@ WITH b AS (
                                     content, extra, sent_at)
     SELECT o.thread_no, o.placement, o.tenant_id, o.head, m.pos, m.message_id, m.role, m.content_kind, m.content,
            m.extra, m.sent_at
-    FROM unnest($19::int[], $20::int[], $21::text[], $22::text[], $23::smallint[], $24::text[], $25::text[],
-                $26::double precision[]) AS m (item, pos, message_id, role, content_kind, content, extra, sent_at)
+    FROM unnest(
+        (SELECT $19::int[]), (SELECT $20::int[]), (SELECT $21::text[]), (SELECT $22::text[]),
+        (SELECT $23::smallint[]), (SELECT $24::text[]), (SELECT $25::text[]),
+        (SELECT $26::double precision[])
+    ) AS m (item, pos, message_id, role, content_kind, content, extra, sent_at)
     JOIN o ON o.i = m.item
 )
 SELECT i, thread_no, head, stop_requested, existed FROM o

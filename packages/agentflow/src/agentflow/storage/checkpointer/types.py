@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,16 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from agentflow.storage.checkpointer.delta import Fields, Patch
+from agentflow.utils.jsontext import size_bytes
 
 STANDALONE_TENANT: Final = uuid.UUID(int=0)
 
 # How `StoredMessage.content` is to be read.
 PLAIN_TEXT: Final = 0  # the text of a single text block, as it is: searchable with plain SQL
 BLOCKS: Final = 1  # a JSON array of content blocks
+
+# Values that the hot path makes by the dozen are not frozen: that would triple the cost of making one. Nobody
+# changes them all the same.
 
 Source = Literal["input", "node", "branch", "update", "fork"]
 
@@ -36,7 +41,7 @@ class Scope:
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredMessage:
     """One message of a context as it is stored.
 
@@ -57,11 +62,11 @@ class StoredMessage:
 
     def size_bytes(self) -> int:
         """Bytes of the variable parts as UTF-8."""
-        extra = len(self.extra.encode()) if self.extra else 0
-        return len(self.content.encode()) + extra + len(self.message_id.encode())
+        extra = size_bytes(self.extra) if self.extra else 0
+        return size_bytes(self.content) + extra + size_bytes(self.message_id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Snapshot:
     """A thread at one version.
 
@@ -80,7 +85,12 @@ class Snapshot:
     messages: Sequence[StoredMessage]
 
 
-@dataclass(frozen=True, slots=True)
+def _new_id() -> uuid.UUID:
+    # Unique, that is all it must be: no system call.
+    return uuid.UUID(int=random.getrandbits(128))
+
+
+@dataclass(slots=True)
 class CheckpointWrite:
     """One step to be made durable, all of it or nothing.
 
@@ -105,15 +115,17 @@ class CheckpointWrite:
     added: Sequence[StoredMessage] = ()
     removed: Sequence[int] = ()
     starts_run: bool = False
-    checkpoint_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    checkpoint_id: uuid.UUID = field(default_factory=_new_id)
 
 
 def next_pos(before: int, added: Sequence[StoredMessage]) -> int:
     """First position never used, once these messages joined."""
-    return max(before, max((message.pos + 1 for message in added), default=0))
+    for message in added:
+        before = max(before, message.pos + 1)
+    return before
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Committed:
     """Acknowledgement of a durable checkpoint.
 
