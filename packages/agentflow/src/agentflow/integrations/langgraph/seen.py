@@ -1,0 +1,67 @@
+"""What a run has read of a thread: its writes are measured by it.
+
+LangGraph hands a saver a parent's id and nothing else, so a writer that was overtaken looks like one that
+goes back on purpose. The difference is what it had read, and that is known where it runs: in the context, which
+LangGraph's tasks and threads inherit from the run that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+from agentflow.storage.checkpointer.langgraph_store import ROOT, StoredWrite
+
+_MANY: Final = 64  # threads that one context remembers
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyWrites:
+    """A task's results that came before the run's first checkpoint had made the thread."""
+
+    checkpoint_id: str
+    task: tuple[str, str]
+    writes: Sequence[StoredWrite]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one run knows of one thread.
+
+    Attributes:
+        thread_no: The life of the thread that it met or made; None before.
+        heads: Node -> the thread's version when the run last read or wrote that namespace.
+        early: To be stored once the thread exists.
+    """
+
+    thread_no: int | None
+    heads: dict[str, int] = field(default_factory=dict)
+    early: list[EarlyWrites] = field(default_factory=list)
+
+
+class Sight:
+    """What the runs of one saver have seen, each in its own context."""
+
+    def __init__(self) -> None:
+        """Nothing is seen yet."""
+        self._seen: ContextVar[dict[str, Seen]] = ContextVar("agentflow_langgraph_seen")
+
+    def of(self, thread_id: str) -> Seen | None:
+        """What this run has seen of the thread."""
+        return self._seen.get({}).get(thread_id)
+
+    def note(self, thread_id: str, node: str, thread_no: int | None, head: int) -> None:
+        """The run read a namespace while the thread was at `head` (0: there was none).
+
+        Reading the graph's own namespace begins anew; a nested one belongs to the run around it.
+        """
+        seen = self._seen.get({})
+        known = seen.get(thread_id)
+        if node == ROOT or known is None:
+            known = Seen(thread_no)
+            others = {key: value for key, value in seen.items() if key != thread_id}
+            recent = dict(list(others.items())[-_MANY + 1 :])
+            self._seen.set({**recent, thread_id: known})
+        known.heads[node] = head
