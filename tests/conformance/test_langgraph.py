@@ -17,7 +17,7 @@ async def test_the_public_suite_passes_whole(migrated_database_url: str) -> None
     """Every capability is found, and every one of the suite's tests passes."""
     checkpointer = PgCheckpointer(migrated_database_url, None)
 
-    async def saver() -> AsyncGenerator[BaseCheckpointSaver]:
+    async def saver() -> AsyncGenerator[BaseCheckpointSaver[str]]:
         yield AgentFlowSaver(checkpointer)
 
     report = await validate(checkpointer_test("AgentFlowSaver")(saver))

@@ -140,10 +140,7 @@ def decode(row: Row | StoredMessage, values: Values) -> BaseMessage:
     try:
         extra: dict[str, Any] = json.loads(row.extra) if row.extra else {}
         if "value" in extra:
-            message = values.load(extra["value"])
-            if not isinstance(message, BaseMessage):
-                raise _corrupt(row)
-            return message
+            return _checked(values.load(extra["value"]), row)
         kind = _BY_NAME[extra["class"]] if "class" in extra else _USUAL[row.role]
         content: Any = row.content if row.content_kind == PLAIN_TEXT else json.loads(row.content)
         if extra.get("text"):
@@ -194,6 +191,12 @@ def _blocks(message: BaseMessage) -> str:
 
 def _same_message(one: BaseMessage, other: BaseMessage) -> bool:
     return type(one) is type(other) and one.model_dump(warnings=False) == other.model_dump(warnings=False)
+
+
+def _checked(message: object, row: Row | StoredMessage) -> BaseMessage:
+    if not isinstance(message, BaseMessage):
+        raise _corrupt(row)
+    return message
 
 
 def _corrupt(row: Row | StoredMessage) -> CorruptStateError:

@@ -1,8 +1,8 @@
 """What a run has read of a thread: its writes are measured by it.
 
 LangGraph hands a saver a parent's id and nothing else, so a writer that was overtaken looks like one that
-goes back on purpose. The difference is what it had read, and that is known where it runs: in the context, which
-LangGraph's tasks and threads inherit from the run that made them.
+goes back on purpose. The difference is what it had read, and that is known where it runs: in the context,
+which LangGraph's tasks and threads inherit from the run that made them.
 """
 
 from __future__ import annotations

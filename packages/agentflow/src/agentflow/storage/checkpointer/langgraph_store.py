@@ -230,7 +230,7 @@ class LangGraphStore:
             raise ConflictError(f"Thread {target!r} exists already: delete it first, or copy to another id.")
 
     async def rows(self, thread_id: str, after: int, limit: int) -> tuple[int, int, list[HistoryRow]]:
-        """Its number and head, and a page of its checkpoints, oldest first; (0, 0, []) at the end"""
+        """Its number and head, and a page of its checkpoints, oldest first; (0, 0, []) at the end."""
         rows = await self._fetch("lg_rows", *self._who(thread_id), after, limit)
         if not rows:
             return 0, 0, []
