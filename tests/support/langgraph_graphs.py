@@ -8,6 +8,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Send, interrupt
 
+Builder = StateGraph[Any, Any, Any, Any]
+
 
 class Chat(TypedDict, total=False):
     """A conversation, and what was counted beside it."""
@@ -32,9 +34,9 @@ def look(state: Chat) -> dict[str, Any]:
     return {"messages": [ToolMessage("seen", tool_call_id=call["id"]) for call in calls]}
 
 
-def chat() -> StateGraph[Chat]:
+def chat() -> Builder:
     """Two nodes a turn."""
-    graph = StateGraph(Chat)
+    graph: Builder = StateGraph(Chat)
     graph.add_node("answer", answer)
     graph.add_node("look", look)
     graph.add_edge(START, "answer")
@@ -52,7 +54,7 @@ class Work(TypedDict, total=False):
     approved: str
 
 
-def fan_out() -> StateGraph[Work]:
+def fan_out() -> Builder:
     """One task a topic, then a person's word, then the end."""
 
     def split(state: Work) -> list[Send]:
@@ -64,7 +66,7 @@ def fan_out() -> StateGraph[Work]:
     def review(state: Work) -> Work:
         return {"approved": interrupt({"found": sorted(state["found"])})}
 
-    graph = StateGraph(Work)
+    graph: Builder = StateGraph(Work)
     graph.add_node("research", research)
     graph.add_node("review", review)
     graph.add_conditional_edges(START, split, ["research"])
@@ -73,7 +75,7 @@ def fan_out() -> StateGraph[Work]:
     return graph
 
 
-def nested(*, remembers: bool = False) -> StateGraph[Work]:
+def nested(*, remembers: bool = False) -> Builder:
     """A graph whose node is a graph that asks a person; with `remembers` the inner one keeps its state."""
 
     def ask(state: Work) -> Work:
@@ -82,13 +84,13 @@ def nested(*, remembers: bool = False) -> StateGraph[Work]:
     def close(state: Work) -> Work:
         return {"found": ["closed"]}
 
-    inner = StateGraph(Work)
+    inner: Builder = StateGraph(Work)
     inner.add_node("ask", ask)
     inner.add_node("close", close)
     inner.add_edge(START, "ask")
     inner.add_edge("ask", "close")
     inner.add_edge("close", END)
-    outer = StateGraph(Work)
+    outer: Builder = StateGraph(Work)
     outer.add_node("inner", inner.compile(checkpointer=True if remembers else None))
     outer.add_node("last", lambda state: {"found": ["last"]})
     outer.add_edge(START, "inner")

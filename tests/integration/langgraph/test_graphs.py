@@ -7,7 +7,7 @@ import pytest
 from langchain_core.messages import HumanMessage, RemoveMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
 from agentflow.integrations.langgraph import AgentFlowSaver
 from agentflow.storage.checkpointer import PgCheckpointer
@@ -105,8 +105,8 @@ async def test_subgraphs(saver: AgentFlowSaver, durability: Durability, remember
         for topic in ("x", "y"):
             await app.ainvoke({"topic": topic}, CONFIG, durability=durability)
             inside = (await app.aget_state(CONFIG, subgraphs=True)).tasks[0].state
-            assert inside is not None
-            assert inside.values["topic"] == topic  # type: ignore[union-attr]
+            assert isinstance(inside, StateSnapshot)
+            assert inside.values["topic"] == topic
             await app.ainvoke(Command(resume=topic.upper()), CONFIG, durability=durability)
     mine, theirs = [await history(app) for app in apps]
     assert mine[0][0]["approved"] == "Y"
@@ -132,7 +132,7 @@ async def test_replay_goes_through_subgraphs(saver: AgentFlowSaver, remembers: b
 
 
 async def test_time_travel(saver: AgentFlowSaver) -> None:
-    """Replay, a new input, update_state and a copy, each from an old checkpoint: new lines, old ones intact."""
+    """Replay, a new input, update_state and a copy, each from an old checkpoint: new lines beside the old."""
     apps = [graphs.chat().compile(checkpointer=other) for other in (saver, InMemorySaver())]
     for app in apps:
         for text in ("one", "two"):
@@ -169,12 +169,13 @@ async def test_blocking_faces(saver: AgentFlowSaver) -> None:
     assert await asyncio.to_thread(program) == [{"review": {"approved": "ok"}}]
     copied = app.with_config({"configurable": {"thread_id": "copy"}})
     assert (await copied.aget_state(copied.config or {})).values["approved"] == "ok"
-    await saver._checkpointer._backends.close()
 
 
 async def test_another_process_goes_on(migrated_database_url: str) -> None:
     """Killed while it waited for a person: another program on the same database takes the answer."""
-    for step in ({"topics": ["a"]}, Command(resume="late")):
+    steps: list[Any] = [{"topics": ["a"]}, Command(resume="late")]
+    result: dict[str, Any] = {}
+    for step in steps:
         checkpointer = PgCheckpointer(migrated_database_url, None)
         app = graphs.fan_out().compile(checkpointer=AgentFlowSaver(checkpointer))
         result = await app.ainvoke(step, CONFIG)

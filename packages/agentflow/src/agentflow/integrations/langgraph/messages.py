@@ -46,7 +46,7 @@ _ROLES: Final[dict[type[BaseMessage], str]] = {
 }
 _BY_NAME: Final = {kind.__name__: kind for kind in _ROLES}
 # The usual type of a role: a row of it need not name its type.
-_USUAL: Final = {
+_USUAL: Final[dict[str, type[BaseMessage]]] = {
     "user": HumanMessage,
     "assistant": AIMessage,
     "system": SystemMessage,
