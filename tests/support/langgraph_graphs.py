@@ -97,3 +97,25 @@ def nested(*, remembers: bool = False) -> Builder:
     outer.add_edge("inner", "last")
     outer.add_edge("last", END)
     return outer
+
+
+def side_by_side() -> Builder:
+    """A subgraph for each topic, all at once; each asks a person."""
+
+    def split(state: Work) -> list[Send]:
+        return [Send("inner", {"topic": topic}) for topic in state["topics"]]
+
+    inner: Builder = StateGraph(Work)
+    inner.add_node("ask", lambda state: {"found": [interrupt(state["topic"])]})
+    inner.add_edge(START, "ask")
+    inner.add_edge("ask", END)
+    outer: Builder = StateGraph(Work)
+    compiled = inner.compile()
+
+    async def run(state: Work) -> Work:
+        return {"found": (await compiled.ainvoke(state))["found"]}
+
+    outer.add_node("inner", run)
+    outer.add_conditional_edges(START, split, ["inner"])
+    outer.add_edge("inner", END)
+    return outer

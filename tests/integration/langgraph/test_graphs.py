@@ -113,6 +113,19 @@ async def test_subgraphs(saver: AgentFlowSaver, durability: Durability, remember
     assert mine == theirs
 
 
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_subgraphs_side_by_side(saver: AgentFlowSaver, durability: Durability) -> None:
+    """Four subgraphs write to one thread at once: none is refused, and each person's answer finds its own."""
+    apps = [graphs.side_by_side().compile(checkpointer=other) for other in (saver, InMemorySaver())]
+    for app in apps:
+        asked = await app.ainvoke({"topics": list("abcd")}, CONFIG, durability=durability)
+        answers = {one.id: one.value.upper() for one in asked["__interrupt__"]}
+        result = await app.ainvoke(Command(resume=answers), CONFIG, durability=durability)
+        assert sorted(result["found"]) == ["A", "B", "C", "D"]
+    mine, theirs = [await history(app) for app in apps]
+    assert mine == theirs
+
+
 @pytest.mark.parametrize("remembers", [False, True])
 async def test_replay_goes_through_subgraphs(saver: AgentFlowSaver, remembers: bool) -> None:
     """A run from an older checkpoint asks again, inside the subgraph too."""

@@ -49,8 +49,8 @@ MESSAGES: list[AnyMessage] = [
     AIMessage("raw", additional_kwargs={"bytes": b"\0\xff"}),
     ToolMessage("done", tool_call_id="c", artifact={"rows": [[1]]}, status="error"),
     AIMessageChunk(content="part", id="4"),
-    ChatMessage("said", role="narrator"),
-    FunctionMessage("old", name="f"),
+    ChatMessage(content="said", role="narrator"),
+    FunctionMessage(content="old", name="f"),
 ]
 
 
@@ -65,11 +65,7 @@ def test_each_message_comes_back_exactly(message: AnyMessage) -> None:
     text=st.text(st.characters(exclude_categories=["Cs"])), extra=st.dictionaries(st.text(), st.integers())
 )
 def test_any_text_comes_back_exactly(text: str, extra: dict[str, int]) -> None:
-    try:
-        row = encode(HumanMessage(text, additional_kwargs=extra), VALUES)
-    except Exception as error:
-        assert type(error).__name__ == "StateEncodingError"
-        return
+    row = encode(HumanMessage(text, additional_kwargs=extra), VALUES)
     assert "\0" not in row.content + (row.extra or "")
     assert decode(row, VALUES) == HumanMessage(text, additional_kwargs=extra)
 
@@ -87,7 +83,7 @@ def test_only_lists_of_known_messages_are_rows() -> None:
 
     assert is_message_list([])
     assert is_message_list(MESSAGES)
-    for other in (None, "text", tuple(MESSAGES), [*MESSAGES, "text"], [Mine("x")]):
+    for other in (None, "text", tuple(MESSAGES), [*MESSAGES, "text"], [Mine(content="x")]):
         assert not is_message_list(other)
 
 
@@ -110,11 +106,6 @@ def test_messages_that_stay_are_not_encoded_again() -> None:
 def test_what_was_not_written_by_us_is_refused(broken: Any) -> None:
     with pytest.raises(CorruptStateError):
         VALUES.load(broken)
-
-
-class Mine:
-    def __init__(self, n: int) -> None:
-        self.n = n
 
 
 def test_a_serializer_that_pickles_is_refused() -> None:

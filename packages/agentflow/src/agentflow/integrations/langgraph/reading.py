@@ -74,6 +74,8 @@ class Reader:
         if address.checkpoint_id is not None and wanted is None:
             return Found(None, 0, None)
         reading = await self._store.read(address.thread_id, node, wanted)
+        if reading.snapshot is not None:
+            spaces_of(reading.snapshot.fields, address.thread_id)  # refuses other programs' threads
         if reading.found is None:
             self._book.learn(address.thread_id, reading.head, node, None)
             return Found(reading.thread_no, reading.head, None)
