@@ -49,12 +49,17 @@ class Home:
 
 
 Case = Callable[[Home], Awaitable[None]]
-CASES: list[Case] = []
 
 
-def case(function: Case) -> Case:
-    CASES.append(function)
-    return function
+class Cases(list[Case]):
+    """The contract's cases, in order."""
+
+    def add(self, function: Case) -> Case:
+        self.append(function)
+        return function
+
+
+CASES = Cases()
 
 
 def config(thread_id: str = "t", checkpoint_id: str | None = None, namespace: str = "") -> Any:
@@ -98,7 +103,7 @@ def talk(*texts: str) -> list[AnyMessage]:
     return [HumanMessage(text, id=text) for text in texts]
 
 
-@case
+@CASES.add
 async def another_process_reads_it(home: Home) -> None:
     """What one saver acknowledged another finds, whole."""
     messages = [*talk("hello"), AIMessage("hi", id="2", additional_kwargs={"raw": b"\0\1", "at": [1, 2.0]})]
@@ -112,7 +117,7 @@ async def another_process_reads_it(home: Home) -> None:
     assert (await home.rows()) == {"threads": 1, "checkpoints": 1, "messages": 2, "writes": 1}
 
 
-@case
+@CASES.add
 async def ids_are_opaque(home: Home) -> None:
     """Thread ids are compared byte by byte, whatever is in them; deleting one leaves the others."""
     saver = home.saver()
@@ -130,7 +135,7 @@ async def ids_are_opaque(home: Home) -> None:
     assert left == set(AWKWARD) - {"a", "%"}
 
 
-@case
+@CASES.add
 async def tenants_never_meet(home: Home) -> None:
     """The same thread ids in two tenants: nothing of one is read, listed, copied or deleted by the other."""
     one, two = (home.saver(Scope(tenant_id=uuid.uuid4())) for _ in range(2))
@@ -151,7 +156,7 @@ async def tenants_never_meet(home: Home) -> None:
     assert await all_of(one) == before
 
 
-@case
+@CASES.add
 async def of_two_writers_one_wins(home: Home) -> None:
     """Two runs that read the same checkpoint: one put goes through, the other is told."""
     start = await put(home.saver(), config(), n=0)
@@ -172,7 +177,7 @@ async def of_two_writers_one_wins(home: Home) -> None:
     assert last.parent_config == start
 
 
-@case
+@CASES.add
 async def of_two_first_writers_one_wins(home: Home) -> None:
     """Also when the thread was new to both, and both use one saver."""
     saver, ready = home.saver(), asyncio.Barrier(2)
@@ -187,7 +192,7 @@ async def of_two_first_writers_one_wins(home: Home) -> None:
     assert len(await all_of(home.saver(), config())) == 1
 
 
-@case
+@CASES.add
 async def a_fork_on_purpose_is_taken(home: Home) -> None:
     """Who read an old checkpoint and the thread as it is may begin a new line; of two only one."""
     saver = home.saver()
@@ -208,7 +213,20 @@ async def a_fork_on_purpose_is_taken(home: Home) -> None:
     assert found.checkpoint["channel_values"] == {"n": 2}
 
 
-@case
+@CASES.add
+async def an_interleaved_run_is_told(home: Home) -> None:
+    """Two runs in one task, one inside the other's stream: the outer one was overtaken, and learns it."""
+    saver = home.saver()
+    outer = await put(saver, config(), n=0)
+    for n in (1, 2):
+        found = await saver.aget_tuple(config())
+        assert found is not None
+        await put(saver, found.config, n=n)
+    assert isinstance(await outcome(put(saver, outer, n=3)), StaleCheckpointError)
+    assert len(await all_of(home.saver(), config())) == 3
+
+
+@CASES.add
 async def a_late_put_is_refused(home: Home) -> None:
     """A run whose thread was deleted stores nothing, neither in the graph's namespace nor in a nested one."""
     saver = home.saver()
@@ -222,7 +240,7 @@ async def a_late_put_is_refused(home: Home) -> None:
     assert set((await home.rows()).values()) == {0}
 
 
-@case
+@CASES.add
 async def a_late_write_is_refused(home: Home) -> None:
     """Nor does its pending write: no orphan, and nothing in a thread that was made anew under the id."""
     saver = home.saver()
@@ -237,7 +255,7 @@ async def a_late_write_is_refused(home: Home) -> None:
     assert (await home.rows())["writes"] == 0
 
 
-@case
+@CASES.add
 async def history_is_exact(home: Home) -> None:
     """Each version shows its own messages and values: appended, edited, removed, changed in place."""
     saver = home.saver()
@@ -264,7 +282,7 @@ async def history_is_exact(home: Home) -> None:
     assert listed == [{"messages": one, "change": name} for _, one, name in reversed(states)]
 
 
-@case
+@CASES.add
 async def filters_are_compared(home: Home) -> None:
     """Metadata filters are values, not patterns and not SQL; all keys must match; limits hold behind them."""
     saver = home.saver()
@@ -280,7 +298,7 @@ async def filters_are_compared(home: Home) -> None:
         assert await all_of(home.saver(), config(), filter=nothing) == []
 
 
-@case
+@CASES.add
 async def deleting_runs_leaves_the_rest(home: Home) -> None:
     """Checkpoints of other runs stay as they were, in every namespace; what comes next builds on them."""
     saver = home.saver()
@@ -307,7 +325,7 @@ async def deleting_runs_leaves_the_rest(home: Home) -> None:
     assert set((await home.rows()).values()) == {0}
 
 
-@case
+@CASES.add
 async def pruning_keeps_the_latest(home: Home) -> None:
     """One checkpoint a namespace stays as it was, with its writes; what nobody shows any more is gone."""
     saver = home.saver()
@@ -325,7 +343,7 @@ async def pruning_keeps_the_latest(home: Home) -> None:
     assert len(await all_of(home.saver(), config())) == 2
 
 
-@case
+@CASES.add
 async def copies_are_whole(home: Home) -> None:
     """A copy has the history and the pending writes, and a life of its own; it never lands on a thread."""
     saver = home.saver()
@@ -341,7 +359,7 @@ async def copies_are_whole(home: Home) -> None:
     assert isinstance(await outcome(saver.acopy_thread("d", "d2")), ConflictError)
 
 
-@case
+@CASES.add
 async def nothing_stored_is_executed(home: Home) -> None:
     """Whoever can write to the tables cannot choose what a reader calls."""
     import ormsgpack

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from agentflow.core.graph import StateGraph
 from agentflow.core.state import Message
-from agentflow.errors import InvalidInputError, ThreadNotFoundError, TooLargeError
+from agentflow.errors import InvalidInputError, StaleCheckpointError, ThreadNotFoundError, TooLargeError
 from agentflow.integrations.langgraph import AgentFlowSaver
-from agentflow.storage.checkpointer import Limits, PgCheckpointer
+from agentflow.storage.checkpointer import Limits, PgCheckpointer, Scope
 from tests.support import langgraph_graphs as graphs
 from tests.support.langgraph_contract import all_of, config, put
 
@@ -195,6 +195,51 @@ async def test_other_threads_are_left_alone(home: PgCheckpointer) -> None:
 
 def saver_scope(home: PgCheckpointer) -> Any:
     return AgentFlowSaver(home)._scope
+
+
+async def test_principals_see_their_own_threads(home: PgCheckpointer) -> None:
+    """A thread belongs to the principal that made it; to others it does not exist."""
+    mine, theirs = (AgentFlowSaver(home, scope=Scope(principal=name)) for name in ("mine", "theirs"))
+    where = await put(mine, config(), n=1)
+    assert await theirs.aget_tuple(where) is None
+    assert await all_of(theirs) == []
+    for work in (put(theirs, config(), n=2), theirs.aput_writes(where, [("n", 2)], "task")):
+        with pytest.raises(ThreadNotFoundError):
+            await asyncio.create_task(work)
+    await theirs.adelete_thread("t")
+    assert len(await all_of(mine)) == 1
+
+
+async def test_runs_of_one_thread_at_once(home: PgCheckpointer) -> None:
+    """Of eight runs that start together the overtaken ones are told; what was told done is there."""
+    runs = [graphs.chat().compile(checkpointer=AgentFlowSaver(home)) for _ in range(8)]
+    turns = [
+        app.ainvoke({"messages": [HumanMessage(str(n))]}, CONFIG, durability="sync")
+        for n, app in enumerate(runs)
+    ]
+    outcomes = await asyncio.gather(*turns, return_exceptions=True)
+    done = [one for one in outcomes if isinstance(one, dict)]
+    assert {type(one) for one in outcomes if not isinstance(one, dict)} == {StaleCheckpointError}
+    state = await runs[0].aget_state(CONFIG)
+    texts = {message.content for message in state.values["messages"] if message.type == "human"}
+    assert all(result["messages"][-1] in state.values["messages"] for result in done)
+    assert len(texts) >= len(done) >= 1
+    assert state.next == ()
+
+
+async def test_a_run_inside_anothers_stream(home: PgCheckpointer) -> None:
+    """Both in one task: the inner one is done, the outer one is told."""
+    app = graphs.chat().compile(checkpointer=AgentFlowSaver(home))
+
+    async def outer() -> None:
+        async for _ in app.astream({"messages": [HumanMessage("outer")]}, CONFIG, durability="sync"):
+            await app.ainvoke({"messages": [HumanMessage("inner")]}, CONFIG, durability="sync")
+
+    with pytest.raises(StaleCheckpointError):
+        await outer()
+    state = await app.aget_state(CONFIG)
+    assert state.values["messages"][-1].content.startswith("I have read")
+    assert state.next == ()
 
 
 async def test_what_is_too_large_is_refused(migrated_database_url: str) -> None:

@@ -149,7 +149,6 @@ def put(parent: str | None, seen: Seen | None, source: str = "loop") -> Put:
         (None, None, "input", None, True, True),
         (None, None, "input", ("q", 5), True, True),  # nothing known: a new line
         (None, 0, "input", ("q", 5), True, False),  # it was empty when read
-        (None, 5, "input", ("q", 5), True, True),  # a subgraph's replay from its start
     ],
 )
 def test_what_may_follow(
@@ -160,8 +159,17 @@ def test_what_may_follow(
     exists: bool,
     expected: bool,
 ) -> None:
-    seen = None if seen_head is None else Seen(1, {"": seen_head})
+    seen = None if seen_head is None else Seen(1, {"": seen_head}, {("", parent): seen_head})
     assert may_follow(put(parent, seen, source), last, parent_exists=exists) is expected
+
+
+def test_knowing_the_last_one_is_not_having_chosen_the_parent() -> None:
+    """A run interleaved with another in one context is overtaken, though it saw the other's writes."""
+    seen = Seen(1, {"": 9}, {("", "p"): 4, ("", "q"): 9})
+    assert not may_follow(put("p", seen), ("r", 8), parent_exists=True)
+    assert not may_follow(put("unread", seen), ("r", 8), parent_exists=True)
+    assert may_follow(put("q", seen), ("r", 8), parent_exists=True)
+    assert may_follow(put("unread", seen, "fork"), ("r", 8), parent_exists=True)
 
 
 def test_without_the_extra_the_error_names_it() -> None:

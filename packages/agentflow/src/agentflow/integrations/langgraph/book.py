@@ -16,7 +16,7 @@ Last = tuple[str, int]  # a checkpoint's id and version
 
 @dataclass(frozen=True, slots=True)
 class ThreadState:
-    """One version of a thread; its maps and lists are never changed.
+    """One version of a thread. Only `lasts` may grow, by what is read at this version.
 
     Attributes:
         thread_no: None while the thread does not exist.

@@ -124,7 +124,7 @@ class AgentFlowSaver(BaseCheckpointSaver[str]):
         if query is None:
             return
         async for found, answers in self._reader.pages(query, Values(self.serde)):
-            self._saw_page(config, found)
+            self._saw_page(config, found, answers)
             for answer in answers:
                 yield answer
 
@@ -142,7 +142,7 @@ class AgentFlowSaver(BaseCheckpointSaver[str]):
             return
         pages = self._reader.pages(query, Values(self.serde))
         while page := run_blocking(_next_page(pages), instead="alist"):
-            self._saw_page(config, page[0])
+            self._saw_page(config, *page)
             yield from page[1]
 
     # --- writing -------------------------------------------------------------------------------
@@ -298,16 +298,20 @@ class AgentFlowSaver(BaseCheckpointSaver[str]):
         return await self._reader.get(address_of(config), Values(self.serde))
 
     def _saw(self, config: RunnableConfig, found: Found) -> CheckpointTuple | None:
-        address = address_of(config)
-        self._sight.note(address.thread_id, node_of(address.namespace), found.thread_no, found.head)
-        return found.answer
+        address, answer = address_of(config), found.answer
+        if answer is not None or address.checkpoint_id is None:
+            checkpoint_id = None if answer is None else answer.checkpoint["id"]
+            node = node_of(address.namespace)
+            self._sight.note(address.thread_id, node, checkpoint_id, found.thread_no, found.head)
+        return answer
 
-    def _saw_page(self, config: RunnableConfig | None, found: Found) -> None:
-        """A listing of one namespace is a reading of it too: subgraphs of a replay start from one."""
+    def _saw_page(self, config: RunnableConfig | None, found: Found, page: Sequence[CheckpointTuple]) -> None:
+        """A listing of a nested namespace is a reading of it too: subgraphs of a replay start from one."""
         where = (config or {}).get("configurable") or {}
-        if found.thread_no is not None and where.get("thread_id") and where.get("checkpoint_ns"):
-            node = node_of(where["checkpoint_ns"])
-            self._sight.note(str(where["thread_id"]), node, found.thread_no, found.head)
+        if where.get("thread_id") and where.get("checkpoint_ns"):
+            thread_id, node = str(where["thread_id"]), node_of(where["checkpoint_ns"])
+            for answer in page:
+                self._sight.note(thread_id, node, answer.checkpoint["id"], found.thread_no, found.head)
 
     async def _keep(self, thread_id: str, choose: Choose) -> None:
         await self._pruner.keep(thread_id, choose)

@@ -89,6 +89,7 @@ class Writer:
 
         Raises:
             StaleCheckpointError: It has, or the parent is gone. Nothing was stored.
+            ThreadNotFoundError: The thread is another principal's.
             TooLargeError, InvalidIdError, StateEncodingError: It cannot be stored. Nothing was.
             StoreUnavailableError: No answer from the store; it may or may not be stored.
 
@@ -158,7 +159,7 @@ class Writer:
                 return state  # repeated: it is stored already
             try:
                 return await self._append(put, state, values)
-            except (StaleCheckpointError, ThreadNotFoundError):
+            except StaleCheckpointError:
                 state, fresh = None, False
         raise _stale(put, 0, None)
 
@@ -209,18 +210,21 @@ class Writer:
 def may_follow(put: Put, last: Last | None, *, parent_exists: bool) -> bool:
     """Whether a namespace at `last` takes this checkpoint.
 
-    It does when nobody wrote to the namespace since the run read it: then a parent that is not the last one
-    was chosen on purpose. A caller that read nothing may append, fork in so many words, or begin a new line.
+    A parent that is not the last one was chosen on purpose if the run read it when the last one was there
+    already; else the run was overtaken. Forks say of themselves that they are, so it is enough to have seen
+    the last one. A caller that read nothing may append, fork, or begin a new line.
     """
-    if put.parent is not None:
-        if last is not None and last[0] == put.parent:
-            return True
-        if not parent_exists:
-            return False
-    head = put.seen.heads.get(put.node) if put.seen is not None else None
-    if head is None:
-        return put.parent is None or put.source == "fork"
-    return last is None or last[1] <= head
+    if last is None:
+        return put.parent is None
+    if put.parent == last[0]:
+        return True
+    if put.parent is not None and not parent_exists:
+        return False
+    seen = put.seen or Seen(None)
+    if put.source == "fork":
+        return last[1] <= seen.heads.get(put.node, last[1])
+    known = seen.reads.get((put.node, put.parent))
+    return put.parent is None if known is None else last[1] <= known
 
 
 def plan(put: Put, state: ThreadState, values: Values) -> Step:
