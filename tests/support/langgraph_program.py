@@ -1,7 +1,7 @@
 """A program that is killed in the middle of a step: `python -m tests.support.langgraph_program DB THREAD`.
 
-Its graph runs one task a topic side by side. The task `slow` waits to be killed; with `--go` it ends. Each task
-says its topic on a line when it starts.
+Its graph runs one task a topic side by side. The task `slow` waits to be killed; with `--go` it ends. Each
+task says its topic on a line when it starts.
 """
 
 import sys
@@ -24,14 +24,17 @@ def research(state: Work) -> dict[str, Any]:
     return {"found": [state["topic"].upper()]}
 
 
+def split(state: Work) -> list[Send]:
+    """One task a topic."""
+    return [Send("research", {"topic": topic}) for topic in state["topics"]]
+
+
 def main() -> None:
     """Start the run, or with `--go` take it up where it was."""
     db_url, thread_id = [word for word in sys.argv[1:] if word != "--go"]
     builder: Builder = StateGraph(Work)
     builder.add_node("research", research)
-    builder.add_conditional_edges(
-        START, lambda state: [Send("research", {"topic": one}) for one in state["topics"]]
-    )
+    builder.add_conditional_edges(START, split)
     builder.add_edge("research", END)
     graph = builder.compile(checkpointer=AgentFlowSaver(PgCheckpointer(db_url, None)))
     start = None if "--go" in sys.argv else {"topics": ["quick", "slow"]}
