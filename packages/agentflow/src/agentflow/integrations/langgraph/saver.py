@@ -24,7 +24,7 @@ from agentflow.integrations.langgraph.entries import node_of
 from agentflow.integrations.langgraph.ids import address_of
 from agentflow.integrations.langgraph.pruning import Choose, Pruner, latest, not_of_runs
 from agentflow.integrations.langgraph.reading import Found, Reader, query_of
-from agentflow.integrations.langgraph.seen import EarlyWrites, Sight
+from agentflow.integrations.langgraph.seen import Sight, TaskWrites
 from agentflow.integrations.langgraph.values import Values, refuse_pickle, strict_serde
 from agentflow.integrations.langgraph.writing import Put, Writer
 from agentflow.storage.checkpointer.langgraph_store import LangGraphStore, StoredWrite
@@ -209,8 +209,8 @@ class AgentFlowSaver(BaseCheckpointSaver[str]):
         address = address_of(config)
         if address.checkpoint_id is None:
             raise InvalidInputError("Pending writes belong to a checkpoint: name it in the config.")
-        early = EarlyWrites(address.checkpoint_id, (task_id, task_path), self._encoded(writes))
-        await self._writer.put_writes(address.thread_id, early, self._sight.of(address.thread_id))
+        results = TaskWrites(address.checkpoint_id, (task_id, task_path), self._encoded(writes))
+        await self._writer.put_writes(address.thread_id, results, self._sight.of(address.thread_id))
 
     def put_writes(
         self,

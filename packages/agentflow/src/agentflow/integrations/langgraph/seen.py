@@ -18,8 +18,8 @@ _MANY: Final = 64  # threads that one context remembers, and checkpoints read of
 
 
 @dataclass(frozen=True, slots=True)
-class EarlyWrites:
-    """A task's results that came before the run's first checkpoint had made the thread."""
+class TaskWrites:
+    """A task's results for one checkpoint."""
 
     checkpoint_id: str
     task: tuple[str, str]
@@ -35,13 +35,13 @@ class Seen:
         heads: Node -> the thread's version when the run last read or wrote that namespace.
         reads: (node, checkpoint) -> the thread's version when that checkpoint was read; None for the
             checkpoint says that there was none.
-        early: To be stored once the thread exists.
+        early: Results that came before the run's first checkpoint had made the thread.
     """
 
     thread_no: int | None
     heads: dict[str, int] = field(default_factory=dict)
     reads: dict[tuple[str, str | None], int] = field(default_factory=dict)
-    early: list[EarlyWrites] = field(default_factory=list)
+    early: list[TaskWrites] = field(default_factory=list)
 
 
 class Sight:

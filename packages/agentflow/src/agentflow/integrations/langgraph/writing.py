@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from agentflow.integrations.langgraph.entries import (
 )
 from agentflow.integrations.langgraph.ids import uuid_of
 from agentflow.integrations.langgraph.messages import Row, adopt, is_message_list, rows_for
-from agentflow.integrations.langgraph.seen import EarlyWrites, Seen
+from agentflow.integrations.langgraph.seen import Seen, TaskWrites
 from agentflow.integrations.langgraph.values import Values
 from agentflow.storage.checkpointer.delta import diff
 from agentflow.storage.checkpointer.langgraph_store import NEW_THREAD, ROOT, LangGraphStore
@@ -64,15 +64,6 @@ class Put:
         return _SOURCES.get(str(self.metadata.get("source")), "node")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a put does to the thread: the write, and the state once it is committed."""
-
-    write: CheckpointWrite
-    entry: Entry
-    after: ThreadState
-
-
 class Writer:
     """Stores checkpoints and pending writes of one scope's threads."""
 
@@ -97,13 +88,13 @@ class Writer:
         """
         async with self._turn(put.thread_id):
             state = await self._put(put, values)
-        self._book.keep(put.thread_id, state)
+            self._book.keep(put.thread_id, state)
         if put.seen is not None:
             put.seen.thread_no = state.thread_no
             put.seen.heads[put.node] = state.head
             await self._send_early(put.thread_id, put.seen)
 
-    async def put_writes(self, thread_id: str, early: EarlyWrites, seen: Seen | None) -> None:
+    async def put_writes(self, thread_id: str, results: TaskWrites, seen: Seen | None) -> None:
         """Store a task's results, each once.
 
         Raises:
@@ -113,7 +104,7 @@ class Writer:
         """
         number = seen.thread_no if seen is not None else None
         while not await self._store.put_writes(
-            thread_id, number, early.checkpoint_id, early.task, early.writes
+            thread_id, number, results.checkpoint_id, results.task, results.writes
         ):
             if seen is None or number is not None:
                 raise ThreadNotFoundError(
@@ -121,7 +112,7 @@ class Writer:
                 )
             if seen.thread_no is None:
                 # The run's first checkpoint, which makes the thread, is still on its way.
-                seen.early.append(early)
+                seen.early.append(results)
                 return
             number = seen.thread_no
 
@@ -141,38 +132,33 @@ class Writer:
 
     async def _put(self, put: Put, values: Values) -> ThreadState:
         state = self._book.get(put.thread_id)
-        fresh = False
         for _ in range(_TRIES):
+            fresh = state is None
             if state is None:
-                state, fresh = await self._load(put.thread_id), True
+                state = await self._load(put.thread_id)
             try:
                 last = await self._admit(put, state)
+                if last is not None and last[0] == put.checkpoint["id"]:
+                    return state  # repeated: it is stored already
+                return await self._append(put, state, values)
             except _MovedError:
-                state, fresh = None, False
-                continue
+                state = None
             except StaleCheckpointError:
                 if fresh:
                     raise
                 state = None
-                continue
-            if last is not None and last[0] == put.checkpoint["id"]:
-                return state  # repeated: it is stored already
-            try:
-                return await self._append(put, state, values)
-            except StaleCheckpointError:
-                state, fresh = None, False
         raise _stale(put, 0, None)
 
     async def _load(self, thread_id: str) -> ThreadState:
         return state_of(await self._home.load(self._scope, thread_id), thread_id)
 
     async def _append(self, put: Put, state: ThreadState, values: Values) -> ThreadState:
-        step = plan(put, state, values)
-        committed = await self._home.append(self._scope, put.thread_id, step.write, new_thread=NEW_THREAD)
-        after = step.after
-        return ThreadState(
-            committed.thread_no, committed.head, after.next_pos, after.spaces, after.entries, after.lasts
-        )
+        write, after = plan(put, state, values)
+        try:
+            committed = await self._home.append(self._scope, put.thread_id, write, new_thread=NEW_THREAD)
+        except StaleCheckpointError as error:
+            raise _MovedError from error  # perhaps in another namespace only
+        return replace(after, thread_no=committed.thread_no, head=committed.head)
 
     async def _admit(self, put: Put, state: ThreadState) -> Last | None:
         """The namespace's last checkpoint, if the put may follow.
@@ -227,8 +213,8 @@ def may_follow(put: Put, last: Last | None, *, parent_exists: bool) -> bool:
     return put.parent is None if known is None else last[1] <= known
 
 
-def plan(put: Put, state: ThreadState, values: Values) -> Step:
-    """What a put writes, given the thread as it is.
+def plan(put: Put, state: ThreadState, values: Values) -> tuple[CheckpointWrite, ThreadState]:
+    """What a put writes, given the thread as it is, and the thread once that is committed.
 
     Raises:
         StateEncodingError: Part of it cannot be stored as data.
@@ -242,11 +228,13 @@ def plan(put: Put, state: ThreadState, values: Values) -> Step:
     seq = state.head + 1
     entry = encode_entry(put.checkpoint, put.metadata, put.parent, seq, channels, values, has_rows=has_rows)
     spaces = step_forward(state.spaces, put.node, entry)
-    lasts = {**state.lasts, put.node: (put.checkpoint["id"], seq)}
+    # When the graph itself moves on, the namespaces below its last step are asked about again, if ever.
+    known = {node: last for node, last in state.lasts.items() if put.node != ROOT or node in spaces}
+    lasts = {**known, put.node: (put.checkpoint["id"], seq)}
     next_pos = change.next_pos if change is not None else state.next_pos
     entries = change.entries if change is not None else state.entries
     after = ThreadState(state.thread_no, seq, next_pos, spaces, entries, lasts)
-    return Step(_write(put, state, fields_with(spaces), change), entry, after)
+    return _write(put, state, fields_with(spaces), change), after
 
 
 def _change(
