@@ -16,6 +16,10 @@ _.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_sh
 _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
 _.close_connection, _.log_message, _.atexit
 
+# LangGraph calls it.
+_.get_tuple
+
 # In tests: agents found by their path, and parameters that only a signature needs.
 _.route_tools, _.is_error, _.a, _.b
+_.notes, _.usage_metadata, _.topics, _.approved
 _.waits, _.breaks, _.infinite, _.loops, _._opened_here, _.c, _.x, _.zone, _.score

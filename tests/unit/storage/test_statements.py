@@ -1,19 +1,25 @@
 """The statements and the schema as texts: every one is scoped, names come from numbers."""
 
 import re
+from importlib import resources
 
 import pytest
 
+from agentflow.storage.checkpointer import queries
 from agentflow.storage.checkpointer.queries import QUERIES
 from agentflow.storage.checkpointer.schema import LATEST_VERSION, partition_statements, schema_statements
 
-TENANTS_ROWS = re.compile(r"\b(FROM|JOIN|INTO|UPDATE)\s+agentflow_(threads|checkpoints|messages)\b")
+TENANTS_ROWS = re.compile(
+    r"\b(FROM|JOIN|INTO|UPDATE)\s+agentflow_(threads|checkpoints|messages|tool_calls|writes)\b"
+)
 # Housekeeping for all tenants at once, by a program that is no tenant's.
 OVER_ALL = {"delete_expired"}
 # Where a principal narrows what there is; `create_thread` and `why_not` have it in their columns.
 PRINCIPALS = [
     "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "delete_thread",
     "request_stop", "append", "append_messages", "append_edits",
+    "lg_read", "lg_read_nested", "lg_namespace", "lg_list", "lg_put_writes", "lg_copy", "lg_rows",
+    "lg_rewrite", "lg_delete_unchanged", "lg_threads_of_runs",
 ]  # fmt: skip
 
 
@@ -40,6 +46,14 @@ def test_principals_are_asked_for(name: str) -> None:
     by_parameter = r"\(\$(\d+)::text IS NULL OR (t\.)?user_id = \$\1\)"
     by_conflict = r"\(excluded\.user_id IS NULL OR t\.user_id = excluded\.user_id\)"
     assert re.search(f"{by_parameter}|{by_conflict}", QUERIES[name])
+
+
+def test_names_are_used_once() -> None:
+    """No file's statement hides another's."""
+    folder = resources.files(queries.__package__)
+    texts = [file.read_text() for file in folder.iterdir() if file.name.endswith(".sql")]
+    names = [name for text in texts for name in re.findall(r"^-- name: (\w+)$", text, re.MULTILINE)]
+    assert sorted(names) == sorted(QUERIES)
 
 
 def test_partitions_are_named_by_number() -> None:

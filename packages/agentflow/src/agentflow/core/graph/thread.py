@@ -29,7 +29,7 @@ class LiveThread[S: AgentState]:
         self.state: S = blueprint.template
         self.fields: Fields = {}
         self.progress = Progress()
-        self._entries: Sequence[Entry] = ()
+        self._entries: Sequence[Entry[Message]] = ()
         self._next_pos = self._head = 0
         self._thread_no: int | None = None
 

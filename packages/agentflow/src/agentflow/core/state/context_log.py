@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from agentflow.core.state.message import Message
 
-Entry = tuple[int, Message]
+class Held(Protocol):
+    """What a log holds: compared by identity, then by value."""
+
+    @property
+    def message_id(self) -> str:
+        """Names the message; need not be unique."""
+        ...
+
+
+type Entry[M: Held] = tuple[int, M]
 
 
 @dataclass(frozen=True, slots=True)
-class ContextChange:
+class ContextChange[M: Held]:
     """What one step does to the log.
 
     Attributes:
@@ -26,13 +35,15 @@ class ContextChange:
         next_pos: First position never used.
     """
 
-    added: list[Entry]
+    added: list[Entry[M]]
     removed: list[int]
-    entries: list[Entry]
+    entries: list[Entry[M]]
     next_pos: int
 
 
-def change_context(entries: Sequence[Entry], next_pos: int, context: Sequence[Message]) -> ContextChange:
+def change_context[M: Held](
+    entries: Sequence[Entry[M]], next_pos: int, context: Sequence[M]
+) -> ContextChange[M]:
     """How the log becomes `context`.
 
     Args:
@@ -59,20 +70,20 @@ def change_context(entries: Sequence[Entry], next_pos: int, context: Sequence[Me
     )
 
 
-def _common_prefix(entries: Sequence[Entry], context: Sequence[Message]) -> int:
+def _common_prefix[M: Held](entries: Sequence[Entry[M]], context: Sequence[M]) -> int:
     for i, ((_, old), new) in enumerate(zip(entries, context, strict=False)):
         if old is not new and old != new:
             return i
     return min(len(entries), len(context))
 
 
-def _rearrange(
-    old: Sequence[Entry], new: Sequence[Message], floor: int, next_pos: int
-) -> tuple[list[Entry], int]:
+def _rearrange[M: Held](
+    old: Sequence[Entry[M]], new: Sequence[M], floor: int, next_pos: int
+) -> tuple[list[Entry[M]], int]:
     """Positions for `new`, keeping those of messages that stay in order."""
     kept = _kept(old, new)
     ceilings = _ceilings(len(new), kept, old)
-    result: list[Entry] = []
+    result: list[Entry[M]] = []
     last = floor
     for i, message in enumerate(new):
         if i in kept and old[kept[i]][0] > last:
@@ -85,7 +96,7 @@ def _rearrange(
     return result, next_pos
 
 
-def _kept(old: Sequence[Entry], new: Sequence[Message]) -> dict[int, int]:
+def _kept[M: Held](old: Sequence[Entry[M]], new: Sequence[M]) -> dict[int, int]:
     """Index in `new` -> index in `old` of messages that stay, both ascending."""
     places: dict[str, list[int]] = {}
     for j in range(len(old) - 1, -1, -1):
@@ -101,11 +112,11 @@ def _kept(old: Sequence[Entry], new: Sequence[Message]) -> dict[int, int]:
     return kept
 
 
-def _equal(old: Message, new: Message) -> bool:
+def _equal(old: Held, new: Held) -> bool:
     return old is new or old == new
 
 
-def _ceilings(count: int, kept: dict[int, int], old: Sequence[Entry]) -> list[int | None]:
+def _ceilings[M: Held](count: int, kept: dict[int, int], old: Sequence[Entry[M]]) -> list[int | None]:
     """For each new message, the position of the next one behind it that stays, if any."""
     ceilings: list[int | None] = [None] * count
     following: int | None = None

@@ -13,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
-from agentflow.storage.checkpointer.limits import Limits, check_new_thread, check_thread_id
+from agentflow.storage.checkpointer.limits import Limits, check_new_thread, check_thread_id, encode_write
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.pool import engine_from_url, recreated
 from agentflow.storage.checkpointer.postgres_backend import Backend, Timing
 from agentflow.storage.checkpointer.postgres_session import PgThreadSession
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
+    CheckpointWrite,
+    Committed,
     NewThread,
     Scope,
     Snapshot,
@@ -185,6 +187,30 @@ class PgCheckpointer(BaseCheckpointer):
         check_new_thread(attributes)
         wait_s = self._timing.lock_wait_s if wait_s is None else wait_s
         return PgThreadSession(self, scope, thread_id, attributes, wait_s=wait_s)
+
+    async def append(
+        self,
+        scope: Scope,
+        thread_id: str,
+        write: CheckpointWrite,
+        *,
+        new_thread: NewThread | None = None,
+    ) -> Committed:
+        """Make a checkpoint durable without a session: no lock is taken, nothing is read or cached.
+
+        For writers that know the thread's head already; a session of the same thread finds out by its own
+        next write.
+
+        Raises:
+            What `ThreadSession.append` raises, but for LeaseLostError.
+
+        One round trip; locks the thread's row until commit.
+        """
+        check_thread_id(thread_id)
+        attributes = new_thread or NewThread()
+        check_new_thread(attributes)
+        encoded = encode_write(write, self.limits)
+        return await (await self.backend()).writer.append(scope, thread_id, attributes, write, encoded)
 
     async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
         """See `BaseCheckpointer.load`. From Postgres, one round trip: what it says was true then."""

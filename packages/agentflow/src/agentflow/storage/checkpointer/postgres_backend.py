@@ -66,6 +66,11 @@ class Backend:
         self.ready = False
 
     @property
+    def statements(self) -> Statements:
+        """The named statements, on this loop's engine."""
+        return self._statements
+
+    @property
     def degraded(self) -> bool:
         """Whether Redis did not answer when it was last asked."""
         return self._cache is not None and self._cache.degraded

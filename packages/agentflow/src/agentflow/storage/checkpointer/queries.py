@@ -1,4 +1,4 @@
-"""The named statements of `queries.sql`."""
+"""The named statements of the `.sql` files beside this one."""
 
 from __future__ import annotations
 
@@ -20,4 +20,8 @@ def _without_comments(body: str) -> str:
     return "\n".join(line for line in body.strip().splitlines() if not line.startswith("--"))
 
 
-QUERIES: Final = _parse(resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8"))
+def _file(name: str) -> dict[str, str]:
+    return _parse(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+QUERIES: Final = {**_file("queries.sql"), **_file("langgraph.sql")}
