@@ -156,7 +156,7 @@ async def test_stale_entries_after_an_outage(
     database_url: str, own_valkey: EmbeddedValkey, redis: Redis
 ) -> None:
     """Turns taken while Redis was away are not forgotten when it is back with what it had before."""
-    checkpointer = PgCheckpointer(database_url, own_valkey.url, redis_timeout_s=0.3)
+    checkpointer = PgCheckpointer(database_url, own_valkey.url, redis_timeout_s=0.3, cache_bytes=0)
     scope = new_scope()
     async with checkpointer.session(scope, "t") as session:
         await append(session, "cached")

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.storage.checkpointer import PgCheckpointer
+from agentflow.storage.checkpointer.cache_codec import pack_text
 from agentflow.utils import END, interrupt
 from agentflow_embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support.guide_program import answer
@@ -143,7 +144,7 @@ async def test_a_cached_start_refuses_nobody(database_url: str, own_valkey: Embe
         return f"because {interrupt('why?')}" if state.context[-1].text() == "pause" else "ok"
 
     graph = StateGraph().add_node("A", ask).set_entry_point("A").add_edge("A", END)
-    app = graph.compile(PgCheckpointer(database_url, redis_url=own_valkey.url))
+    app = graph.compile(PgCheckpointer(database_url, redis_url=own_valkey.url, cache_bytes=0))
     thread = {"thread_id": "t"}
     await app.ainvoke({"messages": "hi"}, thread)
     async with Redis.from_url(own_valkey.url) as redis:
@@ -154,7 +155,7 @@ async def test_a_cached_start_refuses_nobody(database_url: str, own_valkey: Embe
         result = await app.ainvoke({"resume": "of that"}, thread)
         assert result["messages"][-1].text() == "because of that"
         for key in [key async for key in redis.scan_iter("af:*:s")]:
-            await redis.hset(key, "b", b'{"execution_meta":5}')
+            await redis.lset(key, 1, pack_text('{"execution_meta":5}'))
         assert (await app.ainvoke({"messages": "hi again"}, thread))["meta"]["status"] == "completed"
     await app.aclose()
 

@@ -1,17 +1,30 @@
 """Cached bytes: exactly what was written, or a miss."""
 
-from typing import Any
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow.storage.checkpointer.cache_codec import decode_snapshot, encode_message
+from agentflow.storage.checkpointer.cache_codec import (
+    CHUNK_MESSAGES,
+    chunked,
+    decode_entry,
+    header_of,
+    pack,
+    pack_text,
+)
 from agentflow.storage.checkpointer.testing.case import message
+from agentflow.storage.checkpointer.types import Snapshot, StoredMessage
 
-ROW = encode_message(message(0, "hi")).encode()
-STATE = [b"1", b"7", b"3", b"1", b"1", b'{"a":1}']
+ROW = [0, "id", "user", 0, "hi", None, None]
+ENTRY = [b"2 7 3 1 1", pack_text('{"a":1}'), pack([ROW])]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+def entry_of(messages: list[StoredMessage], bodies: list[bytes]) -> list[bytes]:
+    header = header_of(Snapshot(7, 3, len(messages), {}, messages))
+    return [header.encode(), pack_text("{}"), *bodies]
 
 
 @given(
@@ -19,35 +32,54 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 )
 def test_messages_come_back(values: list[tuple[str, str | None, float | None]]) -> None:
     rows = [message(i, content, extra=e, sent_at=s) for i, (content, e, s) in enumerate(values)]
-    state = [b"1", b"7", b"3", b"%d" % len(rows), b"%d" % len(rows), b"{}"]
-    snapshot = decode_snapshot(state, [encode_message(row).encode() for row in rows])
-    assert snapshot is not None
-    assert list(snapshot.messages) == rows
+    entry = decode_entry(entry_of(rows, list(chunked(rows, ()).bodies)))
+    assert entry is not None
+    assert list(entry.snapshot.messages) == rows
+
+
+@given(st.lists(st.integers(0, 60), max_size=40))
+def test_a_list_that_grows_by_chunks_holds_all_and_sends_little(turns: list[int]) -> None:
+    """Whatever a turn adds: the chunks are the messages, and only short ones are ever sent again."""
+    layout: tuple[int, ...] = ()
+    bodies: list[bytes] = []
+    messages: list[StoredMessage] = []
+    for added in turns:
+        messages += [message(len(messages) + i, "x") for i in range(added)]
+        chunks = chunked(messages, layout)
+        bodies = [*bodies[: len(bodies) - chunks.replaced], *chunks.bodies]
+        assert sum(chunks.layout[len(chunks.layout) - len(chunks.bodies) :]) < added + CHUNK_MESSAGES
+        layout = chunks.layout
+        entry = decode_entry(entry_of(messages, bodies))
+        assert entry is not None
+        assert list(entry.snapshot.messages) == messages
+        assert entry.base.chunks == layout
+    assert sum(size < CHUNK_MESSAGES for size in layout) <= CHUNK_MESSAGES + 1
 
 
 def test_a_sound_entry_is_read() -> None:
-    snapshot = decode_snapshot(STATE, [ROW])
-    assert snapshot is not None
-    assert (snapshot.thread_no, snapshot.head, snapshot.fields) == (7, 3, {"a": 1})
+    entry = decode_entry(ENTRY)
+    assert entry is not None
+    assert (entry.snapshot.thread_no, entry.snapshot.head, entry.snapshot.fields) == (7, 3, {"a": 1})
 
 
-@pytest.mark.parametrize("place", range(6))
-@pytest.mark.parametrize("garbage", [None, b"", b"\xff", b"[]", b"{", b"-1x", b"null", b"[" * 100000])
-def test_garbage_in_any_place_is_a_miss(place: int, garbage: bytes | None) -> None:
-    assert decode_snapshot([*STATE[:place], garbage, *STATE[place + 1 :]], [ROW]) is None
-
-
+@pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize(
-    "rows",
-    [[], [ROW, ROW], [b"\xff"], [b"null"], [b"{}"], [b"[0]"], [ROW.replace(b"0,", b'"0",', 1)],
-     [b"[" * 100000]],
-    ids=["none", "too many", "no text", "null", "object", "short", "position", "deep"],
+    "garbage",
+    [b"", b"\xff", b"1 7 3 1 1", b"x 7", b"2 7 3 1 -1", b"2 7 0 1 1", b"[]", b"null", pack_text("["),
+     pack_text("5"), pack_text("[" * 100000), pack([ROW])[:-2], zlib.compress(b"{}"), pack([[0]]), pack([{}]),
+     pack([["0", *ROW[1:]]])],
 )  # fmt: skip
-def test_messages_that_are_none_are_a_miss(rows: list[bytes]) -> None:
-    assert decode_snapshot(STATE, rows) is None
+def test_garbage_in_any_place_is_a_miss(place: int, garbage: bytes) -> None:
+    assert decode_entry([*ENTRY[:place], garbage, *ENTRY[place + 1 :]]) is None
+
+
+def test_a_bomb_is_a_miss() -> None:
+    """What unpacks to more than was ever written is not unpacked."""
+    assert decode_entry([ENTRY[0], ENTRY[1], pack_text('"' + "x" * (65 * 2**20) + '"')]) is None
 
 
 def test_parts_of_an_entry_are_a_miss() -> None:
-    short: Any = STATE[:5]
-    assert decode_snapshot(short, [ROW]) is None
-    assert decode_snapshot([], []) is None
+    assert decode_entry([]) is None
+    assert decode_entry(ENTRY[:1]) is None
+    assert decode_entry(ENTRY[:2]) is None
+    assert decode_entry([*ENTRY, pack([ROW])]) is None

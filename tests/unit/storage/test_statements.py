@@ -29,7 +29,7 @@ def test_each_table_is_bound_to_placement_and_tenant(name: str) -> None:
     statement = QUERIES[name]
     uses = TENANTS_ROWS.findall(statement)
     inserts = [table for verb, table in uses if verb == "INTO"]
-    for condition in (r"placement = \$1\b", r"tenant_id = \$2\b"):
+    for condition in (r"placement = \$1\b", r"tenant_id = (\$2\b|w\.tenant_id\b)"):
         assert len(re.findall(condition, statement)) >= len(uses) - len(inserts)
     for columns in re.findall(r"INSERT INTO agentflow_\w+ \(([^)]*)\)", statement):
         assert {"placement", "tenant_id"} <= set(re.split(r",\s*", columns))

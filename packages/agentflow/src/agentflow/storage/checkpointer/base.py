@@ -109,8 +109,13 @@ class BaseCheckpointer(ABC):
         """
 
     @abstractmethod
-    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
-        """The thread's latest version, or None. May be answered by a cache that is not behind."""
+    async def load(
+        self, scope: Scope, thread_id: str, *, last_messages: int | None = None
+    ) -> Snapshot | None:
+        """The thread's latest version, or None; with only its last messages when a number is given.
+
+        Holds everything that was committed before the call.
+        """
 
     @abstractmethod
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:

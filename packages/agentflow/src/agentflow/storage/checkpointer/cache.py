@@ -22,8 +22,9 @@ from redis.exceptions import RedisError
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import cache_scripts
-from agentflow.storage.checkpointer.cache_codec import decode_snapshot, encode_message
+from agentflow.storage.checkpointer.cache_codec import chunked, decode_entry, header_of, pack_text
 from agentflow.storage.checkpointer.cache_types import Began, CachedBase, CacheUnavailableError, Keys, News
+from agentflow.storage.checkpointer.script_calls import Script, ScriptCalls
 from agentflow.storage.checkpointer.types import Scope
 
 logger = logging.getLogger("agentflow.cache")
@@ -32,10 +33,15 @@ _SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _PROBE_EVERY_S: Final = 1.0
 # A command that waited in a connection for longer than this was lost with it.
 _LATEST_COMMAND_S: Final = 300.0
-_LONGEST_PLAIN_KEY: Final = 120
 # A script holds up everybody else while it moves its arguments: longer contexts are read from Postgres.
 _MAX_ENTRY_BYTES: Final = 8 * 1024 * 1024
-_ALL: Final = CachedBase(head=-1, messages=0)
+_ALL: Final = CachedBase(head=-1)
+
+_BEGIN: Final = Script(cache_scripts.BEGIN)
+_EXTEND: Final = Script(cache_scripts.EXTEND)
+_PUBLISH: Final = Script(cache_scripts.PUBLISH)
+_RELEASE: Final = Script(cache_scripts.RELEASE)
+_BURY: Final = Script(cache_scripts.BURY)
 
 
 def client_from_url(redis_url: str, *, timeout_s: float) -> Redis:
@@ -81,28 +87,34 @@ class ThreadCache:
         self._away_until = 0.0
         self._unreleased: dict[str, tuple[Keys, float]] = {}
         self.degraded = False
-        self._begin = client.register_script(cache_scripts.BEGIN)
-        self._extend = client.register_script(cache_scripts.EXTEND)
-        self._publish = client.register_script(cache_scripts.PUBLISH)
-        self._release = client.register_script(cache_scripts.RELEASE)
-        self._bury = client.register_script(cache_scripts.BURY)
+        self._scripts = ScriptCalls(client)
 
     def keys(self, scope: Scope, thread_id: str) -> Keys:
         """The keys of a thread; its id is encoded, so that it can neither collide nor steer a shard."""
-        owner = f"{scope.epoch}:{scope.placement}:{scope.tenant_id.hex}"
-        tag = f"af:{{{self._instance}:{owner}:{_encoded(thread_id)}}}"
-        return Keys(lock=f"{tag}:l", state=f"{tag}:s", messages=f"{tag}:m")
+        tag = f"af:{{{scope.tenant_id.hex}:{scope.epoch}:{self._digest(scope.placement, thread_id)}}}"
+        return Keys(lock=f"{tag}:l", state=f"{tag}:s")
 
-    async def begin(self, keys: Keys, token: str) -> Began:
-        """Take the lock and get the state. One round trip.
+    async def begin(self, keys: Keys, token: str, known: tuple[int, int] | None = None) -> Began:
+        """Take the lock and get the state, unless it is the version the caller has. One round trip.
+
+        Args:
+            keys: Of the thread.
+            token: Of this holder.
+            known: thread_no and head of the version the caller has.
 
         Raises:
             CacheUnavailableError: Go on without.
         """
-        answer = await self._call(self._begin, keys, token, self._lease_ms)
-        if not answer[0]:
-            return Began(taken=False, held_for_s=max(0, answer[1]) / 1000)
-        return Began(taken=True, snapshot=decode_snapshot(answer[1], answer[2]))
+        version = "" if known is None else f"{known[0]} {known[1]}"
+        taken, *found = await self._call(_BEGIN, keys, token, self._lease_ms, version)
+        if not taken:
+            return Began(taken=False, held_for_s=max(0, found[0]) / 1000)
+        if found and isinstance(found[0], bytes):
+            return Began(taken=True, is_known=True)
+        entry = decode_entry(found[0]) if found else None
+        if entry is None:
+            return Began(taken=True)
+        return Began(taken=True, snapshot=entry.snapshot, base=entry.base)
 
     async def extend(self, keys: Keys, token: str) -> bool:
         """Keep the lock; False if somebody else has it now. One round trip.
@@ -110,20 +122,27 @@ class ThreadCache:
         Raises:
             CacheUnavailableError: Not known.
         """
-        return bool(await self._call(self._extend, keys, token, self._lease_ms))
+        return bool(await self._call(_EXTEND, keys, token, self._lease_ms))
 
-    async def publish(self, keys: Keys, token: str, news: News) -> None:
+    async def publish(self, keys: Keys, token: str, news: News) -> CachedBase | None:
         """Cache the state unless a newer one is there, and release the lock.
 
         One round trip; two when the base is no longer there.
+
+        Returns:
+            How the entry is laid out now; None when it is too large to be cached.
 
         Raises:
             CacheUnavailableError: Neither happened, or is not known to have.
         """
         if sum(message.size_bytes() for message in news.snapshot.messages) > _MAX_ENTRY_BYTES:
             await self.release(keys, token, drop=True)
-        elif news.base is None or not await self._publish_from(keys, token, news, news.base):
-            await self._publish_from(keys, token, news, _ALL)
+            return None
+        if news.base is not None:
+            added = await self._publish_from(keys, token, news, news.base)
+            if added is not None:
+                return added
+        return await self._publish_from(keys, token, news, _ALL)
 
     async def release(self, keys: Keys, token: str, *, drop: bool) -> None:
         """Release the lock if it is ours; with `drop` forget the state too. One round trip.
@@ -131,7 +150,7 @@ class ThreadCache:
         Raises:
             CacheUnavailableError: Not known to have happened; the lease ends by itself.
         """
-        await self._call(self._release, keys, token, int(drop))
+        await self._call(_RELEASE, keys, token, int(drop))
 
     def release_later(self, keys: Keys, token: str) -> None:
         """Release a lock as soon as Redis answers again.
@@ -147,27 +166,31 @@ class ThreadCache:
         Raises:
             CacheUnavailableError: Not known to have happened; a run that starts from it is refused.
         """
-        await self._call(self._bury, keys, thread_no, self._ttl_ms)
+        await self._call(_BURY, keys, thread_no, self._ttl_ms)
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self._scripts.close()
         await self._client.aclose()
 
-    async def _publish_from(self, keys: Keys, token: str, news: News, base: CachedBase) -> bool:
+    async def _publish_from(self, keys: Keys, token: str, news: News, base: CachedBase) -> CachedBase | None:
         snapshot = news.snapshot
-        rows = [encode_message(message) for message in snapshot.messages[base.messages :]]
-        state = (snapshot.thread_no, snapshot.head, snapshot.next_pos, news.fields, len(snapshot.messages))
-        return bool(
-            await self._call(
-                self._publish, keys, token, self._ttl_ms, *state, base.head, base.messages, *rows
-            )
-        )
+        chunks = chunked(snapshot.messages, base.chunks)
+        version = (snapshot.thread_no, snapshot.head, header_of(snapshot), pack_text(news.fields))
+        was = (base.head, 2 + len(base.chunks), chunks.replaced)
+        done = await self._call(_PUBLISH, keys, token, self._ttl_ms, *version, *was, *chunks.bodies)
+        return CachedBase(snapshot.head, chunks.layout) if done else None
 
-    async def _call(self, script: Any, keys: Keys, *arguments: Any) -> Any:
+    def _digest(self, placement: int, thread_id: str) -> str:
+        """Of what tells threads of a tenant apart: it can neither collide nor steer a shard."""
+        raw = hashlib.blake2b(f"{self._instance}:{placement}:{thread_id}".encode(), digest_size=16).digest()
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    async def _call(self, script: Script, keys: Keys, *arguments: Any) -> Any:
         if time.monotonic() < self._away_until:
             raise CacheUnavailableError(sent=False)
         try:
-            answer = await script(keys.all(), arguments)
+            answer = await self._scripts.call(script, keys.all(), arguments)
         except (RedisError, OSError, TimeoutError) as error:
             self._note_failure(error)
             raise CacheUnavailableError(sent=True) from error
@@ -184,7 +207,7 @@ class ThreadCache:
         pipeline = self._client.pipeline(transaction=False)
         for token, (keys, until) in left.items():
             if now < until:
-                await self._release(keys.all(), [token, 0], client=pipeline)
+                pipeline.eval(_RELEASE.text, 2, *keys.all(), token, 0)
         try:
             await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
@@ -197,10 +220,3 @@ class ThreadCache:
             self.degraded = True
             kind = type(error).__name__
             logger.warning("Redis does not answer (%s): running on Postgres alone until it does.", kind)
-
-
-def _encoded(thread_id: str) -> str:
-    raw = thread_id.encode()
-    if len(raw) > _LONGEST_PLAIN_KEY:
-        return "h" + hashlib.blake2b(raw, digest_size=32).hexdigest()
-    return "b" + base64.urlsafe_b64encode(raw).decode().rstrip("=")

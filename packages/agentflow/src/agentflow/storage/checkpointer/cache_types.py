@@ -25,11 +25,22 @@ class Keys:
 
     lock: str
     state: str
-    messages: str
 
     def all(self) -> list[str]:
         """In the order in which the scripts take them."""
-        return [self.lock, self.state, self.messages]
+        return [self.lock, self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedBase:
+    """How a cached version is laid out, so that a session which started from it sends only what came after.
+
+    Attributes:
+        chunks: Messages a chunk.
+    """
+
+    head: int
+    chunks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +49,17 @@ class Began:
 
     Attributes:
         taken: Whether the lock is ours now.
-        snapshot: The cached state, if there is a readable one and the lock is ours.
-        held_for_s: Else, when the other's lock ends if it is never heard of again.
+        is_known: The cached version is the one the caller has.
+        snapshot: Else the cached state, if there is a readable one and the lock is ours.
+        base: How that is laid out.
+        held_for_s: Without the lock, when the other's ends if it is never heard of again.
     """
 
     taken: bool
+    is_known: bool = False
     snapshot: Snapshot | None = None
+    base: CachedBase | None = None
     held_for_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CachedBase:
-    """The cached version that a session started from, so that it need send only what came after."""
-
-    head: int
-    messages: int
 
 
 @dataclass(frozen=True, slots=True)

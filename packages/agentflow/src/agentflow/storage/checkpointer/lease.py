@@ -8,8 +8,13 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from agentflow.storage.checkpointer.cache_types import CacheUnavailableError, Keys, News
-from agentflow.storage.checkpointer.types import Snapshot
+from agentflow.storage.checkpointer.cache_types import (
+    Began,
+    CachedBase,
+    CacheUnavailableError,
+    Keys,
+    News,
+)
 
 if TYPE_CHECKING:
     from agentflow.storage.checkpointer.cache import ThreadCache
@@ -40,11 +45,16 @@ class Lease:
         self._may_hold = False
         self.lost = False
 
-    async def take(self, wait_s: float) -> tuple[bool, Snapshot | None]:
+    async def take(self, wait_s: float, known: tuple[int, int] | None = None) -> Began | None:
         """Wait for the lock, `wait_s` at most, by asking every 10 to 100 ms.
 
+        Args:
+            wait_s: How long to wait.
+            known: thread_no and head of the version the caller has.
+
         Returns:
-            Whether the run may go on, and the cached state if there was one.
+            What the cache said with the lock; nothing but `taken` while Redis is away. None when the
+            time is over.
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_s
@@ -52,32 +62,37 @@ class Lease:
         while True:
             self._may_hold = True
             try:
-                began = await self._cache.begin(self._keys, self._token)
+                began = await self._cache.begin(self._keys, self._token, known)
             except CacheUnavailableError as error:
                 self._may_hold = error.sent
                 self._schedule()
-                return True, None
+                return Began(taken=True)
             if began.taken:
                 self._schedule()
-                return True, began.snapshot
+                return began
             self._may_hold = False
             left_s = give_up_at - loop.time()
             if left_s <= 0:
-                return False, None
+                return None
             await asyncio.sleep(min(poll_s * random.uniform(0.5, 1.0), left_s))
             poll_s = min(2 * poll_s, _LONGEST_POLL_S)
 
-    async def end(self, news: News | None, *, drop: bool) -> None:
-        """Cache the state if it is given, or drop it, and release the lock. Redis being away is no error."""
+    async def end(self, news: News | None, *, drop: bool) -> CachedBase | None:
+        """Cache the state if it is given, or drop it, and release the lock. Redis being away is no error.
+
+        Returns:
+            How what was cached is laid out.
+        """
         self._stop_beating()
         try:
             if news is not None and not drop:
-                await self._cache.publish(self._keys, self._token, news)
-            elif drop or self._may_hold:
+                return await self._cache.publish(self._keys, self._token, news)
+            if drop or self._may_hold:
                 await self._cache.release(self._keys, self._token, drop=drop)
         except CacheUnavailableError:
             if self._may_hold:
                 self._cache.release_later(self._keys, self._token)
+        return None
 
     def _schedule(self) -> None:
         # A timer, not a task: most runs end before the first beat.

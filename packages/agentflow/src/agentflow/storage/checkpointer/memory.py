@@ -132,10 +132,17 @@ class InMemoryCheckpointer(BaseCheckpointer):
             self, scope, thread_id, attributes, self._lock_wait_s if wait_s is None else wait_s
         )
 
-    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
+    async def load(
+        self, scope: Scope, thread_id: str, *, last_messages: int | None = None
+    ) -> Snapshot | None:
         """See `BaseCheckpointer.load`."""
         thread = self._find(scope, thread_id)
-        return thread.snapshot() if thread else None
+        if thread is None:
+            return None
+        snapshot = thread.snapshot()
+        if last_messages is not None:
+            snapshot.messages = snapshot.messages[max(0, len(snapshot.messages) - last_messages) :]
+        return snapshot
 
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """See `BaseCheckpointer.load_at`."""

@@ -21,6 +21,10 @@ from agentflow.storage.checkpointer.driver_errors import translated
 
 _SCHEMES = {"postgresql+asyncpg", "postgresql", "postgres"}
 
+# Every statement binds its placement, so that a plan made once visits one leaf: planning anew for each call
+# would cost more than the call.
+_PLANS: Final = {"plan_cache_mode": "force_generic_plan"}
+
 # How long a connection waits for the next statement before it goes back to the pool.
 _SPARE_S: Final = 0.05
 
@@ -51,7 +55,7 @@ def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s
         connect_args={
             "timeout": min(timeout_s, 5.0),
             "command_timeout": timeout_s,
-            "server_settings": {"application_name": "agentflow", "jit": "off"},
+            "server_settings": {"application_name": "agentflow", "jit": "off", **_PLANS},
         },
     )
 
@@ -126,8 +130,9 @@ class Connections:
             self._timer.cancel()
             self._timer = None
         if self._most_spare:
-            event.remove(self._engine.sync_engine, "engine_disposed", self._on_disposed)
             self._most_spare = 0
+            if event.contains(self._engine.sync_engine, "engine_disposed", self._on_disposed):
+                event.remove(self._engine.sync_engine, "engine_disposed", self._on_disposed)
         spare, self._spare = self._spare, []
         for held in spare:
             await greenlet_spawn(held.proxied.close)

@@ -18,6 +18,7 @@ from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.pool import engine_from_url, recreated
 from agentflow.storage.checkpointer.postgres_backend import Backend, Timing
 from agentflow.storage.checkpointer.postgres_session import PgThreadSession
+from agentflow.storage.checkpointer.thread_memory import ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     CheckpointWrite,
@@ -58,6 +59,7 @@ class PgCheckpointer(BaseCheckpointer):
         redis_timeout_s: float = 0.5,
         cache_ttl: timedelta = timedelta(hours=1),
         thread_ttl: timedelta | None = None,
+        cache_bytes: int = 64 * 2**20,
         limits: Limits | None = None,
     ) -> None:
         """Nothing is opened yet.
@@ -76,6 +78,8 @@ class PgCheckpointer(BaseCheckpointer):
             cache_ttl: How long a thread's state stays in Redis after its last turn.
             thread_ttl: Threads expire so long after their last checkpoint; None keeps them.
                 See `delete_expired`.
+            cache_bytes: How much of the threads used last this process keeps in memory; 0 for none. Never
+                believed without asking for the version.
             limits: Sizes above which a checkpoint is refused.
 
         Raises:
@@ -91,7 +95,7 @@ class PgCheckpointer(BaseCheckpointer):
             cache_ttl=cache_ttl,
             thread_ttl=thread_ttl,
         )
-        self._configure(engine, redis_url, timing, limits, owns_engine=True)
+        self._configure(engine, redis_url, timing, limits, cache_bytes, owns_engine=True)
 
     @classmethod
     def from_engine(  # noqa: PLR0913 - as above
@@ -105,6 +109,7 @@ class PgCheckpointer(BaseCheckpointer):
         redis_timeout_s: float = 0.5,
         cache_ttl: timedelta = timedelta(hours=1),
         thread_ttl: timedelta | None = None,
+        cache_bytes: int = 64 * 2**20,
         limits: Limits | None = None,
     ) -> Self:
         """Share the pool of an engine the program has already; it stays the program's to dispose.
@@ -129,7 +134,7 @@ class PgCheckpointer(BaseCheckpointer):
             thread_ttl=thread_ttl,
         )
         self = cls.__new__(cls)
-        self._configure(engine, redis_url, timing, limits, owns_engine=False)
+        self._configure(engine, redis_url, timing, limits, cache_bytes, owns_engine=False)
         return self
 
     def _configure(
@@ -138,11 +143,13 @@ class PgCheckpointer(BaseCheckpointer):
         redis_url: str | None,
         timing: Timing,
         limits: Limits | None,
+        cache_bytes: int,
         *,
         owns_engine: bool,
     ) -> None:
         self.limits = limits or Limits()
         self.locks = LocalLocks()
+        self.memory = ThreadMemory(cache_bytes)
         self._template = engine
         self._owns_engine = owns_engine
         # The loop that an engine passed in belongs to: the first one that uses it.
@@ -212,10 +219,20 @@ class PgCheckpointer(BaseCheckpointer):
         encoded = encode_write(write, self.limits)
         return await (await self.backend()).writer.append(scope, thread_id, attributes, write, encoded)
 
-    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
-        """See `BaseCheckpointer.load`. From Postgres, one round trip: what it says was true then."""
+    async def load(
+        self, scope: Scope, thread_id: str, *, last_messages: int | None = None
+    ) -> Snapshot | None:
+        """See `BaseCheckpointer.load`.
+
+        One round trip to Postgres, whose answer was true after the call began: of a thread in this process's
+        memory it says the version only. Two when that is not the latest.
+        """
         check_thread_id(thread_id)
-        return await (await self.backend()).reader.load(scope, thread_id)
+        backend = await self.backend()
+        if last_messages is None:
+            return await backend.threads.load(scope, thread_id)
+        loaded = await backend.reader.load(scope, thread_id, max(0, last_messages))
+        return None if loaded is None else loaded.snapshot
 
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """See `BaseCheckpointer.load_at`. One round trip; folds at most 32 deltas."""
@@ -264,6 +281,7 @@ class PgCheckpointer(BaseCheckpointer):
         check_thread_id(thread_id)
         backend = await self.backend()
         thread_no = await backend.reader.delete_thread(scope, thread_id)
+        self.memory.drop(key_of(scope, thread_id))
         if thread_no is not None:
             await backend.bury(scope, thread_id, thread_no)
         return thread_no is not None
@@ -293,8 +311,10 @@ class PgCheckpointer(BaseCheckpointer):
         if not self._owns_engine and self._its_loop is None:
             self._its_loop = weakref.ref(loop)
         if self._its_loop is not None and self._its_loop() is loop:
-            return Backend(self._template, self._make_redis, self._timing, owns_engine=False)
-        return Backend(recreated(self._template), self._make_redis, self._timing, owns_engine=True)
+            return Backend(self._template, self._make_redis, self._timing, self.memory, owns_engine=False)
+        return Backend(
+            recreated(self._template), self._make_redis, self._timing, self.memory, owns_engine=True
+        )
 
 
 def _redis_maker(redis_url: str | None, timeout_s: float) -> Callable[[], Redis] | None:

@@ -17,6 +17,8 @@ from agentflow.storage.checkpointer.lease import Lease
 from agentflow.storage.checkpointer.postgres_reader import PostgresReader
 from agentflow.storage.checkpointer.postgres_writer import PostgresWriter
 from agentflow.storage.checkpointer.schema.setup import ensure_schema
+from agentflow.storage.checkpointer.thread_memory import ThreadMemory
+from agentflow.storage.checkpointer.thread_reader import ThreadReader
 from agentflow.storage.checkpointer.types import Scope
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Backend:
         engine: AsyncEngine,
         make_redis: Callable[[], Redis] | None,
         timing: Timing,
+        memory: ThreadMemory,
         *,
         owns_engine: bool,
     ) -> None:
@@ -62,6 +65,7 @@ class Backend:
         self._statements = Statements(engine, retry_s=timing.retry_s)
         self._cache: ThreadCache | None = None
         self.reader = PostgresReader(self._statements)
+        self.threads = ThreadReader(self._statements, self.reader, memory)
         self.writer = PostgresWriter(self._statements, thread_ttl=timing.thread_ttl)
         self.ready = False
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from agentflow.errors import CheckpointNotFoundError
@@ -24,6 +26,22 @@ from agentflow.storage.checkpointer.types import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A thread that was read; may be shared by many readers.
+
+    Attributes:
+        fields: The snapshot's fields as they are stored.
+    """
+
+    snapshot: Snapshot
+    fields: str
+
+    def own_snapshot(self) -> Snapshot:
+        """One whose fields and list of messages nobody else has."""
+        return replace(self.snapshot, fields=json.loads(self.fields), messages=list(self.snapshot.messages))
+
+
 class PostgresReader:
     """Answers from the tables; see `BaseCheckpointer` for what each method gives and raises."""
 
@@ -31,14 +49,15 @@ class PostgresReader:
         """Use the statements of this event loop."""
         self._statements = statements
 
-    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
-        """The thread's latest version."""
-        rows = await self._statements.fetch("load", *who(scope, thread_id))
+    async def load(self, scope: Scope, thread_id: str, last_messages: int | None = None) -> Loaded | None:
+        """The thread's latest version, or with only its last messages."""
+        rows = await self._statements.fetch("load", *who(scope, thread_id), last_messages)
         if not rows:
             return None
         row = rows[0]
         fields = fields_of(row["state"], thread_id)
-        return Snapshot(row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row))
+        snapshot = Snapshot(row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row)[::-1])
+        return Loaded(snapshot, row["state"])
 
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """The thread as it was at a version."""

@@ -12,12 +12,14 @@ from agentflow.storage.checkpointer.cache_types import CachedBase, News
 from agentflow.storage.checkpointer.limits import Limits, encode_write
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.postgres_backend import Backend
+from agentflow.storage.checkpointer.thread_memory import Remembered, ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
     CheckpointWrite,
     Committed,
     NewThread,
     Scope,
     Snapshot,
+    only_appends,
     snapshot_after,
 )
 
@@ -30,6 +32,7 @@ class SessionHome(Protocol):
 
     locks: LocalLocks
     limits: Limits
+    memory: ThreadMemory
 
     async def backend(self) -> Backend:
         """This event loop's resources, ready for use."""
@@ -49,6 +52,7 @@ class PgThreadSession(ThreadSession):
         self._new_thread = new_thread
         self._wait_s = wait_s
         self._local_key = (scope.tenant_id, scope.placement, thread_id)
+        self._memory_key = key_of(scope, thread_id)
         self._lease: Lease | None = None
         self._base: CachedBase | None = None
         # The fields as the last append encoded them: what callers do to `snapshot` reaches no cache.
@@ -58,7 +62,10 @@ class PgThreadSession(ThreadSession):
         self.from_cache = False
 
     async def __aenter__(self) -> Self:
-        """See `ThreadSession`. Redis: one round trip; Postgres: one when Redis has no state."""
+        """See `ThreadSession`.
+
+        Redis: one round trip; Postgres: one when neither Redis nor this process has the state.
+        """
         self._backend = await self._home.backend()
         give_up_at = asyncio.get_running_loop().time() + self._wait_s
         # Waiters of one process queue up here, in order, instead of all of them asking Redis.
@@ -97,7 +104,7 @@ class PgThreadSession(ThreadSession):
         self._doubtful = False
         self.from_cache = False
         self._fields = encoded.fields
-        if write.removed:
+        if not only_appends(self.snapshot, write):
             self._base = None
         self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
@@ -105,28 +112,50 @@ class PgThreadSession(ThreadSession):
     async def reload(self) -> Snapshot | None:
         """See `ThreadSession.reload`."""
         self._base = self._fields = None
-        self.snapshot = await self._backend.reader.load(self._scope, self._thread_id)
+        loaded = await self._backend.reader.load(self._scope, self._thread_id)
+        self.snapshot = None if loaded is None else loaded.snapshot
         self.from_cache = self._doubtful = False
         return self.snapshot
 
     async def _enter(self, wait_s: float) -> None:
+        remembered = self._remembered()
         if self._lease is not None:
-            taken, cached = await self._lease.take(wait_s)
-            if not taken:
+            began = await self._lease.take(wait_s, None if remembered is None else remembered.version)
+            if began is None:
                 raise self._busy()
             # A cached state does not know its owner: who sees only their own threads asks the store.
-            if cached is not None and self._scope.principal is None:
-                self.snapshot, self.from_cache = cached, True
-                self._base = CachedBase(cached.head, len(cached.messages))
-                return
-        await self.reload()
+            if began.snapshot is not None and self._scope.principal is None:
+                if remembered is None or not _is_behind(began.snapshot, remembered):
+                    self.snapshot, self._base, self.from_cache = began.snapshot, began.base, True
+                    return
+            elif remembered is not None and began.is_known:
+                self._base = remembered.base
+        if remembered is None:
+            await self.reload()
+        else:
+            # It may be behind; then the first write is refused, before any node has run.
+            self.snapshot, self.from_cache = remembered.snapshot(), True
+
+    def _remembered(self) -> Remembered | None:
+        if self._scope.principal is not None:
+            return None
+        return self._home.memory.get(self._memory_key)
 
     async def _leave(self) -> None:
         try:
+            base: CachedBase | None = None
             if self._lease is not None:
-                await self._lease.end(self._news(), drop=self._doubtful)
+                base = await self._lease.end(self._news(), drop=self._doubtful)
+            self._remember(base)
         finally:
             self._home.locks.release(self._local_key)
+
+    def _remember(self, base: CachedBase | None) -> None:
+        """For the next run in this process."""
+        if self._doubtful:
+            self._home.memory.drop(self._memory_key)
+        elif self.snapshot is not None and self._fields is not None:
+            self._home.memory.put(self._memory_key, self.snapshot, self._fields, base)
 
     def _news(self) -> News | None:
         """What the caches should learn: nothing, when this session wrote nothing."""
@@ -139,3 +168,8 @@ class PgThreadSession(ThreadSession):
             f"Another run works on thread {self._thread_id!r} and did not end within {self._wait_s:g} s; "
             "try again when it is done."
         )
+
+
+def _is_behind(cached: Snapshot, remembered: Remembered) -> bool:
+    """Whether an earlier version of the same life is cached: a publish was lost, or a dump restored."""
+    return cached.thread_no == remembered.thread_no and cached.head < remembered.head

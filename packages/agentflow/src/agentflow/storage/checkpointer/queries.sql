@@ -193,8 +193,18 @@ LEFT JOIN agentflow_checkpoints c
        ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no AND c.seq = $4::int + 1
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3
 
+-- name: versions
+-- Lives and heads of threads of one placement: $2 their tenants, $3 ids, $4 principals. The sub-selects as in
+-- append_group.
+SELECT w.i::int AS i, t.thread_no, t.head
+FROM unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]))
+     WITH ORDINALITY AS w (tenant_id, thread_id, principal, i)
+JOIN agentflow_threads t
+  ON t.placement = $1 AND t.tenant_id = w.tenant_id AND t.thread_id = w.thread_id
+ AND (w.principal IS NULL OR t.user_id = w.principal)
+
 -- name: load
--- A thread and its whole context in one answer.
+-- A thread and its context in one answer, the newest message first: all of it, or the last $5.
 SELECT t.thread_no, t.head, t.next_pos, t.state, m.*
 FROM agentflow_threads t
 CROSS JOIN LATERAL (
@@ -204,7 +214,8 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT * FROM agentflow_messages
         WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND removed_seq IS NULL
-        ORDER BY pos
+        ORDER BY pos DESC
+        LIMIT $5
     ) x
 ) m
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)

@@ -182,14 +182,27 @@ class CheckpointInfo:
     created_at: datetime
 
 
+def only_appends(before: Snapshot | None, write: CheckpointWrite) -> bool:
+    """Whether the write's messages come behind all that are there, and none leaves."""
+    if write.removed:
+        return False
+    last = before.messages[-1].pos if before is not None and before.messages and write.expected_head else -1
+    for message in write.added:
+        if message.pos <= last:
+            return False
+        last = message.pos
+    return True
+
+
 def snapshot_after(before: Snapshot | None, write: CheckpointWrite, committed: Committed) -> Snapshot:
     """The thread as it is with this write."""
     messages = list(before.messages) if before is not None and write.expected_head else []
-    if write.removed:
+    if only_appends(before, write):
+        messages += write.added
+    else:
         gone = set(write.removed)
         messages = [message for message in messages if message.pos not in gone]
-    messages += write.added
-    if write.removed:
+        messages += write.added
         messages.sort(key=lambda message: message.pos)
     first_free = next_pos(before.next_pos if before is not None else 0, write.added)
     return Snapshot(committed.thread_no, committed.head, first_free, write.fields, messages)
