@@ -23,7 +23,8 @@ _DICTIONARY: Final = (
 _LEVEL: Final = 6
 # A bomb is no entry of ours: nothing larger was ever written.
 _MAX_PLAIN_BYTES: Final = 64 * 1024 * 1024
-# Chunks shorter than this are written anew, together, once they add up to it: one turn's text alone compresses badly.
+# Chunks shorter than this are written anew, together, once they add up to it: a turn's text alone
+# compresses badly.
 CHUNK_MESSAGES: Final = 16
 
 
@@ -55,7 +56,8 @@ class Chunks:
 
 
 def chunked(messages: Sequence[StoredMessage], layout: tuple[int, ...]) -> Chunks:
-    """The chunks to send when those of `layout` are there: the new messages, and now and then the last ones again.
+    """The chunks to send when those of `layout` are there: the new messages, and now and then the last ones
+    again.
 
     Cost: a constant number of messages a turn, whatever the length of the conversation.
     """

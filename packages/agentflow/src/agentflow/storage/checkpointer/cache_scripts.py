@@ -3,8 +3,8 @@
 KEYS are always lock, state. `state` is a list. Its first element is the header, `2 thread_no head next_pos
 messages`, with the thread_no of a life deleted before behind it, if any; or `x thread_no`, the mark of a
 deletion, with nothing else in the list. The second element is the fields; then come chunks of messages, so
-that a turn sends what it added and not what was there. The version stands in the header, outside the bodies: no
-script reads one.
+that a turn sends what it added and not what was there. The version stands in the header, outside the
+bodies: no script reads one.
 """
 
 from __future__ import annotations

@@ -125,6 +125,9 @@ class GroupCommit[Item: Groupable, Answer]:
                     await self._write(group)
                 finally:
                     self._in_flight.difference_update([waiting.item.key for waiting in group])
+                # Those just answered come back with their next writes: let them join.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
         finally:
             self._free_lanes += 1
 

@@ -65,7 +65,7 @@ class Backend:
         self._statements = Statements(engine, retry_s=timing.retry_s)
         self._cache: ThreadCache | None = None
         self.reader = PostgresReader(self._statements)
-        self.threads = ThreadReader(self._statements, self.reader, memory)
+        self.threads = ThreadReader(self.reader, memory)
         self.writer = PostgresWriter(self._statements, thread_ttl=timing.thread_ttl)
         self.ready = False
 

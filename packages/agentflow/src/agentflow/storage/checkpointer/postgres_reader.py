@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import UUID
 
 from agentflow.errors import CheckpointNotFoundError
 from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.storage.checkpointer.group_read import Question
 from agentflow.storage.checkpointer.postgres_rows import (
     fields_of,
     folded,
@@ -24,6 +26,8 @@ from agentflow.storage.checkpointer.types import (
     StoredMessage,
     ThreadInfo,
 )
+
+Version = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,23 @@ class PostgresReader:
         fields = fields_of(row["state"], thread_id)
         snapshot = Snapshot(row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row)[::-1])
         return Loaded(snapshot, row["state"])
+
+    async def load_group(self, placement: int, questions: Sequence[Question]) -> dict[int, Loaded]:
+        """Latest versions: place in the list, from 0 -> thread. None for those that do not exist."""
+        rows = await self._statements.fetch("load_group", placement, *_asked(questions))
+        found = {}
+        for row in rows:
+            fields = fields_of(row["state"], questions[row["i"] - 1][1])
+            snapshot = Snapshot(
+                row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row)[::-1]
+            )
+            found[row["i"] - 1] = Loaded(snapshot, row["state"])
+        return found
+
+    async def versions(self, placement: int, questions: Sequence[Question]) -> dict[int, Version]:
+        """Lives and heads: place in the list, from 0 -> version. None for those that do not exist."""
+        rows = await self._statements.fetch("versions", placement, *_asked(questions))
+        return {row["i"] - 1: (row["thread_no"], row["head"]) for row in rows}
 
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """The thread as it was at a version."""
@@ -111,3 +132,12 @@ class PostgresReader:
     async def delete_expired(self, batch_size: int, older_than: timedelta | None) -> int:
         """Delete one batch of threads whose time is over; how many."""
         return len(await self._statements.fetch("delete_expired", batch_size, older_than))
+
+
+def _asked(questions: Sequence[Question]) -> tuple[list[UUID], list[str], list[str | None]]:
+    """Tenants, ids and principals, as the statements for groups take them."""
+    return (
+        [scope.tenant_id for scope, _ in questions],
+        [thread_id for _, thread_id in questions],
+        [scope.principal for scope, _ in questions],
+    )

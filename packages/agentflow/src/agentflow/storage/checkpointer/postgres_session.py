@@ -112,8 +112,7 @@ class PgThreadSession(ThreadSession):
     async def reload(self) -> Snapshot | None:
         """See `ThreadSession.reload`."""
         self._base = self._fields = None
-        loaded = await self._backend.reader.load(self._scope, self._thread_id)
-        self.snapshot = None if loaded is None else loaded.snapshot
+        self.snapshot = await self._backend.threads.load_anew(self._scope, self._thread_id)
         self.from_cache = self._doubtful = False
         return self.snapshot
 

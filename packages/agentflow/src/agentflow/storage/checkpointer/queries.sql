@@ -104,15 +104,13 @@ SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed
 -- name: append_group
 -- Checkpoints of different threads, ordered by key; new threads too ($4 null, $5 zero). `i` comes back for those
 -- that were committed. A null delta: this checkpoint holds all fields.
--- The sub-selects hide how long the arrays are: a plan for each length would look cheaper than one for all, and
--- planning costs more than the statement.
 WITH b AS (
     SELECT * FROM unnest(
-        (SELECT $1::int[]), (SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::bigint[]),
-        (SELECT $5::int[]), (SELECT $6::int[]), (SELECT $7::text[]), (SELECT $8::text[]),
-        (SELECT $9::text[]), (SELECT $10::boolean[]), (SELECT $11::text[]), (SELECT $12::text[]),
-        (SELECT $13::int[]), (SELECT $14::uuid[]), (SELECT $15::text[]), (SELECT $16::text[]),
-        (SELECT $17::text[])
+        $1::int[], $2::uuid[], $3::text[], $4::bigint[],
+        $5::int[], $6::int[], $7::text[], $8::text[],
+        $9::text[], $10::boolean[], $11::text[], $12::text[],
+        $13::int[], $14::uuid[], $15::text[], $16::text[],
+        $17::text[]
     )
     WITH ORDINALITY AS b (placement, tenant_id, thread_id, thread_no, expected, next_pos, run_id, state,
                           user_id, starts_run, name, metadata, step, checkpoint_id, source, node, delta, i)
@@ -148,9 +146,9 @@ WITH b AS (
     SELECT o.thread_no, o.placement, o.tenant_id, o.head, m.pos, m.message_id, m.role, m.content_kind, m.content,
            m.extra, m.sent_at
     FROM unnest(
-        (SELECT $19::int[]), (SELECT $20::int[]), (SELECT $21::text[]), (SELECT $22::text[]),
-        (SELECT $23::smallint[]), (SELECT $24::text[]), (SELECT $25::text[]),
-        (SELECT $26::double precision[])
+        $19::int[], $20::int[], $21::text[], $22::text[],
+        $23::smallint[], $24::text[], $25::text[],
+        $26::double precision[]
     ) AS m (item, pos, message_id, role, content_kind, content, extra, sent_at)
     JOIN o ON o.i = m.item
 )
@@ -194,10 +192,9 @@ LEFT JOIN agentflow_checkpoints c
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3
 
 -- name: versions
--- Lives and heads of threads of one placement: $2 their tenants, $3 ids, $4 principals. The sub-selects as in
--- append_group.
+-- Lives and heads of threads of one placement: $2 their tenants, $3 ids, $4 principals.
 SELECT w.i::int AS i, t.thread_no, t.head
-FROM unnest((SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::text[]))
+FROM unnest($2::uuid[], $3::text[], $4::text[])
      WITH ORDINALITY AS w (tenant_id, thread_id, principal, i)
 JOIN agentflow_threads t
   ON t.placement = $1 AND t.tenant_id = w.tenant_id AND t.thread_id = w.thread_id
@@ -219,6 +216,24 @@ CROSS JOIN LATERAL (
     ) x
 ) m
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+
+-- name: load_group
+-- Threads of one placement as by `load`, whole: $2 their tenants, $3 ids, $4 principals.
+SELECT w.i::int AS i, t.thread_no, t.head, t.next_pos, t.state, m.*
+FROM unnest($2::uuid[], $3::text[], $4::text[]) WITH ORDINALITY AS w (tenant_id, thread_id, principal, i)
+JOIN agentflow_threads t
+  ON t.placement = $1 AND t.tenant_id = w.tenant_id AND t.thread_id = w.thread_id
+ AND (w.principal IS NULL OR t.user_id = w.principal)
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.pos) AS pos, array_agg(x.message_id) AS message_id, array_agg(x.role) AS role,
+           array_agg(x.content_kind) AS content_kind, array_agg(x.content) AS content,
+           array_agg(x.extra) AS extra, array_agg(x.sent_at) AS sent_at
+    FROM (
+        SELECT * FROM agentflow_messages
+        WHERE placement = $1 AND tenant_id = w.tenant_id AND thread_no = t.thread_no AND removed_seq IS NULL
+        ORDER BY pos DESC
+    ) x
+) m
 
 -- name: load_at
 -- A thread at version $5: the deltas since the last full checkpoint, and the context as it was.

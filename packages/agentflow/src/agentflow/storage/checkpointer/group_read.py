@@ -1,0 +1,102 @@
+"""Group reads: questions about threads that wait at the same moment go in one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from agentflow.storage.checkpointer.thread_memory import ThreadKey
+from agentflow.storage.checkpointer.types import Scope
+
+_LANES: Final = 2
+
+_Key = tuple[ThreadKey, str | None]
+Question = tuple[Scope, str]
+
+
+class _Asked[Answer]:
+    """A question and all who asked it before it was sent."""
+
+    __slots__ = ("question", "waiters")
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.waiters: list[asyncio.Future[Answer | None]] = []
+
+
+class GroupRead[Answer]:
+    """The lanes and their queue, of one event loop.
+
+    Who asks the same while a question waits shares its answer, so a stampede on one thread is one read.
+    Nobody joins a question that was sent already: an answer holds what was committed before it was asked for.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[int, Sequence[Question]], Awaitable[Mapping[int, Answer]]],
+        *,
+        most: int,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            send: Answers questions about one placement: place in the list, from 0 -> answer; none for no
+            thread. most: How many questions go in one statement.
+        """
+        self._send = send
+        self._most = most
+        self._free_lanes = _LANES
+        self._waiting: dict[_Key, _Asked[Answer]] = {}
+        self._lanes: set[asyncio.Task[None]] = set()
+
+    async def ask(self, key: ThreadKey, scope: Scope, thread_id: str) -> Answer | None:
+        """The answer as it was at some time after this was called; None for no such thread in the scope.
+
+        Raises:
+            What `send` raises.
+        """
+        asked = self._waiting.get((key, scope.principal))
+        if asked is None:
+            asked = self._waiting[key, scope.principal] = _Asked((scope, thread_id))
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        asked.waiters.append(answer)
+        if self._free_lanes:
+            self._free_lanes -= 1
+            task = asyncio.get_running_loop().create_task(self._drain())
+            self._lanes.add(task)
+            task.add_done_callback(self._lanes.discard)
+        return await answer
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                await self._ask(self._next_group())
+        finally:
+            self._free_lanes += 1
+
+    def _next_group(self) -> list[_Asked[Answer]]:
+        """Questions about one placement: it is bound once, so that one leaf is visited."""
+        placement = next(iter(self._waiting))[0][1]
+        same = [key for key in self._waiting if key[0][1] == placement]
+        return [self._waiting.pop(key) for key in same[: self._most]]
+
+    async def _ask(self, group: Sequence[_Asked[Answer]]) -> None:
+        try:
+            questions = [asked.question for asked in group]
+            found = await self._send(questions[0][0].placement, questions)
+        except asyncio.CancelledError:
+            for waiter in (waiter for asked in group for waiter in asked.waiters):
+                waiter.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, who would
+        wait for ever
+            for waiter in (waiter for asked in group for waiter in asked.waiters):
+                if not waiter.done():
+                    waiter.set_exception(error)
+            return
+        for i, asked in enumerate(group):
+            answer = found.get(i)
+            for waiter in asked.waiters:
+                if not waiter.done():
+                    waiter.set_result(answer)
