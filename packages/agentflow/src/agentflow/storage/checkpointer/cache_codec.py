@@ -56,8 +56,7 @@ class Chunks:
 
 
 def chunked(messages: Sequence[StoredMessage], layout: tuple[int, ...]) -> Chunks:
-    """The chunks to send when those of `layout` are there: the new messages, and now and then the last ones
-    again.
+    """What to send when the chunks of `layout` are there: new messages, now and then the last ones again.
 
     Cost: a constant number of messages a turn, whatever the length of the conversation.
     """

@@ -89,8 +89,7 @@ class GroupRead[Answer]:
             for waiter in (waiter for asked in group for waiter in asked.waiters):
                 waiter.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, who would
-        wait for ever
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait, else for ever
             for waiter in (waiter for asked in group for waiter in asked.waiters):
                 if not waiter.done():
                     waiter.set_exception(error)
