@@ -155,7 +155,8 @@ async def test_a_cached_start_refuses_nobody(database_url: str, own_valkey: Embe
         result = await app.ainvoke({"resume": "of that"}, thread)
         assert result["messages"][-1].text() == "because of that"
         for key in [key async for key in redis.scan_iter("af:*:s")]:
-            await redis.lset(key, 1, pack_text('{"execution_meta":5}'))
+            body = pack_text('{"execution_meta":5}')
+            await redis.eval("return redis.call('LSET', KEYS[1], 1, ARGV[1])", 1, key, body)
         assert (await app.ainvoke({"messages": "hi again"}, thread))["meta"]["status"] == "completed"
     await app.aclose()
 

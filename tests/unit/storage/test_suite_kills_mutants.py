@@ -118,8 +118,10 @@ class SharesItsValues(InMemoryCheckpointer):
         self._live[committed.thread_no] = (committed.head, write.fields)
         return committed
 
-    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
-        found = await super().load(scope, thread_id)
+    async def load(
+        self, scope: Scope, thread_id: str, *, last_messages: int | None = None
+    ) -> Snapshot | None:
+        found = await super().load(scope, thread_id, last_messages=last_messages)
         if found is not None and self._live[found.thread_no][0] == found.head:
             return replace(found, fields=self._live[found.thread_no][1])
         return found
