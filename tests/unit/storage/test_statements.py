@@ -13,7 +13,7 @@ TENANTS_ROWS = re.compile(
     r"\b(FROM|JOIN|INTO|UPDATE)\s+agentflow_(threads|checkpoints|messages|tool_calls|writes)\b"
 )
 # Housekeeping for all tenants at once, by a program that is no tenant's.
-OVER_ALL = {"delete_expired"}
+OVER_ALL = {"delete_expired", "idle_threads", "long_threads"}
 # Where a principal narrows what there is; `create_thread` and `why_not` have it in their columns.
 PRINCIPALS = [
     "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "delete_thread",

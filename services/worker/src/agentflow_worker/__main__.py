@@ -17,7 +17,13 @@ logger = logging.getLogger("agentflow.worker")
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set."""
     checkpointer = PgCheckpointer(settings.database_url, redis_url=settings.redis_url, pool_size=2)
-    sweeper = Sweeper(checkpointer, every_s=settings.sweep_every_s, retention=settings.retention)
+    sweeper = Sweeper(
+        checkpointer,
+        every_s=settings.sweep_every_s,
+        retention=settings.retention,
+        keep_checkpoints=settings.keep_checkpoints,
+        pack_after=settings.pack_after,
+    )
     logger.info("The worker runs.")
     try:
         await sweeper.run(stop)

@@ -19,6 +19,8 @@ class Settings:
     redis_url: str | None = field(repr=False)
     sweep_every_s: float = 60.0
     retention: timedelta | None = None
+    keep_checkpoints: int | None = None
+    pack_after: timedelta = timedelta(minutes=10)
 
 
 VARIABLES: Final = {
@@ -26,6 +28,8 @@ VARIABLES: Final = {
     "AGENTFLOW_REDIS_URL": "Redis or Valkey, redis://host:6379/0. Required; `none` runs on Postgres alone.",
     "AGENTFLOW_SWEEP_EVERY_S": "Seconds between sweeps for expired threads. 60 if not set.",
     "AGENTFLOW_RETENTION_DAYS": "Delete threads that did not change for so many days. Never if not set.",
+    "AGENTFLOW_KEEP_CHECKPOINTS": "Versions of a thread to keep, the latest. All if not set.",
+    "AGENTFLOW_PACK_AFTER_S": "Seconds until the versions of a thread left alone are packed. 600 if not set.",
 }
 
 
@@ -37,11 +41,14 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     redis_url = _required(environment, "AGENTFLOW_REDIS_URL")
     days = _positive(environment, "AGENTFLOW_RETENTION_DAYS")
+    keep = _positive(environment, "AGENTFLOW_KEEP_CHECKPOINTS")
     return Settings(
         database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
         redis_url=None if redis_url.lower() == "none" else redis_url,
         sweep_every_s=_positive(environment, "AGENTFLOW_SWEEP_EVERY_S") or 60.0,
         retention=None if days is None else timedelta(days=days),
+        keep_checkpoints=None if keep is None else max(1, round(keep)),
+        pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )
 
 

@@ -1,4 +1,4 @@
-"""Deletes threads past their time."""
+"""Deletes threads past their time, forgets old versions, packs what is idle."""
 
 import asyncio
 import logging
@@ -14,7 +14,13 @@ class Sweeper:
     """Sweeps until it is told to stop; an outage is waited out."""
 
     def __init__(
-        self, checkpointer: BaseCheckpointer, *, every_s: float, retention: timedelta | None
+        self,
+        checkpointer: BaseCheckpointer,
+        *,
+        every_s: float,
+        retention: timedelta | None,
+        keep_checkpoints: int | None = None,
+        pack_after: timedelta = timedelta(minutes=10),
     ) -> None:
         """Nothing runs yet.
 
@@ -22,10 +28,14 @@ class Sweeper:
             checkpointer: Whose threads to sweep.
             every_s: Seconds between two sweeps.
             retention: Also delete threads that did not change for so long; None keeps them.
+            keep_checkpoints: How many versions of a thread to keep; None keeps all.
+            pack_after: How long a thread must be left alone before its versions are packed or forgotten.
         """
         self._checkpointer = checkpointer
         self._every_s = every_s
         self._retention = retention
+        self._keep_checkpoints = keep_checkpoints
+        self._pack_after = pack_after
 
     async def sweep(self) -> int:
         """One sweep, in batches of their own transactions.
@@ -39,6 +49,14 @@ class Sweeper:
         deleted = await self._checkpointer.delete_expired(older_than=self._retention)
         if deleted:
             logger.info("Deleted %d expired threads.", deleted)
+        if self._keep_checkpoints is not None:
+            pruned = await self._checkpointer.prune(
+                keep_last=self._keep_checkpoints, idle_for=self._pack_after
+            )
+            logger.info("Forgot old versions of %d threads.", pruned)
+        packed = await self._checkpointer.pack_idle(idle_for=self._pack_after)
+        if packed:
+            logger.info("Packed %d idle threads.", packed)
         return deleted
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -180,6 +180,49 @@ class BaseCheckpointer(ABC):
         """Ask the thread's run to stop at its next node boundary; False if there is no such thread."""
 
     @abstractmethod
+    async def prune_thread(self, scope: Scope, thread_id: str, *, keep_last: int) -> int:
+        """Forget all but a thread's last checkpoints, and the messages that only those showed.
+
+        The state and the versions that are left stay exactly as they were; versions keep their numbers.
+
+        Args:
+            scope: Rows outside it do not exist for this call.
+            thread_id: Which thread.
+            keep_last: How many checkpoints to keep, at least 1: the latest.
+
+        Returns:
+            How many checkpoints were forgotten.
+
+        Raises:
+            ThreadNotFoundError: No such thread in this scope.
+            InvalidInputError: `keep_last` is below 1.
+        """
+
+    @abstractmethod
+    async def prune(
+        self, *, keep_last: int, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100
+    ) -> int:
+        """Prune every thread of all tenants that was left alone for `idle_for`; for a background job.
+
+        Returns:
+            How many threads had something to forget.
+        """
+
+    async def pack_idle(self, *, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100) -> int:
+        """Store the checkpoints of threads that nobody writes to in less room; every version stays readable.
+
+        For a background job. A store that has no use for it does nothing.
+
+        Args:
+            idle_for: How long a thread must have been left alone.
+            batch_size: How many threads are looked for at a time.
+
+        Returns:
+            How many threads were packed.
+        """
+        return 0
+
+    @abstractmethod
     async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
         """Delete threads past their `expires_at`, or unchanged for `older_than`, over all tenants.
 

@@ -24,7 +24,7 @@ from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import cache_scripts
 from agentflow.storage.checkpointer.cache_codec import chunked, decode_entry, header_of, pack_text
 from agentflow.storage.checkpointer.cache_types import Began, CachedBase, CacheUnavailableError, Keys, News
-from agentflow.storage.checkpointer.script_calls import Script, ScriptCalls
+from agentflow.storage.checkpointer.redis_calls import Script, ScriptCalls
 from agentflow.storage.checkpointer.types import Scope
 
 logger = logging.getLogger("agentflow.cache")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -74,6 +76,16 @@ class Statements:
         """As `fetch`, without trying again."""
         async with self._connections.use() as driver:
             return await driver.fetch(QUERIES[name], *arguments)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[asyncpg.Connection[Any]]:
+        """A connection in a transaction, for what takes several statements. Two round trips more.
+
+        Raises:
+            What `fetch` raises, without trying again.
+        """
+        async with self._connections.use() as driver, driver.transaction():
+            yield driver
 
     async def close(self) -> None:
         """Give connections at hand back to the pool."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agentflow.errors import InvalidIdError, StateEncodingError, TooLargeError
+from agentflow.errors import InvalidIdError, InvalidInputError, StateEncodingError, TooLargeError
 from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread, StoredMessage
 from agentflow.utils.jsontext import json_text, size_bytes, unencodable
 
@@ -64,6 +64,16 @@ def check_thread_id(thread_id: str) -> None:
     check_texts("thread", (thread_id,))
     if len(thread_id.encode()) > MAX_ID_BYTES:
         raise InvalidIdError(f"A thread id has at most {MAX_ID_BYTES} bytes.")
+
+
+def check_keep_last(keep_last: int) -> None:
+    """Refuse to keep nothing: the head always stays.
+
+    Raises:
+        InvalidInputError: Not a whole number of at least 1.
+    """
+    if isinstance(keep_last, bool) or keep_last < 1:
+        raise InvalidInputError("keep_last must be a whole number of at least 1.")
 
 
 def check_new_thread(thread: NewThread) -> None:

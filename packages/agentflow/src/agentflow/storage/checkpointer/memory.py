@@ -21,7 +21,13 @@ from agentflow.errors import (
 )
 from agentflow.storage.checkpointer.base import BaseCheckpointer, ThreadSession
 from agentflow.storage.checkpointer.delta import Fields, apply
-from agentflow.storage.checkpointer.limits import Limits, check_new_thread, check_thread_id, encode_write
+from agentflow.storage.checkpointer.limits import (
+    Limits,
+    check_keep_last,
+    check_new_thread,
+    check_thread_id,
+    encode_write,
+)
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
@@ -62,6 +68,7 @@ class _Thread:
     expires_at: datetime | None = None
     patches: list[str] = field(default_factory=list)
     checkpoints: list[CheckpointInfo] = field(default_factory=list)
+    pruned: int = 0
     rows: list[_Row] = field(default_factory=list)
     alive: dict[int, _Row] = field(default_factory=dict)
 
@@ -147,7 +154,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """See `BaseCheckpointer.load_at`."""
         thread = self._required(scope, thread_id)
-        if not 1 <= seq <= len(thread.checkpoints):
+        if not thread.pruned < seq <= len(thread.checkpoints):
             raise CheckpointNotFoundError(f"Thread {thread_id!r} has no checkpoint {seq}.")
         fields: Fields = {}
         for patch in thread.patches[:seq]:
@@ -164,7 +171,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         if thread is None:
             return []
         end = len(thread.checkpoints) if before is None else min(before - 1, len(thread.checkpoints))
-        return thread.checkpoints[max(0, end - limit) : max(0, end)][::-1]
+        return thread.checkpoints[max(thread.pruned, end - limit) : max(0, end)][::-1]
 
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
         """See `BaseCheckpointer.get_thread`."""
@@ -219,6 +226,20 @@ class InMemoryCheckpointer(BaseCheckpointer):
             return False
         thread.stop_requested = True
         return True
+
+    async def prune_thread(self, scope: Scope, thread_id: str, *, keep_last: int) -> int:
+        """See `BaseCheckpointer.prune_thread`."""
+        check_keep_last(keep_last)
+        return _pruned(self._required(scope, thread_id), keep_last)
+
+    async def prune(
+        self, *, keep_last: int, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100
+    ) -> int:
+        """See `BaseCheckpointer.prune`."""
+        check_keep_last(keep_last)
+        idle_since = datetime.now(UTC) - idle_for
+        idle = [thread for thread in self._threads.values() if thread.updated_at <= idle_since]
+        return sum(_pruned(thread, keep_last) > 0 for thread in idle)
 
     async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
         """See `BaseCheckpointer.delete_expired`; the batch size means nothing here."""
@@ -350,3 +371,13 @@ def _is_own_commit(thread: _Thread, write: CheckpointWrite) -> bool:
 
 def _holds(search: str | None, *texts: Any) -> bool:
     return search is None or any(text is not None and search.lower() in text.lower() for text in texts)
+
+
+def _pruned(thread: _Thread, keep_last: int) -> int:
+    """How many checkpoints were forgotten. Their patches stay: later versions fold over them."""
+    first = len(thread.checkpoints) - keep_last + 1
+    gone = max(0, first - 1 - thread.pruned)
+    if gone:
+        thread.pruned += gone
+        thread.rows = [row for row in thread.rows if row.removed_seq is None or row.removed_seq > first]
+    return gone

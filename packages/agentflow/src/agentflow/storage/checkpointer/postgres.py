@@ -13,10 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
-from agentflow.storage.checkpointer.limits import Limits, check_new_thread, check_thread_id, encode_write
+from agentflow.storage.checkpointer.limits import (
+    Limits,
+    check_keep_last,
+    check_new_thread,
+    check_thread_id,
+    encode_write,
+)
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.pool import engine_from_url, recreated
 from agentflow.storage.checkpointer.postgres_backend import Backend, Timing
+from agentflow.storage.checkpointer.postgres_rows import no_thread
 from agentflow.storage.checkpointer.postgres_session import PgThreadSession
 from agentflow.storage.checkpointer.thread_memory import ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
@@ -298,6 +305,34 @@ class PgCheckpointer(BaseCheckpointer):
         while batch := await reader.delete_expired(batch_size, older_than):
             deleted += batch
         return deleted
+
+    async def prune_thread(self, scope: Scope, thread_id: str, *, keep_last: int) -> int:
+        """See `BaseCheckpointer.prune_thread`. One transaction of some eight statements."""
+        check_thread_id(thread_id)
+        check_keep_last(keep_last)
+        pruned = await (await self.backend()).upkeep.prune(scope, thread_id, keep_last)
+        if pruned is None:
+            raise no_thread(thread_id)
+        return pruned
+
+    async def prune(
+        self, *, keep_last: int, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100
+    ) -> int:
+        """See `BaseCheckpointer.prune`. One transaction a thread; writers wait for that of theirs."""
+        check_keep_last(keep_last)
+        upkeep = (await self.backend()).upkeep
+        pruned = 0
+        while batch := await upkeep.prune_long(batch_size, idle_for, keep_last):
+            pruned += batch
+        return pruned
+
+    async def pack_idle(self, *, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100) -> int:
+        """See `BaseCheckpointer.pack_idle`. One transaction a thread; one being written is left for later."""
+        upkeep = (await self.backend()).upkeep
+        packed = 0
+        while batch := await upkeep.pack_idle(batch_size, idle_for):
+            packed += batch
+        return packed
 
     async def backend(self) -> Backend:
         """This event loop's resources, ready for use."""

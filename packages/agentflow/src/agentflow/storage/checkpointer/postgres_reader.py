@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from agentflow.errors import CheckpointNotFoundError
+from agentflow.storage.checkpointer.archive import deltas_until, unpack
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.group_read import Question
 from agentflow.storage.checkpointer.postgres_rows import (
@@ -86,9 +87,12 @@ class PostgresReader:
         if not rows:
             raise no_thread(thread_id)
         row = rows[0]
-        if not 1 <= seq <= row["head"] or not row["deltas"]:
+        deltas = row["deltas"]
+        if row["archive"] is not None:
+            deltas = deltas_until(unpack(row["archive"]), seq)
+        if not 1 <= seq <= row["head"] or not deltas:
             raise CheckpointNotFoundError(f"Thread {thread_id!r} has no checkpoint {seq}.")
-        fields = folded(row["deltas"], thread_id)
+        fields = folded(deltas, thread_id)
         return Snapshot(row["thread_no"], seq, row["next_pos"], fields, messages_of(row))
 
     async def history(
@@ -96,7 +100,14 @@ class PostgresReader:
     ) -> Sequence[CheckpointInfo]:
         """Checkpoints, newest first."""
         rows = await self._statements.fetch("history", *who(scope, thread_id), before, limit)
-        return [CheckpointInfo(parent=row["seq"] - 1, **row) for row in rows]
+        found: list[CheckpointInfo] = []
+        for row in rows:
+            *columns, archive = row
+            if archive is None:
+                found.append(CheckpointInfo(columns[0], columns[0] - 1, *columns[1:]))
+            else:
+                found += [checkpoint.info() for checkpoint in reversed(unpack(archive))]
+        return [info for info in found if before is None or info.seq < before][:limit]
 
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
         """A thread's attributes."""

@@ -24,4 +24,4 @@ def _file(name: str) -> dict[str, str]:
     return _parse(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
-QUERIES: Final = {**_file("queries.sql"), **_file("langgraph.sql")}
+QUERIES: Final = {**_file("queries.sql"), **_file("langgraph.sql"), **_file("upkeep.sql")}

@@ -236,8 +236,13 @@ CROSS JOIN LATERAL (
 ) m
 
 -- name: load_at
--- A thread at version $5: the deltas since the last full checkpoint, and the context as it was.
-SELECT t.thread_no, t.head, t.next_pos, c.deltas, m.*
+-- A thread at version $5: the deltas since the last full checkpoint, or the archive that holds the version, and
+-- the context as it was.
+SELECT t.thread_no, t.head, t.next_pos, c.deltas, m.*,
+       (SELECT a.archive FROM agentflow_checkpoints a
+        WHERE a.placement = $1 AND a.tenant_id = $2 AND a.thread_no = t.thread_no AND a.seq >= $5
+          AND a.first_seq <= $5
+        ORDER BY a.seq LIMIT 1) AS archive
 FROM agentflow_threads t
 CROSS JOIN LATERAL (
     SELECT array_agg(x.delta) AS deltas
@@ -264,12 +269,12 @@ CROSS JOIN LATERAL (
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
 
 -- name: history
--- Checkpoints below $5, newest first, at most $6.
-SELECT c.seq, c.checkpoint_id, c.source, c.node, c.step, c.run_id, c.created_at
+-- Checkpoints below $5, newest first, at most $6; an archive counts as one, and may hold $5 and newer ones too.
+SELECT c.seq, c.checkpoint_id, c.source, c.node, c.step, c.run_id, c.created_at, c.archive
 FROM agentflow_threads t
 JOIN agentflow_checkpoints c ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
-  AND ($5::int IS NULL OR c.seq < $5)
+  AND ($5::int IS NULL OR c.seq < $5 OR c.first_seq < $5)
 ORDER BY c.seq DESC
 LIMIT $6
 

@@ -13,5 +13,9 @@ ALTER TABLE agentflow_messages DROP CONSTRAINT IF EXISTS agentflow_messages_pos_
     DROP CONSTRAINT IF EXISTS agentflow_messages_content_kind_check,
     DROP CONSTRAINT IF EXISTS agentflow_messages_role_check
 --;
+-- An idle thread's checkpoints are packed: those from `first_seq` on become one row, compressed (archive.py has the
+-- format). Its own columns say nothing then.
+ALTER TABLE agentflow_checkpoints ADD COLUMN first_seq int, ADD COLUMN archive bytea
+--;
 INSERT INTO agentflow_schema (version) VALUES (3)
 --;

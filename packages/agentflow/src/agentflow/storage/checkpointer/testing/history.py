@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
-from agentflow.errors import CheckpointNotFoundError, ThreadNotFoundError
+from agentflow.errors import CheckpointNotFoundError, InvalidInputError, ThreadNotFoundError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.testing.case import Cases, Thread, message, raised, write_after
 from agentflow.storage.checkpointer.types import StoredMessage
@@ -31,6 +32,56 @@ async def every_version_reads_back(checkpointer: BaseCheckpointer) -> None:
         assert repr(snapshot.fields) == repr(fields), f"fields of version {seq}"
         assert list(snapshot.messages) == rows, f"messages of version {seq}"
     assert (await thread.load()).fields == expected[-1][0]
+
+
+@CASES.add
+async def pruning_keeps_the_last_versions_exactly(checkpointer: BaseCheckpointer) -> None:
+    """What is kept reads as before under its number, also written on and packed; the rest is gone."""
+    thread = Thread(checkpointer)
+    change = _Changes(seed=11)
+    expected: list[tuple[dict[str, Any], list[StoredMessage]]] = []
+
+    async def write(times: int) -> None:
+        async with checkpointer.session(thread.scope, thread.id) as session:
+            await session.reload()
+            for _ in range(times):
+                fields, added, removed = change.next()
+                await session.append(write_after(session.snapshot, fields, added=added, removed=removed))
+                expected.append((fields, [change.alive[pos] for pos in sorted(change.alive)]))
+
+    async def check(first: int) -> None:
+        head = len(expected)
+        for seq in range(first, head + 1):
+            snapshot = await checkpointer.load_at(thread.scope, thread.id, seq)
+            assert repr(snapshot.fields) == repr(expected[seq - 1][0]), f"fields of version {seq}"
+            assert list(snapshot.messages) == expected[seq - 1][1], f"messages of version {seq}"
+        for seq in range(first):
+            await raised(CheckpointNotFoundError, checkpointer.load_at(thread.scope, thread.id, seq))
+        history = await checkpointer.history(thread.scope, thread.id)
+        assert [info.seq for info in history] == list(range(head, first - 1, -1))
+        page = await checkpointer.history(thread.scope, thread.id, before=head, limit=3)
+        assert [info.seq for info in page] == list(range(head - 1, max(first, head - 3) - 1, -1))
+        assert (await thread.load()).head == head
+
+    await write(50)
+    infos = await checkpointer.history(thread.scope, thread.id)
+    await checkpointer.pack_idle(idle_for=timedelta(0))
+    await check(1)
+    assert await checkpointer.history(thread.scope, thread.id) == infos
+    await write(10)
+    assert await checkpointer.prune_thread(thread.scope, thread.id, keep_last=40) == 20
+    await check(21)
+    assert await checkpointer.prune_thread(thread.scope, thread.id, keep_last=40) == 0
+    await write(5)
+    await checkpointer.pack_idle(idle_for=timedelta(0))
+    await check(21)
+    await checkpointer.prune(keep_last=1, idle_for=timedelta(0))
+    await check(65)
+    await write(3)
+    await check(65)
+    await raised(InvalidInputError, checkpointer.prune_thread(thread.scope, thread.id, keep_last=0))
+    missing = checkpointer.prune_thread(thread.scope, "missing", keep_last=1)
+    await raised(ThreadNotFoundError, missing)
 
 
 class _Changes:

@@ -1,0 +1,120 @@
+"""Housekeeping below a thread: packing what is idle, pruning what nobody will ask for. Never on the hot path.
+
+Each thread is a transaction of its own that holds the thread's row, so a writer comes before or after, and
+a crash leaves the thread as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_until, pack, unpack
+from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.storage.checkpointer.postgres_rows import folded
+from agentflow.storage.checkpointer.queries import QUERIES
+from agentflow.storage.checkpointer.types import Scope
+from agentflow.utils.jsontext import json_text
+
+# Fewer are not worth a row of their own.
+_FEWEST: Final = 4
+
+type _Driver = asyncpg.Connection[Any]
+
+
+class Upkeep:
+    """Packing and pruning, of one event loop."""
+
+    def __init__(self, statements: Statements) -> None:
+        """Nothing is sent yet."""
+        self._statements = statements
+
+    async def pack_idle(self, batch_size: int, idle_for: timedelta) -> int:
+        """Pack one batch of idle threads; how many were found."""
+        rows = await self._statements.fetch("idle_threads", batch_size, idle_for, _FEWEST)
+        for row in rows:
+            await self._pack(Scope(UUID(bytes=row["tenant_id"].bytes), row["placement"]), row["thread_id"])
+        return len(rows)
+
+    async def prune_long(self, batch_size: int, idle_for: timedelta, keep_last: int) -> int:
+        """Prune one batch of threads; how many were found."""
+        rows = await self._statements.fetch("long_threads", batch_size, idle_for, keep_last)
+        for row in rows:
+            scope = Scope(UUID(bytes=row["tenant_id"].bytes), row["placement"])
+            await self.prune(scope, row["thread_id"], keep_last)
+        return len(rows)
+
+    async def prune(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
+        """Delete all but a thread's last checkpoints; how many went, None if there is no such thread."""
+        async with self._statements.transaction() as driver:
+            held = await _row(driver, "wait_for_thread", scope, thread_id, scope.principal)
+            if held is None:
+                return None
+            first = held["head"] - keep_last + 1
+            stored = await _stored(driver, scope, held["thread_no"])
+            gone = [checkpoint for checkpoint in stored if checkpoint.seq < first]
+            if not gone:
+                return 0
+            fields = json_text(folded(deltas_until(stored, first), thread_id), field="state")
+            kept = [checkpoint for checkpoint in stored if checkpoint.seq >= first]
+            await _execute(driver, "delete_checkpoints", scope, held["thread_no"], held["head"])
+            await _execute(driver, "delete_removed_messages", scope, held["thread_no"], first)
+            await self._write(driver, scope, held, [_full(kept[0], fields), *kept[1:]])
+            return len(gone)
+
+    async def _pack(self, scope: Scope, thread_id: str) -> None:
+        async with self._statements.transaction() as driver:
+            held = await _row(driver, "hold_thread", scope, thread_id, scope.principal)
+            if held is not None:
+                stored = await _stored(driver, scope, held["thread_no"])
+                await _execute(driver, "delete_checkpoints", scope, held["thread_no"], held["head"])
+                await self._write(driver, scope, held, stored)
+
+    async def _write(
+        self, driver: _Driver, scope: Scope, held: asyncpg.Record, kept: Sequence[PackedCheckpoint]
+    ) -> None:
+        """Write what is kept: the head as a full row, which writers and retries look for, the rest packed.
+
+        The rows below the head are gone by now.
+        """
+        number, head = held["thread_no"], held["head"]
+        await _execute(driver, "make_full", scope, number, head, held["state"])
+        packed = [checkpoint for checkpoint in kept if checkpoint.seq < head]
+        if packed:
+            arguments = (number, packed[-1].seq, packed[0].seq, pack(packed))
+            await _execute(driver, "insert_archive", scope, *arguments)
+
+
+async def _stored(driver: _Driver, scope: Scope, thread_no: int) -> list[PackedCheckpoint]:
+    """Every checkpoint of a thread, oldest first, packed ones too."""
+    checkpoints: list[PackedCheckpoint] = []
+    for row in await driver.fetch(QUERIES["checkpoints_of"], scope.placement, scope.tenant_id, thread_no):
+        *columns, archive = row
+        checkpoints += [PackedCheckpoint(*columns)] if archive is None else unpack(archive)
+    return checkpoints
+
+
+def _full(checkpoint: PackedCheckpoint, fields: str) -> PackedCheckpoint:
+    return PackedCheckpoint(
+        checkpoint.seq,
+        checkpoint.created_at,
+        checkpoint.step,
+        True,
+        checkpoint.checkpoint_id,
+        checkpoint.source,
+        checkpoint.node,
+        checkpoint.run_id,
+        fields,
+    )
+
+
+async def _row(driver: _Driver, name: str, scope: Scope, *arguments: Any) -> asyncpg.Record | None:
+    return await driver.fetchrow(QUERIES[name], scope.placement, scope.tenant_id, *arguments)
+
+
+async def _execute(driver: _Driver, name: str, scope: Scope, *arguments: Any) -> None:
+    await driver.execute(QUERIES[name], scope.placement, scope.tenant_id, *arguments)

@@ -1,0 +1,64 @@
+-- Housekeeping below the threads, by the background worker: packing and pruning. It looks over all tenants for work,
+-- and does it one thread a transaction, every table bound to the thread's placement ($1) and tenant ($2).
+
+-- name: idle_threads
+-- Threads unchanged since $2 ago with more than $3 checkpoints that are not packed; $1 at most. LangGraph's are left: their
+-- checkpoints are looked up by id.
+SELECT t.placement, t.tenant_id, t.thread_id
+FROM agentflow_threads t
+WHERE t.updated_at <= now() - $2::interval AND strpos(t.state, '{"langgraph":') <> 1
+  AND (SELECT count(*) FROM agentflow_checkpoints c
+       WHERE c.placement = t.placement AND c.tenant_id = t.tenant_id AND c.thread_no = t.thread_no
+         AND c.archive IS NULL) > $3
+LIMIT $1
+
+-- name: long_threads
+-- Threads unchanged since $2 ago with a checkpoint older than the last $3; $1 at most.
+SELECT t.placement, t.tenant_id, t.thread_id
+FROM agentflow_threads t
+WHERE t.updated_at <= now() - $2::interval AND strpos(t.state, '{"langgraph":') <> 1
+  AND EXISTS (SELECT FROM agentflow_checkpoints c
+              WHERE c.placement = t.placement AND c.tenant_id = t.tenant_id AND c.thread_no = t.thread_no
+                AND coalesce(c.first_seq, c.seq) <= t.head - $3)
+LIMIT $1
+
+-- name: hold_thread
+-- Keeps writers out until the transaction ends; no row when one is at work, or the thread is gone.
+SELECT thread_no, head, state FROM agentflow_threads
+WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+FOR UPDATE SKIP LOCKED
+
+-- name: wait_for_thread
+-- The same, but waits for the writer at work.
+SELECT thread_no, head, state FROM agentflow_threads
+WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+FOR UPDATE
+
+-- name: checkpoints_of
+-- All checkpoints of thread number $3, oldest first.
+SELECT seq, extract(epoch FROM created_at)::text AS created_at, step, is_full, checkpoint_id::text AS checkpoint_id,
+       source, node, run_id, delta, archive
+FROM agentflow_checkpoints
+WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3
+ORDER BY seq
+
+-- name: delete_checkpoints
+-- Those of thread number $3 below $4.
+DELETE FROM agentflow_checkpoints
+WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3 AND seq < $4
+
+-- name: insert_archive
+-- The checkpoints from $5 to $4 of thread number $3, packed, as one row.
+INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id, source, node,
+                                   run_id, delta, first_seq, archive)
+VALUES ($3, $1, $2, $4, 0, false, gen_random_uuid(), 'archive', '', '', '', $5, $6)
+
+-- name: make_full
+-- Row $4 of thread number $3 holds all fields now.
+UPDATE agentflow_checkpoints SET is_full = true, delta = $5
+WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3 AND seq = $4 AND archive IS NULL
+
+-- name: delete_removed_messages
+-- Messages of thread number $3 that left the context by version $4: no version that is kept shows them.
+DELETE FROM agentflow_messages
+WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3 AND removed_seq <= $4
