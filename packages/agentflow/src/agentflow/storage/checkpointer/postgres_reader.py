@@ -87,9 +87,9 @@ class PostgresReader:
         if not rows:
             raise no_thread(thread_id)
         row = rows[0]
-        deltas = row["deltas"]
-        if row["archive"] is not None:
-            deltas = deltas_until(unpack(row["archive"]), seq)
+        deltas = row["deltas"] or []
+        if row["archive"] is not None and not row["starts_full"]:
+            deltas = deltas_until(unpack(row["archive"]), seq) + deltas
         if not 1 <= seq <= row["head"] or not deltas:
             raise CheckpointNotFoundError(f"Thread {thread_id!r} has no checkpoint {seq}.")
         fields = folded(deltas, thread_id)

@@ -7,6 +7,7 @@ a crash leaves the thread as it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -61,9 +62,9 @@ class Upkeep:
                 return 0
             fields = json_text(folded(deltas_until(stored, first), thread_id), field="state")
             kept = [checkpoint for checkpoint in stored if checkpoint.seq >= first]
-            await _execute(driver, "delete_checkpoints", scope, held["thread_no"], held["head"])
+            kept[0] = replace(kept[0], is_full=True, delta=fields)
             await _execute(driver, "delete_removed_messages", scope, held["thread_no"], first)
-            await self._write(driver, scope, held, [_full(kept[0], fields), *kept[1:]])
+            await _replace(driver, scope, held["thread_no"], kept)
             return len(gone)
 
     async def _pack(self, scope: Scope, thread_id: str) -> None:
@@ -71,22 +72,7 @@ class Upkeep:
             held = await _row(driver, "hold_thread", scope, thread_id, scope.principal)
             if held is not None:
                 stored = await _stored(driver, scope, held["thread_no"])
-                await _execute(driver, "delete_checkpoints", scope, held["thread_no"], held["head"])
-                await self._write(driver, scope, held, stored)
-
-    async def _write(
-        self, driver: _Driver, scope: Scope, held: asyncpg.Record, kept: Sequence[PackedCheckpoint]
-    ) -> None:
-        """Write what is kept: the head as a full row, which writers and retries look for, the rest packed.
-
-        The rows below the head are gone by now.
-        """
-        number, head = held["thread_no"], held["head"]
-        await _execute(driver, "make_full", scope, number, head, held["state"])
-        packed = [checkpoint for checkpoint in kept if checkpoint.seq < head]
-        if packed:
-            arguments = (number, packed[-1].seq, packed[0].seq, pack(packed))
-            await _execute(driver, "insert_archive", scope, *arguments)
+                await _replace(driver, scope, held["thread_no"], stored)
 
 
 async def _stored(driver: _Driver, scope: Scope, thread_no: int) -> list[PackedCheckpoint]:
@@ -98,18 +84,12 @@ async def _stored(driver: _Driver, scope: Scope, thread_no: int) -> list[PackedC
     return checkpoints
 
 
-def _full(checkpoint: PackedCheckpoint, fields: str) -> PackedCheckpoint:
-    return PackedCheckpoint(
-        checkpoint.seq,
-        checkpoint.created_at,
-        checkpoint.step,
-        True,
-        checkpoint.checkpoint_id,
-        checkpoint.source,
-        checkpoint.node,
-        checkpoint.run_id,
-        fields,
-    )
+async def _replace(driver: _Driver, scope: Scope, thread_no: int, kept: Sequence[PackedCheckpoint]) -> None:
+    """Put one archive in the place of all rows."""
+    await _execute(driver, "delete_checkpoints", scope, thread_no)
+    last = kept[-1]
+    arguments = (thread_no, last.seq, kept[0].seq, pack(kept), last.checkpoint_id)
+    await _execute(driver, "insert_archive", scope, *arguments)
 
 
 async def _row(driver: _Driver, name: str, scope: Scope, *arguments: Any) -> asyncpg.Record | None:

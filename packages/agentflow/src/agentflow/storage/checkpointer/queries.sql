@@ -236,22 +236,21 @@ CROSS JOIN LATERAL (
 ) m
 
 -- name: load_at
--- A thread at version $5: the deltas since the last full checkpoint, or the archive that holds the version, and
--- the context as it was.
-SELECT t.thread_no, t.head, t.next_pos, c.deltas, m.*,
+-- A thread at version $5: the deltas since the last full checkpoint, the archive that holds the version or ends
+-- below it, if any, and the context as it was.
+SELECT t.thread_no, t.head, t.next_pos, c.*, m.*,
        (SELECT a.archive FROM agentflow_checkpoints a
-        WHERE a.placement = $1 AND a.tenant_id = $2 AND a.thread_no = t.thread_no AND a.seq >= $5
-          AND a.first_seq <= $5
-        ORDER BY a.seq LIMIT 1) AS archive
+        WHERE a.placement = $1 AND a.tenant_id = $2 AND a.thread_no = t.thread_no AND a.first_seq <= $5
+        ORDER BY a.seq DESC LIMIT 1) AS archive
 FROM agentflow_threads t
 CROSS JOIN LATERAL (
-    SELECT array_agg(x.delta) AS deltas
+    SELECT array_agg(x.delta) AS deltas, (array_agg(x.is_full))[1] AS starts_full
     FROM (
-        SELECT delta FROM agentflow_checkpoints
-        WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND seq <= $5
-          AND seq >= (SELECT max(f.seq) FROM agentflow_checkpoints f
-                      WHERE f.placement = $1 AND f.tenant_id = $2 AND f.thread_no = t.thread_no
-                        AND f.seq <= $5 AND f.is_full)
+        SELECT delta, is_full FROM agentflow_checkpoints
+        WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND seq <= $5 AND archive IS NULL
+          AND seq >= coalesce((SELECT max(f.seq) FROM agentflow_checkpoints f
+                               WHERE f.placement = $1 AND f.tenant_id = $2 AND f.thread_no = t.thread_no
+                                 AND f.seq <= $5 AND f.is_full), 1)
         ORDER BY seq
     ) x
 ) c

@@ -24,39 +24,33 @@ LIMIT $1
 
 -- name: hold_thread
 -- Keeps writers out until the transaction ends; no row when one is at work, or the thread is gone.
-SELECT thread_no, head, state FROM agentflow_threads
+SELECT thread_no, head FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 FOR UPDATE SKIP LOCKED
 
 -- name: wait_for_thread
 -- The same, but waits for the writer at work.
-SELECT thread_no, head, state FROM agentflow_threads
+SELECT thread_no, head FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 FOR UPDATE
 
 -- name: checkpoints_of
 -- All checkpoints of thread number $3, oldest first.
-SELECT seq, extract(epoch FROM created_at)::text AS created_at, step, is_full, checkpoint_id::text AS checkpoint_id,
-       source, node, run_id, delta, archive
+SELECT seq, created_at, step, is_full, checkpoint_id, source, node, run_id, delta, archive
 FROM agentflow_checkpoints
 WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3
 ORDER BY seq
 
 -- name: delete_checkpoints
--- Those of thread number $3 below $4.
-DELETE FROM agentflow_checkpoints
-WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3 AND seq < $4
+-- All of thread number $3.
+DELETE FROM agentflow_checkpoints WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3
 
 -- name: insert_archive
--- The checkpoints from $5 to $4 of thread number $3, packed, as one row.
+-- The checkpoints from $5 to $4 of thread number $3, packed, as one row, under the id of the last one: a writer that
+-- tries again recognises it.
 INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id, source, node,
                                    run_id, delta, first_seq, archive)
-VALUES ($3, $1, $2, $4, 0, false, gen_random_uuid(), 'archive', '', '', '', $5, $6)
-
--- name: make_full
--- Row $4 of thread number $3 holds all fields now.
-UPDATE agentflow_checkpoints SET is_full = true, delta = $5
-WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3 AND seq = $4 AND archive IS NULL
+VALUES ($3, $1, $2, $4, 0, false, $7, 'archive', '', '', '', $5, $6)
 
 -- name: delete_removed_messages
 -- Messages of thread number $3 that left the context by version $4: no version that is kept shows them.
