@@ -85,6 +85,23 @@ class TooLargeError(InvalidError):
         self.limit_bytes = limit_bytes
 
 
+class ThreadFullError(TooLargeError):
+    """A thread has had as many messages as it may; nothing of the step was stored.
+
+    Attributes:
+        limit: How many it may have.
+    """
+
+    code = "THREAD_FULL"
+
+    def __init__(self, *, limit: int) -> None:
+        InvalidError.__init__(
+            self,
+            f"The thread has had {limit} messages, its limit. Go on in a new one, from a summary of this.",
+        )
+        self.limit = limit
+
+
 # --- it is not there (also when it belongs to somebody else) ------------------------------------
 
 

@@ -6,8 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agentflow.errors import InvalidIdError, InvalidInputError, StateEncodingError, TooLargeError
-from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread, StoredMessage
+from agentflow.errors import (
+    InvalidIdError,
+    InvalidInputError,
+    StateEncodingError,
+    ThreadFullError,
+    TooLargeError,
+)
+from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread, StoredMessage, next_pos
 from agentflow.utils.jsontext import json_text, size_bytes, unencodable
 
 MAX_ID_BYTES = 512
@@ -19,10 +25,15 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes above which a checkpoint is refused, in bytes as encoded."""
+    """Sizes above which a checkpoint is refused, in bytes as encoded.
+
+    Attributes:
+        max_thread_messages: Messages that a thread may have had in all, also those that left its context.
+    """
 
     max_message_bytes: int = 1024 * 1024
     max_state_bytes: int = 1024 * 1024
+    max_thread_messages: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,13 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
         StateEncodingError: It is not data.
         InvalidIdError: An id or name holds what cannot be stored.
         TooLargeError: The fields or a message are over their limit.
+        ThreadFullError: The thread has had as many messages as it may.
     """
     total_bytes = 0
     for message in write.added:
         total_bytes += _checked_message(message, limits)
+    if next_pos(0, write.added) > limits.max_thread_messages:
+        raise ThreadFullError(limit=limits.max_thread_messages)
     check_texts("checkpoint", (write.node, write.run_id))
     patch, fields = json_text(write.patch, field="state"), json_text(write.fields, field="state")
     fields_bytes = size_bytes(fields)

@@ -13,6 +13,7 @@ from agentflow.errors import (
     InvalidIdError,
     StaleCheckpointError,
     StateEncodingError,
+    ThreadFullError,
     TooLargeError,
 )
 from agentflow.storage.checkpointer.base import BaseCheckpointer
@@ -231,6 +232,7 @@ async def what_cannot_be_stored_leaves_the_checkpoint_before(checkpointer: BaseC
         (StateEncodingError, write_after(before, {"a": 10**200000})),
         (StateEncodingError, write_after(before, added=[message(0, "half \udfff")])),
         (StateEncodingError, write_after(before, added=[message(0, "nul \0")])),
+        (ThreadFullError, write_after(before, added=[message(1_000_000, "one too many")])),
         (TooLargeError, write_after(before, {"a": big})),
         (TooLargeError, write_after(before, added=[message(0, big)])),
         (InvalidIdError, write_after(before, added=[message(0, message_id="a\0b")])),
