@@ -19,6 +19,10 @@ from agentflow.storage.checkpointer.types import (
     NewThread,
     Scope,
     Snapshot,
+    ToolIntent,
+    ToolResult,
+    ToolStart,
+    ToolStarts,
 )
 
 
@@ -163,9 +167,67 @@ class AcceptsAnything(InMemoryCheckpointer):
         super().__init__(limits=Limits(max_message_bytes=10**9, max_state_bytes=10**9))
 
 
+class ForgetsIntents(InMemoryCheckpointer):
+    def _start(self, thread: Any, starts: ToolStarts, intent: ToolIntent) -> ToolStart:
+        super()._start(thread, starts, intent)
+        return ToolStart(intent.key, 1, None)
+
+
+class StartsStaleTools(InMemoryCheckpointer):
+    def _start_tools(self, scope: Scope, thread_id: str, starts: ToolStarts) -> Sequence[ToolStart]:
+        thread = self._find(scope, thread_id)
+        if thread is not None:
+            starts = replace(starts, expected_head=len(thread.checkpoints), thread_no=thread.thread_no)
+        return super()._start_tools(scope, thread_id, starts)
+
+
+class CountsLostReplies(InMemoryCheckpointer):
+    def _start_tools(self, scope: Scope, thread_id: str, starts: ToolStarts) -> Sequence[ToolStart]:
+        import uuid
+
+        return super()._start_tools(scope, thread_id, replace(starts, started_by=uuid.uuid4()))
+
+
+class LosesResultsOfCheckpoints(InMemoryCheckpointer):
+    def _append(
+        self, scope: Scope, thread_id: str, attributes: NewThread, write: CheckpointWrite
+    ) -> Committed:
+        return super()._append(scope, thread_id, attributes, replace(write, tool_results=()))
+
+
+class FinishesBeforeItCommits(InMemoryCheckpointer):
+    def _append(
+        self, scope: Scope, thread_id: str, attributes: NewThread, write: CheckpointWrite
+    ) -> Committed:
+        thread = self._find(scope, thread_id)
+        if thread is not None:
+            thread.finish(write.tool_results)
+        return super()._append(scope, thread_id, attributes, write)
+
+
+class LastResultWins(InMemoryCheckpointer):
+    def _finish_tools(
+        self, scope: Scope, thread_id: str, thread_no: int, results: Sequence[ToolResult]
+    ) -> None:
+        thread = self._find(scope, thread_id)
+        for ended in results:
+            if thread is not None and ended.key in thread.tools:
+                thread.tools[ended.key].result = None
+        super()._finish_tools(scope, thread_id, thread_no, results)
+
+
+class FinishesForAnybody(InMemoryCheckpointer):
+    def _finish_tools(
+        self, scope: Scope, thread_id: str, thread_no: int, results: Sequence[ToolResult]
+    ) -> None:
+        super()._finish_tools(replace(scope, principal=None), thread_id, thread_no, results)
+
+
 MUTANTS = [
     LastWriterWins, ForgetsCheckpointIds, PrefixRead, IgnoresTenants, IgnoresPrincipals, OrphansAfterDelete,
     ResurrectsByLateWrites, SameLifeAfterDelete, HistoryForgetsEdits, SearchesByPattern, SharesItsValues,
+    ForgetsIntents, StartsStaleTools, CountsLostReplies, LosesResultsOfCheckpoints, FinishesBeforeItCommits,
+    LastResultWins, FinishesForAnybody,
     NeverLocks, NeverStops, NeverClearsStops, SweepsEverything, AcceptsAnything,
 ]  # fmt: skip
 

@@ -45,21 +45,24 @@ def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _calls(messages: Sequence[Message]) -> list[list[_Called]]:
-    """The calls that each message makes. Ids may repeat: a result is for the latest call before it."""
-    waiting: dict[str, _Called] = {}
+    """The calls that each message makes.
+
+    Ids may repeat: a result is for the latest message before it that made such a call, and for the first
+    one there that has none.
+    """
+    waiting: dict[str, list[_Called]] = {}
     found: list[list[_Called]] = []
     for message in messages:
         made: list[_Called] = []
         for block in message.content:
             if isinstance(block, ToolResultBlock):
-                called = waiting.pop(block.call_id, None)
-                if called is not None:
-                    called.result = block
+                if called := waiting.get(block.call_id):
+                    called.pop(0).result = block
             elif isinstance(block, ToolCallBlock | RemoteToolCallBlock):
-                if isinstance(block, RemoteToolCallBlock) and block.id in waiting:
+                if isinstance(block, RemoteToolCallBlock) and waiting.get(block.id):
                     continue  # the call of an assistant, handed to the client
-                waiting[block.id] = _Called(block)
-                made.append(waiting[block.id])
+                made.append(_Called(block))
+                waiting[block.id] = [called for called in made if called.call.id == block.id]
         found.append(made)
     return found
 

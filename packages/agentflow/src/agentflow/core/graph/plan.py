@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentflow.core.graph.inputs import RunInput
@@ -64,7 +64,7 @@ def _answered(resume: Any, progress: Progress, meta: ExecutionState) -> Start:
         answers = {node: list(values) for node, values in progress.answers.items()}
         for pause, value in _match(resume, progress.pauses):
             answers.setdefault(pause.node, []).append(value)
-        return Start(Progress(next=progress.next, finished=progress.finished, answers=answers), fresh=False)
+        return Start(replace(progress, route=[], pauses=[], answers=answers), fresh=False)
     if progress.done and not _at_end(meta):
         raise InvalidInputError(
             "There is nothing to resume: the thread waits for no answer (it may have been resumed already)."
@@ -86,9 +86,7 @@ def _match(resume: Any, pauses: list[Pause]) -> list[tuple[Pause, Json]]:
 
 
 def _continued(progress: Progress) -> Progress:
-    return Progress(
-        next=progress.next, finished=progress.finished, route=progress.route, answers=progress.answers
-    )
+    return replace(progress, pauses=[])
 
 
 def _at_end(meta: ExecutionState) -> bool:

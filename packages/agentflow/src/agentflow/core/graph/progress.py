@@ -33,6 +33,8 @@ class Progress:
         route: Nodes whose outgoing edges are still to be taken (a router raised).
         pauses: Interrupts of that step that wait for an answer.
         answers: Node -> answers given to its interrupts so far, in order.
+        turn: The version that began the turn. Until the turn is done it names it, whatever is resumed.
+        since: Node -> the step it began in, for nodes that came back; see `ComesBack`.
     """
 
     next: list[str] = field(default_factory=list)
@@ -40,6 +42,8 @@ class Progress:
     route: list[str] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     answers: dict[str, list[Json]] = field(default_factory=dict)
+    turn: int = 0
+    since: dict[str, int] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -48,12 +52,16 @@ class Progress:
 
     def as_data(self) -> Fields:
         """The stored form: {} when nothing is left."""
+        if self.done:
+            return {}
         data: Fields = {
             "next": list(self.next),
             "finished": dict(self.finished),
             "route": list(self.route),
             "pauses": [pause.as_data() for pause in self.pauses],
             "answers": {node: list(answers) for node, answers in self.answers.items()},
+            "turn": self.turn,
+            "since": dict(self.since),
         }
         return {key: value for key, value in data.items() if value}
 
@@ -67,4 +75,6 @@ def progress_of(fields: Fields) -> Progress:
         route=list(data.get("route", ())),
         pauses=[Pause(**pause) for pause in data.get("pauses", ())],
         answers={node: list(answers) for node, answers in data.get("answers", {}).items()},
+        turn=data.get("turn", 0),
+        since=dict(data.get("since", {})),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.config import RunConfig
@@ -15,6 +15,7 @@ from agentflow.core.graph.plan import Start, plan_start
 from agentflow.core.graph.progress import Pause, Progress
 from agentflow.core.graph.step import Outcome, run_nodes
 from agentflow.core.graph.thread import LiveThread
+from agentflow.core.graph.tool_ledger import NodeTools, Place
 from agentflow.core.graph.updates import BadUpdateError, Update, decode_update, encode_update, merge
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.execution import ExecutionState, ExecutionStatus, StopRequestStatus
@@ -25,6 +26,7 @@ from agentflow.errors import (
     ConflictError,
     CorruptStateError,
     GraphRecursionError,
+    InvalidError,
     InvalidInputError,
     NodeError,
     NodeResultError,
@@ -133,7 +135,7 @@ class GraphRun[S: AgentState]:
         meta = self._meta(thread.state.execution_meta, start)
         if start.fresh:
             state.execution_meta = meta
-            progress.next = await self._follow([START], state)
+            progress = Progress(next=await self._follow([START], state), turn=thread.head + 1)
         self._set_status(state, meta, progress, first=not start.fresh)
         await self._commit(
             state, progress, source="input", node=START, starts_run=True, replies=given.messages
@@ -178,11 +180,15 @@ class GraphRun[S: AgentState]:
                 await self._route_again()
             else:
                 await self._run_nodes()
-        except (ConflictError, StorageError):
-            raise  # somebody else holds the thread, or nothing can be stored: leave it as it is
         except AgentFlowError as error:
-            await self._record_failure(error)
-            raise
+            # What a tool's node made of the ledger's refusal tells less than the refusal itself.
+            failure = self._thread.failure or error
+            # Somebody else holds the thread, or nothing can be stored: it is left as it is.
+            if not isinstance(failure, ConflictError | StorageError):
+                await self._record_failure(failure)
+            if failure is error:
+                raise
+            raise failure from error
 
     async def _run_nodes(self) -> None:
         thread = self._thread
@@ -192,13 +198,26 @@ class GraphRun[S: AgentState]:
         outcomes: dict[str, Outcome] = {}
         nodes = [self._blueprint.topology.nodes[node] for node in waiting]
         progress = thread.progress
-        running = run_nodes(nodes, thread.state, thread.fields, self._config, self._emitter, progress.answers)
+        running = run_nodes(
+            nodes, thread.state, thread.fields, self._config, self._emitter, progress.answers, self._tools
+        )
         async with aclosing(running):
             async for ended in running:
                 outcomes.update(ended)
                 if len(outcomes) < len(waiting):
                     await self._keep_finished(outcomes)
         await self._end_step(outcomes)
+
+    def _tools(self, node: str) -> NodeTools:
+        thread, meta = self._thread, self._thread.state.execution_meta
+        place = Place(
+            tenant_id=self._config.scope.tenant_id,
+            thread_no=thread.thread_no,
+            turn=thread.progress.turn,
+            step=thread.progress.since.get(node, meta.step),
+            node=node,
+        )
+        return NodeTools(place, thread.start_tools, thread.finish_tool)
 
     async def _keep_finished(self, outcomes: dict[str, Outcome]) -> None:
         """Make a branch's result durable while its siblings still run, so that it never runs twice."""
@@ -226,9 +245,10 @@ class GraphRun[S: AgentState]:
             ) from error
         meta = self._next_meta(names)
         state.execution_meta = meta
-        progress = Progress(next=[], route=names)
+        progress = self._then(route=names)
         try:
-            progress = Progress(next=await self._next_nodes(updates, state))
+            progress = self._then(next=await self._next_nodes(updates, state))
+            progress.since = self._since(updates)
         except NodeError:
             # The nodes did finish: keep what they did, and take their edges again on resume.
             await self._commit(state, progress, source="node", node=meta.current_node)
@@ -240,7 +260,7 @@ class GraphRun[S: AgentState]:
         """Take the edges that could not be taken when their nodes finished."""
         names = self._thread.progress.route
         state = self._thread.state.model_copy()
-        progress = Progress(next=await self._follow(names, state))
+        progress = self._then(next=await self._follow(names, state))
         meta = self._next_meta(names, step=state.execution_meta.step)
         self._set_status(state, meta, progress, finished=names)
         await self._commit(state, progress, source="update", node=meta.current_node)
@@ -267,7 +287,16 @@ class GraphRun[S: AgentState]:
         for node, outcome in outcomes.items():
             if isinstance(outcome, Update) and node not in finished:
                 finished[node] = encode_update(outcome)
-        return Progress(next=before.next, finished=finished, answers=before.answers)
+        return replace(before, finished=finished, route=[], pauses=[])
+
+    def _then(self, *, next: list[str] | None = None, route: list[str] | None = None) -> Progress:  # noqa: A002 - its name
+        """What is left of the same turn, in a new step."""
+        return Progress(next=next or [], route=route or [], turn=self._thread.progress.turn)
+
+    def _since(self, updates: dict[str, Update]) -> dict[str, int]:
+        """For nodes that come back the step they began in."""
+        before, step = self._thread.progress.since, self._thread.state.execution_meta.step
+        return {node: before.get(node, step) for node, update in updates.items() if update.comes_back}
 
     def _updates(self, outcomes: dict[str, Outcome]) -> dict[str, Update]:
         """Every node of the step with its update, in the order nodes were added: merges are deterministic."""
@@ -387,7 +416,12 @@ class GraphRun[S: AgentState]:
             }
         )
         try:
-            await thread.commit(state, thread.progress, source="update", node=node)
+            try:
+                await thread.commit(state, thread.progress, source="update", node=node)
+            except InvalidError:
+                if not thread.drop_tool_results():
+                    raise
+                await thread.commit(state, thread.progress, source="update", node=node)
         except AgentFlowError as failure:
             logger.warning("The failure of node %s could not be recorded: %s", node, failure.code)
         self.result.state = thread.state

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.context import NodeContext
 from agentflow.core.graph.emitter import Emitter
 from agentflow.core.graph.node import Node
+from agentflow.core.graph.tool_ledger import NodeTools
 from agentflow.core.graph.updates import BadUpdateError, Update, update_of
 from agentflow.core.state.agent_state import AgentState
 from agentflow.errors import NodeResultError
@@ -20,23 +21,34 @@ from agentflow.utils.interrupt import GraphInterrupt
 Outcome = Update | GraphInterrupt
 
 
-async def run_nodes(
+async def run_nodes(  # noqa: PLR0917 - what a step is made of
     nodes: list[Node],
     state: AgentState,
     fields: Fields,
     config: RunConfig,
     emitter: Emitter,
     answers: Mapping[str, list[Json]],
+    tools: Callable[[str], NodeTools],
 ) -> AsyncGenerator[dict[str, Outcome]]:
     """Run nodes side by side; yields what ended, as it ends, by node.
+
+    Args:
+        nodes: Of the step, those that have not finished.
+        state: That all of them are given.
+        fields: Its fields, encoded.
+        config: Of the run.
+        emitter: Where pieces of answers go.
+        answers: Node -> answers to its interrupts so far.
+        tools: Node -> its page of the tool ledger.
 
     The first one that raises ends the others, and its error is raised.
     """
     if len(nodes) == 1:
-        yield {nodes[0].name: await _run(nodes[0], state, fields, config, emitter, answers)}
+        yield {nodes[0].name: await _run(nodes[0], state, fields, config, emitter, answers, tools)}
         return
     tasks = {
-        asyncio.create_task(_run(node, state, fields, config, emitter, answers)): node.name for node in nodes
+        asyncio.create_task(_run(node, state, fields, config, emitter, answers, tools)): node.name
+        for node in nodes
     }
     running = set(tasks)
     try:
@@ -53,15 +65,18 @@ async def run_nodes(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _run(
+async def _run(  # noqa: PLR0917 - as above
     node: Node,
     state: AgentState,
     fields: Fields,
     config: RunConfig,
     emitter: Emitter,
     answers: Mapping[str, list[Json]],
+    tools: Callable[[str], NodeTools],
 ) -> Outcome:
-    context = NodeContext(node=node.name, emitter=emitter, tool_timeout_s=config.tool_timeout_s)
+    context = NodeContext(
+        node=node.name, emitter=emitter, tool_timeout_s=config.tool_timeout_s, tools=tools(node.name)
+    )
     given = _own_copy(state)
     try:
         result = await node.call(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from uuid import UUID
 
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.progress import FIELD, Progress, progress_of
@@ -10,9 +12,19 @@ from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.codec import decode_message, decode_state, encode_fields, encode_message
 from agentflow.core.state.context_log import Entry, change_context
 from agentflow.core.state.message import Message
+from agentflow.errors import AgentFlowError
 from agentflow.storage.checkpointer.base import ThreadSession
 from agentflow.storage.checkpointer.delta import Fields, diff
-from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, Snapshot, Source
+from agentflow.storage.checkpointer.types import (
+    CheckpointWrite,
+    Committed,
+    Snapshot,
+    Source,
+    ToolIntent,
+    ToolResult,
+    ToolStart,
+    ToolStarts,
+)
 
 
 class LiveThread[S: AgentState]:
@@ -20,6 +32,9 @@ class LiveThread[S: AgentState]:
 
     `state` and `progress` are what the last committed checkpoint holds; a commit that fails
     leaves them as they were.
+
+    Attributes:
+        failure: Why the tool ledger could not be written: the run must end with it.
     """
 
     def __init__(self, blueprint: Blueprint[S], session: ThreadSession, run_id: str) -> None:
@@ -32,6 +47,10 @@ class LiveThread[S: AgentState]:
         self._entries: Sequence[Entry[Message]] = ()
         self._next_pos = self._head = 0
         self._thread_no: int | None = None
+        # Tools write while siblings of their node commit: one at a time, so that each knows the head.
+        self._writing = asyncio.Lock()
+        self._ended_tools: dict[UUID, ToolResult] = {}
+        self.failure: AgentFlowError | None = None
 
     @property
     def is_new(self) -> bool:
@@ -42,6 +61,16 @@ class LiveThread[S: AgentState]:
     def from_cache(self) -> bool:
         """Whether the state came from a cache and no write has confirmed it yet."""
         return self._session.from_cache
+
+    @property
+    def head(self) -> int:
+        """The version that is stored; 0 for none."""
+        return self._head
+
+    @property
+    def thread_no(self) -> int:
+        """Which life of the thread this is; 0 before the first checkpoint."""
+        return self._thread_no or 0
 
     def open(self) -> None:
         """Take the state from what the session read.
@@ -72,8 +101,9 @@ class LiveThread[S: AgentState]:
         if left:
             fields[FIELD] = left
         change = change_context(self._entries, self._next_pos, state.context)
-        committed = await self._session.append(
-            CheckpointWrite(
+        async with self._writing:
+            ended = list(self._ended_tools.values())
+            write = CheckpointWrite(
                 expected_head=self._head,
                 thread_no=self._thread_no,
                 source=source,
@@ -85,12 +115,51 @@ class LiveThread[S: AgentState]:
                 added=[encode_message(message, pos) for pos, message in change.added],
                 removed=change.removed,
                 starts_run=starts_run,
+                tool_results=ended,
             )
-        )
+            committed = await self._session.append(write)
+            self._head, self._thread_no = committed.head, committed.thread_no
+            self._forget(ended)
         self.state, self.fields, self.progress = state, fields, progress
         self._entries, self._next_pos = change.entries, change.next_pos
-        self._head, self._thread_no = committed.head, committed.thread_no
         return committed, [message for _, message in change.added]
+
+    async def start_tools(self, intents: Sequence[ToolIntent]) -> Sequence[ToolStart]:
+        """Make durable that tools are about to run; see `ThreadSession.start_tools`."""
+        async with self._writing:
+            try:
+                return await self._session.start_tools(
+                    ToolStarts(self._head, self.thread_no, self._run_id, intents)
+                )
+            except AgentFlowError as error:
+                self.failure = error
+                raise
+
+    async def finish_tool(self, ended: ToolResult, at_once: bool) -> None:
+        """Keep what a tool answered: with the next write to the thread, or at once."""
+        self._ended_tools[ended.key] = ended
+        if not at_once:
+            return
+        async with self._writing:
+            results = list(self._ended_tools.values())
+            if not results:  # a write that was under way took it along
+                return
+            try:
+                await self._session.finish_tools(self.thread_no, results)
+            except AgentFlowError as error:
+                self.failure = error
+                raise
+            self._forget(results)
+
+    def drop_tool_results(self) -> bool:
+        """Give up on results that cannot be stored; whether there were any."""
+        had = bool(self._ended_tools)
+        self._ended_tools.clear()
+        return had
+
+    def _forget(self, results: Sequence[ToolResult]) -> None:
+        for ended in results:
+            self._ended_tools.pop(ended.key, None)
 
     def _adopt(self, snapshot: Snapshot | None) -> None:
         if snapshot is None:

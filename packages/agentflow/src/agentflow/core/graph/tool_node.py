@@ -8,16 +8,19 @@ from typing import Any
 
 from agentflow.core.graph.context import node_context
 from agentflow.core.graph.node import call_function
+from agentflow.core.graph.tool_ledger import Begun, untracked
 from agentflow.core.graph.tool_output import output_data, storable
 from agentflow.core.graph.tool_schema import Tool, ToolArgumentsError, checked_name
+from agentflow.core.graph.updates import ComesBack
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.blocks import RemoteToolCallBlock, ToolCallBlock, ToolResultBlock
 from agentflow.core.state.message import Message
-from agentflow.core.state.pending_calls import pending_calls
+from agentflow.core.state.pending_calls import Call, PendingCall, pending_calls
 from agentflow.errors import GraphDefinitionError
 from agentflow.utils.command import Command
 from agentflow.utils.constants import DEFAULT_TOOL_TIMEOUT_S, END, RAW_ARGUMENTS
 from agentflow.utils.interrupt import GraphInterrupt, ResumeValues, resume_values
+from agentflow.utils.tool_call import tool_call
 
 _Outcome = ToolResultBlock | RemoteToolCallBlock | GraphInterrupt
 
@@ -26,8 +29,13 @@ class ToolNode:
     """Runs the pending tool calls of the context side by side and answers each with a result.
 
     A tool is a function: its signature and docstring are what the model sees. Parameters named
-    `state`, `config` and `tool_call_id` are filled in and not shown. Whatever a tool raises becomes a
-    failed result that the model can react to; only `interrupt()` reaches through, and pauses the run.
+    `state`, `config`, `tool_call_id` and `tool_key` are filled in and not shown. Whatever a tool raises
+    becomes a failed result that the model can react to; only `interrupt()` reaches through, and pauses the
+    run.
+
+    Before a tool starts the ledger says so, and what it answered is durable at the latest with the node's
+    checkpoint: a tool that finished never runs again, one that was running at a crash runs again with the
+    same `tool_key`.
 
     When some tools pause and others finish, the results are made durable first, so that an approval
     never runs again what stood beside it.
@@ -87,26 +95,27 @@ class ToolNode:
         Raises:
             GraphInterrupt: Every call that is left waits for somebody's answer.
         """
-        calls = [call for call in pending_calls(state.context).values() if isinstance(call, ToolCallBlock)]
-        outcomes = await self._outcomes(calls, state, config)
-        pauses = [outcome for outcome in outcomes if isinstance(outcome, GraphInterrupt)]
-        messages = [
-            Message.tool_message([outcome]) for outcome in outcomes if isinstance(outcome, ToolResultBlock)
-        ]
-        if pauses:
-            return _results_before(pauses[0], messages)
+        pending = [p for p in pending_calls(state.context) if isinstance(p.call, ToolCallBlock)]
+        outcomes = await self._outcomes(pending, state, config)
+        if pauses := [outcome for outcome in outcomes if isinstance(outcome, GraphInterrupt)]:
+            return _results_before(pauses[0], _messages(_in_order(pending, outcomes)))
+        messages = _messages(outcomes)
         asked = [outcome for outcome in outcomes if isinstance(outcome, RemoteToolCallBlock)]
         if not asked:
             return messages
         return Command(update=[*messages, Message.tool_message([*asked])], goto=END)
 
     async def _outcomes(
-        self, calls: Sequence[ToolCallBlock], state: AgentState, config: dict[str, Any]
+        self, pending: Sequence[PendingCall], state: AgentState, config: dict[str, Any]
     ) -> list[_Outcome]:
+        begun = await self._begin(pending)
+        running = _Running(begun)
         outcomes = await asyncio.gather(
             *(
-                self._outcome(call, state, config, answers)
-                for call, answers in zip(calls, self._answers(calls), strict=True)
+                self._outcome(
+                    one.call, begun.get(id(one)), running, {"state": state, "config": config}, answers
+                )
+                for one, answers in zip(pending, self._answers(pending), strict=True)
             ),
             return_exceptions=True,
         )
@@ -117,33 +126,55 @@ class ToolNode:
             found.append(outcome)
         return found
 
-    def _answers(self, calls: Sequence[ToolCallBlock]) -> list[ResumeValues | None]:
+    async def _begin(self, pending: Sequence[PendingCall]) -> dict[int, Begun]:
+        """The calls that a tool here can answer, by identity, once the ledger knows of them."""
+        calls = [
+            one for one in pending if one.call.name in self._tools and RAW_ARGUMENTS not in one.call.args
+        ]
+        context = node_context.get()
+        begun = map(untracked, calls) if context is None else await context.tools.begin(calls)
+        return {id(one): known for one, known in zip(calls, begun, strict=True)}
+
+    def _answers(self, pending: Sequence[PendingCall]) -> list[ResumeValues | None]:
         """For each call the answers to its interrupts.
 
         Calls that did not pause were answered for good before anybody was asked (`_results_before`),
         so what was answered so far belongs to the first one still pending that can ask at all.
         """
         given = resume_values.get()
-        answers = [None if given is None else ResumeValues([]) for _ in calls]
-        asking = next((i for i, call in enumerate(calls) if call.name in self._tools), None)
+        answers = [None if given is None else ResumeValues([]) for _ in pending]
+        asking = next((i for i, one in enumerate(pending) if one.call.name in self._tools), None)
         if asking is not None:
             answers[asking] = given
         return answers
 
     async def _outcome(
-        self, call: ToolCallBlock, state: AgentState, config: dict[str, Any], answers: ResumeValues | None
+        self,
+        call: Call,
+        begun: Begun | None,
+        running: _Running,
+        injected: dict[str, Any],
+        answers: ResumeValues | None,
     ) -> _Outcome:
         if RAW_ARGUMENTS in call.args:
             return _failed(call, "The arguments were not valid JSON: call the tool again with a JSON object.")
         if call.name in self._remote:
             return RemoteToolCallBlock(id=call.id, name=call.name, args=call.args)
-        tool = self._tools.get(call.name)
-        if tool is None:
+        if begun is None:
             known = ", ".join([*self._tools, *self._remote]) or "none"
             return _failed(call, f"There is no tool {call.name!r}. Known tools: {known}.")
-        # Each call is a task of its own, so this reaches no other call.
+        if begun.result is not None:
+            return begun.result
+        # Each call is a task of its own, so these reach no other call.
         resume_values.set(answers)
-        return await _run(tool, call, {"state": state, "config": config, "tool_call_id": call.id})
+        tool_call.set(begun.call)
+        injected = injected | {"tool_call_id": call.id, "tool_key": begun.call.key}
+        try:
+            result = await _run(self._tools[call.name], call, injected)
+        finally:
+            running.count -= 1
+        await running.keep(begun, result)
+        return result
 
     def _add_remote(self, described: Mapping[str, Any]) -> None:
         name = checked_name(described.get("name"), described)
@@ -159,18 +190,49 @@ class ToolNode:
             raise GraphDefinitionError(f"There are two tools named {name!r}.")
 
 
+class _Running:
+    """How many tools of a node still run: while there are any, results are made durable at once."""
+
+    def __init__(self, begun: Mapping[int, Begun]) -> None:
+        self.count = sum(known.result is None for known in begun.values())
+
+    async def keep(self, begun: Begun, result: ToolResultBlock) -> None:
+        context = node_context.get()
+        if context is not None:
+            await context.tools.finish(begun, result, at_once=self.count > 0)
+
+
 def route_tools(tool_node: str = "TOOL") -> Callable[[AgentState], str]:
     """A router for `add_conditional_edges`: to the tools while calls are pending, to END when none are."""
 
     def router(state: AgentState) -> str:
         # A call that was handed to the client is answered there: the tools could do nothing about it.
-        pending = pending_calls(state.context).values()
-        return tool_node if any(isinstance(call, ToolCallBlock) for call in pending) else END
+        pending = pending_calls(state.context)
+        return tool_node if any(isinstance(one.call, ToolCallBlock) for one in pending) else END
 
     return router
 
 
-async def _run(tool: Tool, call: ToolCallBlock, injected: dict[str, Any]) -> ToolResultBlock:
+def _messages(outcomes: Iterable[_Outcome]) -> list[Message]:
+    return [Message.tool_message([outcome]) for outcome in outcomes if isinstance(outcome, ToolResultBlock)]
+
+
+def _in_order(pending: Sequence[PendingCall], outcomes: Sequence[_Outcome]) -> list[_Outcome]:
+    """Without the results of calls that repeat the id of one that waits: each would be taken for the other's.
+
+    The ledger keeps them until the first has its answer.
+    """
+    waiting: set[str] = set()
+    kept: list[_Outcome] = []
+    for one, outcome in zip(pending, outcomes, strict=True):
+        if isinstance(outcome, GraphInterrupt):
+            waiting.add(one.call.id)
+        elif one.call.id not in waiting:
+            kept.append(outcome)
+    return kept
+
+
+async def _run(tool: Tool, call: Call, injected: dict[str, Any]) -> ToolResultBlock:
     context = node_context.get()
     timeout_s = DEFAULT_TOOL_TIMEOUT_S if context is None else context.tool_timeout_s
     deadline = asyncio.timeout(timeout_s)
@@ -199,10 +261,10 @@ def _results_before(pause: GraphInterrupt, messages: list[Message]) -> Command:
     context = node_context.get()
     if not messages or context is None:
         raise pause
-    return Command(update=messages, goto=context.node)
+    return ComesBack(update=messages, goto=context.node)
 
 
-def _failed(call: ToolCallBlock, reason: str) -> ToolResultBlock:
+def _failed(call: Call, reason: str) -> ToolResultBlock:
     return ToolResultBlock(call_id=call.id, output=storable(reason), is_error=True, status="failed")
 
 

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema
 from agentflow.errors import GraphDefinitionError
 
 # Parameters that the runtime fills in; a model never sees them.
-INJECTED: Final = ("state", "config", "tool_call_id")
+INJECTED: Final = ("state", "config", "tool_call_id", "tool_key")
 
 # What OpenAI-compatible endpoints take as a name.
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

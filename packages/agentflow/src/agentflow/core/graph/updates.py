@@ -35,11 +35,18 @@ class Update:
         reduce: Field -> value for the field's reducer.
         assign: Field -> value that replaces the field's, past its reducer.
         goto: Where to go instead of along the edges.
+        comes_back: The node is not through with its step; see `ComesBack`.
     """
 
     reduce: dict[str, Any] = field(default_factory=dict)
     assign: dict[str, Any] = field(default_factory=dict)
     goto: str | list[str] | None = None
+    comes_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ComesBack(Command):
+    """A node's answer so far: it goes on in the next step with what it has begun, tools under their keys."""
 
 
 def reducers_of(state_type: type[AgentState]) -> dict[str, Reducer]:
@@ -68,6 +75,7 @@ def update_of(result: Any, state: AgentState, fields: Fields) -> Update:
     if isinstance(result, Command):
         inner = update_of(result.update, state, fields)
         inner.goto = result.goto
+        inner.comes_back = isinstance(result, ComesBack)
         return inner
     if result is None:
         return Update()
@@ -126,6 +134,7 @@ def encode_update(update: Update) -> Json:
         "reduce": _jsonable({name: value for name, value in update.reduce.items() if name != "context"}),
         "assign": _jsonable({name: value for name, value in update.assign.items() if name != "context"}),
         "goto": update.goto,
+        "again": update.comes_back or None,
     }
     if "context" in update.assign:
         data["whole"] = [_encode_item(item) for item in update.assign["context"]]
@@ -135,7 +144,10 @@ def encode_update(update: Update) -> Json:
 def decode_update(data: Json) -> Update:
     """The update that `encode_update` stored."""
     update = Update(
-        reduce=dict(data.get("reduce", {})), assign=dict(data.get("assign", {})), goto=data.get("goto")
+        reduce=dict(data.get("reduce", {})),
+        assign=dict(data.get("assign", {})),
+        goto=data.get("goto"),
+        comes_back=data.get("again", False),
     )
     if "context" in data:
         update.reduce["context"] = [_decode_item(item) for item in data["context"]]
@@ -233,6 +245,7 @@ def _where(error: ValidationError) -> str:
 
 __all__ = [
     "BadUpdateError",
+    "ComesBack",
     "Reducer",
     "Update",
     "add_messages",

@@ -16,6 +16,7 @@ from agentflow.storage.checkpointer.types import (
     Snapshot,
     StoredMessage,
     ThreadInfo,
+    ToolCallInfo,
 )
 
 if TYPE_CHECKING:
@@ -50,4 +51,5 @@ __all__ = [
     "StoredMessage",
     "ThreadInfo",
     "ThreadSession",
+    "ToolCallInfo",
 ]

@@ -17,6 +17,10 @@ from agentflow.storage.checkpointer.types import (
     Snapshot,
     StoredMessage,
     ThreadInfo,
+    ToolCallInfo,
+    ToolResult,
+    ToolStart,
+    ToolStarts,
 )
 
 
@@ -66,6 +70,36 @@ class ThreadSession(ABC):
             StoreUnavailableError: No answer from the store; it may or may not be stored.
 
         One round trip to the store; locks the thread's row until commit.
+        """
+
+    @abstractmethod
+    async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
+        """Write down that tools are about to run, and learn which of them need not.
+
+        Repeating a call with the same `started_by` counts no further attempt.
+
+        Returns:
+            One for each intent, in their order.
+
+        Raises:
+            StaleCheckpointError: The thread is not at `expected_head`, or of another life. No tool may run.
+            LeaseLostError: The lock was lost. No tool may run.
+            StoreUnavailableError: No answer from the store; it may or may not be written down.
+
+        One round trip for all of them.
+        """
+
+    @abstractmethod
+    async def finish_tools(self, thread_no: int, results: Sequence[ToolResult]) -> None:
+        """Keep what tools answered before their checkpoint is due, since others of their step still run.
+
+        The first result of a key stays. Nothing is kept where the thread, or this life of it, is gone.
+
+        Raises:
+            TooLargeError: A result is over the limit of a message.
+            StoreUnavailableError: No answer from the store; it may or may not be kept.
+
+        One round trip.
         """
 
     @abstractmethod
@@ -130,6 +164,10 @@ class BaseCheckpointer(ABC):
         self, scope: Scope, thread_id: str, *, before: int | None = None, limit: int = 100
     ) -> Sequence[CheckpointInfo]:
         """Checkpoints, newest first, with `seq < before` when that is given. [] if no thread."""
+
+    @abstractmethod
+    async def tool_calls(self, scope: Scope, thread_id: str) -> Sequence[ToolCallInfo]:
+        """The thread's tool ledger, in the order of versions. [] if no thread."""
 
     @abstractmethod
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:

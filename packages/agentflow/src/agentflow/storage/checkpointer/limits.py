@@ -13,7 +13,13 @@ from agentflow.errors import (
     ThreadFullError,
     TooLargeError,
 )
-from agentflow.storage.checkpointer.types import CheckpointWrite, NewThread, StoredMessage, next_pos
+from agentflow.storage.checkpointer.types import (
+    CheckpointWrite,
+    NewThread,
+    StoredMessage,
+    ToolResult,
+    next_pos,
+)
 from agentflow.utils.jsontext import json_text, size_bytes, unencodable
 
 MAX_ID_BYTES = 512
@@ -59,12 +65,31 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
         total_bytes += _checked_message(message, limits)
     if next_pos(0, write.added) > limits.max_thread_messages:
         raise ThreadFullError(limit=limits.max_thread_messages)
+    if write.tool_results:
+        total_bytes += check_tool_results(write.tool_results, limits)
     check_texts("checkpoint", (write.node, write.run_id))
     patch, fields = json_text(write.patch, field="state"), json_text(write.fields, field="state")
     fields_bytes = size_bytes(fields)
     if fields_bytes > limits.max_state_bytes:
         raise TooLargeError("The state", size_bytes=fields_bytes, limit_bytes=limits.max_state_bytes)
     return EncodedWrite(patch, fields, total_bytes + fields_bytes + len(patch))
+
+
+def check_tool_results(results: Iterable[ToolResult], limits: Limits) -> int:
+    """Their size in bytes.
+
+    Raises:
+        TooLargeError: A result is over the limit of a message, which will hold it.
+    """
+    total_bytes = 0
+    for result in results:
+        result_bytes = size_bytes(result.result)
+        if result_bytes > limits.max_message_bytes:
+            raise TooLargeError(
+                "A tool's result", size_bytes=result_bytes, limit_bytes=limits.max_message_bytes
+            )
+        total_bytes += result_bytes
+    return total_bytes
 
 
 def check_thread_id(thread_id: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from agentflow.storage.checkpointer.limits import (
     check_keep_last,
     check_new_thread,
     check_thread_id,
+    check_tool_results,
     encode_write,
 )
 from agentflow.storage.checkpointer.locks import LocalLocks
@@ -38,6 +40,11 @@ from agentflow.storage.checkpointer.types import (
     Snapshot,
     StoredMessage,
     ThreadInfo,
+    ToolCallInfo,
+    ToolIntent,
+    ToolResult,
+    ToolStart,
+    ToolStarts,
     next_pos,
     snapshot_after,
 )
@@ -51,6 +58,32 @@ class _Row:
     message: StoredMessage
     seq: int
     removed_seq: int | None = None
+
+
+@dataclass(slots=True)
+class _Tool:
+    intent: ToolIntent
+    run_id: str
+    seq: int
+    started_by: uuid.UUID
+    started_at: datetime
+    attempt: int = 1
+    finished_at: datetime | None = None
+    result: str | None = None
+
+    def info(self) -> ToolCallInfo:
+        return ToolCallInfo(
+            key=self.intent.key,
+            call_id=self.intent.call_id,
+            name=self.intent.name,
+            node=self.intent.node,
+            run_id=self.run_id,
+            seq=self.seq,
+            attempt=self.attempt,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            result=self.result,
+        )
 
 
 @dataclass(slots=True)
@@ -71,6 +104,13 @@ class _Thread:
     pruned: int = 0
     rows: list[_Row] = field(default_factory=list)
     alive: dict[int, _Row] = field(default_factory=dict)
+    tools: dict[uuid.UUID, _Tool] = field(default_factory=dict)
+
+    def finish(self, results: Sequence[ToolResult]) -> None:
+        for ended in results:
+            tool = self.tools.get(ended.key)
+            if tool is not None and tool.result is None:
+                tool.result, tool.finished_at = ended.result, datetime.now(UTC)
 
     def snapshot(self) -> Snapshot:
         rows = sorted(self.alive.items(), key=lambda item: item[0])
@@ -172,6 +212,12 @@ class InMemoryCheckpointer(BaseCheckpointer):
             return []
         end = len(thread.checkpoints) if before is None else min(before - 1, len(thread.checkpoints))
         return thread.checkpoints[max(thread.pruned, end - limit) : max(0, end)][::-1]
+
+    async def tool_calls(self, scope: Scope, thread_id: str) -> Sequence[ToolCallInfo]:
+        """See `BaseCheckpointer.tool_calls`."""
+        thread = self._find(scope, thread_id)
+        found = [] if thread is None else [tool.info() for tool in thread.tools.values()]
+        return sorted(found, key=lambda tool: (tool.seq, tool.node))
 
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
         """See `BaseCheckpointer.get_thread`."""
@@ -287,6 +333,30 @@ class InMemoryCheckpointer(BaseCheckpointer):
         self._store(thread, write, encoded.patch, encoded.fields, now)
         return Committed(found + 1, thread.thread_no, thread.stop_requested)
 
+    def _start_tools(self, scope: Scope, thread_id: str, starts: ToolStarts) -> Sequence[ToolStart]:
+        thread = self._find(scope, thread_id)
+        found = len(thread.checkpoints) if thread else 0
+        if thread is None or found != starts.expected_head or thread.thread_no != starts.thread_no:
+            raise StaleCheckpointError(thread_id, expected=starts.expected_head, found=found)
+        return [self._start(thread, starts, intent) for intent in starts.intents]
+
+    def _start(self, thread: _Thread, starts: ToolStarts, intent: ToolIntent) -> ToolStart:
+        tool = thread.tools.get(intent.key)
+        if tool is None:
+            tool = _Tool(intent, starts.run_id, starts.expected_head, starts.started_by, datetime.now(UTC))
+            thread.tools[intent.key] = tool
+        elif tool.result is None and tool.started_by != starts.started_by:
+            tool.attempt, tool.started_by = tool.attempt + 1, starts.started_by
+        return ToolStart(intent.key, tool.attempt, tool.result)
+
+    def _finish_tools(
+        self, scope: Scope, thread_id: str, thread_no: int, results: Sequence[ToolResult]
+    ) -> None:
+        check_tool_results(results, self._limits)
+        thread = self._find(scope, thread_id)
+        if thread is not None and thread.thread_no == thread_no:
+            thread.finish(results)
+
     def _store(self, thread: _Thread, write: CheckpointWrite, patch: str, fields: str, now: datetime) -> None:
         seq = write.expected_head + 1
         for pos in write.removed:
@@ -311,6 +381,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         thread.patches.append(patch)
         thread.fields, thread.run_id, thread.updated_at = fields, write.run_id, now
         thread.expires_at = None if self._ttl is None else now + self._ttl
+        thread.finish(write.tool_results)
         if write.starts_run:
             thread.stop_requested = False
 
@@ -348,6 +419,12 @@ class _MemorySession(ThreadSession):
         committed = self._home._append(self._scope, self._thread_id, self._attributes, write)  # noqa: SLF001 - one unit
         self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
+
+    async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
+        return self._home._start_tools(self._scope, self._thread_id, starts)  # noqa: SLF001 - one unit
+
+    async def finish_tools(self, thread_no: int, results: Sequence[ToolResult]) -> None:
+        self._home._finish_tools(self._scope, self._thread_id, thread_no, results)  # noqa: SLF001 - one unit
 
     async def reload(self) -> Snapshot | None:
         self.snapshot = await self._home.load(self._scope, self._thread_id)

@@ -35,6 +35,7 @@ from agentflow.storage.checkpointer.types import (
     Snapshot,
     StoredMessage,
     ThreadInfo,
+    ToolCallInfo,
 )
 from agentflow.utils.per_loop import PerLoop
 
@@ -252,6 +253,11 @@ class PgCheckpointer(BaseCheckpointer):
         """See `BaseCheckpointer.history`. One round trip."""
         check_thread_id(thread_id)
         return await (await self.backend()).reader.history(scope, thread_id, before, limit)
+
+    async def tool_calls(self, scope: Scope, thread_id: str) -> Sequence[ToolCallInfo]:
+        """See `BaseCheckpointer.tool_calls`. One round trip."""
+        check_thread_id(thread_id)
+        return await (await self.backend()).tools.calls(scope, thread_id)
 
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
         """See `BaseCheckpointer.get_thread`. One round trip."""

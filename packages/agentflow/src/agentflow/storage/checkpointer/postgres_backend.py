@@ -15,6 +15,7 @@ from agentflow.storage.checkpointer.cache_types import CacheUnavailableError
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.lease import Lease
 from agentflow.storage.checkpointer.postgres_reader import PostgresReader
+from agentflow.storage.checkpointer.postgres_tools import PostgresTools
 from agentflow.storage.checkpointer.postgres_upkeep import Upkeep
 from agentflow.storage.checkpointer.postgres_writer import PostgresWriter
 from agentflow.storage.checkpointer.schema.setup import ensure_schema
@@ -69,6 +70,7 @@ class Backend:
         self.threads = ThreadReader(self.reader, memory)
         self.writer = PostgresWriter(self._statements, thread_ttl=timing.thread_ttl)
         self.upkeep = Upkeep(self._statements)
+        self.tools = PostgresTools(self._statements)
         self.ready = False
 
     @property

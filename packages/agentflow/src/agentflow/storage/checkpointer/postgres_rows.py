@@ -10,7 +10,7 @@ import asyncpg
 
 from agentflow.errors import CorruptStateError, ThreadNotFoundError
 from agentflow.storage.checkpointer.delta import Fields, apply
-from agentflow.storage.checkpointer.types import Scope, StoredMessage, ThreadInfo
+from agentflow.storage.checkpointer.types import Scope, StoredMessage, ThreadInfo, ToolResult
 
 _COLUMNS = ("pos", "message_id", "role", "content_kind", "content", "extra", "sent_at")
 
@@ -23,6 +23,11 @@ def who(scope: Scope, thread_id: str) -> tuple[Any, ...]:
 def columns_of(messages: Sequence[StoredMessage]) -> list[list[Any]]:
     """Messages as one array a column, in the order of the statements."""
     return [[getattr(message, column) for message in messages] for column in _COLUMNS]
+
+
+def results_of(results: Sequence[ToolResult]) -> list[list[Any]]:
+    """Tool results as one array a column."""
+    return [[ended.key for ended in results], [ended.result for ended in results]]
 
 
 def messages_of(row: asyncpg.Record) -> list[StoredMessage]:

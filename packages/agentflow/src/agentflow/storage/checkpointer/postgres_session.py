@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from agentflow.errors import LeaseLostError, ThreadBusyError
 from agentflow.storage.checkpointer.base import ThreadSession
 from agentflow.storage.checkpointer.cache_types import CachedBase, News
-from agentflow.storage.checkpointer.limits import Limits, encode_write
+from agentflow.storage.checkpointer.limits import Limits, check_tool_results, encode_write
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.postgres_backend import Backend
 from agentflow.storage.checkpointer.thread_memory import Remembered, ThreadMemory, key_of
@@ -19,6 +20,9 @@ from agentflow.storage.checkpointer.types import (
     NewThread,
     Scope,
     Snapshot,
+    ToolResult,
+    ToolStart,
+    ToolStarts,
     only_appends,
     snapshot_after,
 )
@@ -91,16 +95,16 @@ class PgThreadSession(ThreadSession):
     async def append(self, write: CheckpointWrite) -> Committed:
         """See `ThreadSession.append`."""
         encoded = encode_write(write, self._home.limits)
-        if self._lease is not None and self._lease.lost:
-            raise LeaseLostError(
-                f"Another run holds thread {self._thread_id!r} now: "
-                "this one was silent for longer than its lease."
-            )
+        self._check_held()
         # Until it is acknowledged, what we and the cache hold may be wrong.
         self._doubtful = True
         committed = await self._backend.writer.append(
             self._scope, self._thread_id, self._new_thread, write, encoded
         )
+        if write.expected_head != (0 if self.snapshot is None else self.snapshot.head):
+            # It was sent again, or goes on from what this session did not read.
+            await self.reload()
+            return committed
         self._doubtful = False
         self.from_cache = False
         self._fields = encoded.fields
@@ -108,6 +112,16 @@ class PgThreadSession(ThreadSession):
             self._base = None
         self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
+
+    async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
+        """See `ThreadSession.start_tools`."""
+        self._check_held()
+        return await self._backend.tools.start(self._scope, self._thread_id, starts)
+
+    async def finish_tools(self, thread_no: int, results: Sequence[ToolResult]) -> None:
+        """See `ThreadSession.finish_tools`. Also without the lock: the tool did end."""
+        check_tool_results(results, self._home.limits)
+        await self._backend.tools.finish(self._scope, self._thread_id, thread_no, results)
 
     async def reload(self) -> Snapshot | None:
         """See `ThreadSession.reload`."""
@@ -161,6 +175,13 @@ class PgThreadSession(ThreadSession):
         if self.snapshot is None or self._fields is None:
             return None
         return News(self.snapshot, self._fields, self._base)
+
+    def _check_held(self) -> None:
+        if self._lease is not None and self._lease.lost:
+            raise LeaseLostError(
+                f"Another run holds thread {self._thread_id!r} now: "
+                "this one was silent for longer than its lease."
+            )
 
     def _busy(self) -> ThreadBusyError:
         return ThreadBusyError(

@@ -14,7 +14,7 @@ from agentflow.storage.checkpointer.driver_errors import RowVanishedError
 from agentflow.storage.checkpointer.driver_statements import Backoff, Statements
 from agentflow.storage.checkpointer.group_commit import GroupCommit
 from agentflow.storage.checkpointer.limits import EncodedWrite
-from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread
+from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread, results_of
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, Scope, next_pos
 from agentflow.utils.jsontext import json_text
 
@@ -38,8 +38,8 @@ class QueuedWrite:
 
     @property
     def group(self) -> Hashable:
-        """Removals touch rows by position and are rare: such a write goes alone."""
-        return id(self) if self.write.removed else None
+        """Removals and tool results touch rows by their keys: such a write goes alone."""
+        return id(self) if self.write.removed or self.write.tool_results else None
 
     @property
     def owner(self) -> str | None:
@@ -175,6 +175,9 @@ class PostgresWriter:
             write.node,
             encoded.fields if delta is None else delta,
         ]
+        if write.tool_results:
+            changes = [*columns_of(write.added), list(write.removed), *results_of(write.tool_results)]
+            return "append_tools", [*arguments, *changes]
         if write.removed:
             return "append_edits", [*arguments, *columns_of(write.added), list(write.removed)]
         if write.added:

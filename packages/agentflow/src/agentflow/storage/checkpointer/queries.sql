@@ -182,6 +182,74 @@ WITH t AS (
 )
 SELECT thread_no, head, stop_requested FROM t
 
+-- name: append_tools
+-- The same with tools that ended: their keys $26 and what they answered $27.
+WITH t AS (
+    UPDATE agentflow_threads
+    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
+        stop_requested = stop_requested AND NOT $7::boolean,
+        expires_at = coalesce(now() + $8::interval, expires_at)
+    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
+      AND ($11::text IS NULL OR user_id = $11)
+    RETURNING thread_no, head, stop_requested
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT t.thread_no, $1, $2, t.head, $12, $13, $14, $15, $16, $5, $17 FROM t
+), m AS (
+    INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
+                                    content, extra, sent_at)
+    SELECT t.thread_no, $1, $2, t.head, m.*
+    FROM t, unnest($18::int[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
+                   $24::double precision[]) AS m
+), r AS (
+    UPDATE agentflow_messages m SET removed_seq = t.head
+    FROM t
+    WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.pos = ANY ($25::int[])
+      AND m.removed_seq IS NULL
+), l AS (
+    UPDATE agentflow_tool_calls l SET finished_at = now(), result = r.result
+    FROM t, unnest($26::uuid[], $27::text[]) AS r (tool_key, result)
+    WHERE l.placement = $1 AND l.tenant_id = $2 AND l.thread_no = t.thread_no AND l.tool_key = r.tool_key
+      AND l.finished_at IS NULL
+)
+SELECT thread_no, head, stop_requested FROM t
+
+-- name: start_tools
+-- Intents of tools, if the thread is at head $5 and of life $6; no row comes back when it is not. The thread's row
+-- stays as it is until the intents are committed. A start that is not the one sent before ($8) is one more attempt.
+WITH t AS MATERIALIZED (
+    SELECT thread_no FROM agentflow_threads
+    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+      AND head = $5 AND thread_no = $6
+    FOR SHARE
+)
+INSERT INTO agentflow_tool_calls AS l (thread_no, placement, tenant_id, seq, run_id, started_by,
+                                       tool_key, call_id, name, node, idx)
+SELECT t.thread_no, $1, $2, $5, $7, $8, c.*
+FROM t, unnest($9::uuid[], $10::text[], $11::text[], $12::text[], $13::int[]) AS c
+ON CONFLICT (tenant_id, thread_no, tool_key, placement) DO UPDATE
+SET attempt = l.attempt + (l.finished_at IS NULL AND l.started_by <> excluded.started_by)::int,
+    started_by = excluded.started_by
+RETURNING tool_key, attempt, result
+
+-- name: finish_tools
+-- What tools answered, of life $5: keys $6, answers $7. The first answer stays.
+UPDATE agentflow_tool_calls l SET finished_at = now(), result = r.result
+FROM unnest($6::uuid[], $7::text[]) AS r (tool_key, result), agentflow_threads t
+WHERE l.placement = $1 AND l.tenant_id = $2 AND l.thread_no = $5 AND l.tool_key = r.tool_key
+  AND l.finished_at IS NULL
+  AND t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND t.thread_no = $5
+  AND ($4::text IS NULL OR t.user_id = $4)
+
+-- name: tool_calls
+-- A thread's tool ledger.
+SELECT l.tool_key AS key, l.call_id, l.name, l.node, l.run_id, l.seq, l.attempt, l.started_at, l.finished_at, l.result
+FROM agentflow_threads t
+JOIN agentflow_tool_calls l ON l.placement = $1 AND l.tenant_id = $2 AND l.thread_no = t.thread_no
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+ORDER BY l.seq, l.node, l.idx
+
 -- name: why_not
 -- Why a write found nothing to change: $4 the head it expected, $5 the principal.
 SELECT t.head, t.thread_no, t.stop_requested, c.checkpoint_id,

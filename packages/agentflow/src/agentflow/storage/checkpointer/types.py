@@ -91,6 +91,66 @@ def _new_id() -> uuid.UUID:
 
 
 @dataclass(slots=True)
+class ToolIntent:
+    """A tool that is about to be started.
+
+    Attributes:
+        key: Names this call for good, over crashes, resumes and replicas.
+        call_id: As the model gave it; may repeat.
+        name: Of the tool.
+        node: That runs it.
+    """
+
+    key: uuid.UUID
+    call_id: str
+    name: str
+    node: str
+
+
+@dataclass(slots=True)
+class ToolStarts:
+    """Tools of one node that are about to be started, all of them or none.
+
+    Attributes:
+        expected_head: Version the thread must be at: a run that was overtaken starts no tool.
+        thread_no: See `Snapshot`.
+        started_by: Made by the writer; a retry after a lost reply recognises its own start by it.
+    """
+
+    expected_head: int
+    thread_no: int
+    run_id: str
+    intents: Sequence[ToolIntent]
+    started_by: uuid.UUID = field(default_factory=_new_id)
+
+
+@dataclass(slots=True)
+class ToolStart:
+    """What the ledger says of a tool that is about to be started.
+
+    Attributes:
+        attempt: 1 the first time, one more for each start that did not finish.
+        result: What it answered, when it was finished already: then it must not run.
+    """
+
+    key: uuid.UUID
+    attempt: int
+    result: str | None
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """A tool that ended.
+
+    Attributes:
+        result: JSON text.
+    """
+
+    key: uuid.UUID
+    result: str
+
+
+@dataclass(slots=True)
 class CheckpointWrite:
     """One step to be made durable, all of it or nothing.
 
@@ -102,6 +162,7 @@ class CheckpointWrite:
         removed: Positions of messages that left it (an edited message is removed and added at the same
             position).
         starts_run: Clears a stop request that an earlier run left behind.
+        tool_results: Tools that ended, to be finished in the ledger together with this checkpoint.
     """
 
     expected_head: int
@@ -115,6 +176,7 @@ class CheckpointWrite:
     added: Sequence[StoredMessage] = ()
     removed: Sequence[int] = ()
     starts_run: bool = False
+    tool_results: Sequence[ToolResult] = ()
     checkpoint_id: uuid.UUID = field(default_factory=_new_id)
 
 
@@ -180,6 +242,30 @@ class CheckpointInfo:
     step: int
     run_id: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallInfo:
+    """One entry of a thread's tool ledger.
+
+    Attributes:
+        key: See `ToolIntent`, also for `call_id`, `name` and `node`.
+        seq: Version the thread was at when the tool was first started.
+        run_id: The run that first started it.
+        attempt: How often it was started.
+        result: JSON text of what it answered; None while it has not.
+    """
+
+    key: uuid.UUID
+    call_id: str
+    name: str
+    node: str
+    run_id: str
+    seq: int
+    attempt: int
+    started_at: datetime
+    finished_at: datetime | None
+    result: str | None
 
 
 def only_appends(before: Snapshot | None, write: CheckpointWrite) -> bool:

@@ -1,19 +1,24 @@
 -- What else hangs below a thread: the tools it called, and writes that wait for their checkpoint.
 
 -- The tool ledger. A row says that a tool was started; with `finished_at` also what it answered. It is written
--- before the tool runs and finished in the transaction of the checkpoint that holds the answer, so that a finished
--- tool is never run again, and one that was running at a crash runs again with the same key.
+-- before the tool runs and finished at the latest in the transaction of the checkpoint that holds the answer, so that
+-- a finished tool is never run again, and one that was running at a crash runs again with the same key.
+-- `seq` is the version the thread was at; `idx` the call's place among those of its node. `started_by` names the
+-- latest start, so that sending it again after a lost reply counts no attempt.
 CREATE TABLE agentflow_tool_calls (
     thread_no   bigint NOT NULL,
     started_at  timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz,
     placement   int NOT NULL,
-    seq         int NOT NULL CHECK (seq >= 0),
-    attempt     int NOT NULL DEFAULT 1 CHECK (attempt >= 1),
+    seq         int NOT NULL,
+    idx         int NOT NULL,
+    attempt     int NOT NULL DEFAULT 1,
     tenant_id   uuid NOT NULL,
     tool_key    uuid NOT NULL,
+    started_by  uuid NOT NULL,
     call_id     text NOT NULL,
     name        text NOT NULL,
+    node        text NOT NULL,
     run_id      text NOT NULL,
     result      text,
     CHECK ((finished_at IS NULL) = (result IS NULL)),

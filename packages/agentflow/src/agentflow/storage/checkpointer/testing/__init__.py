@@ -13,7 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from agentflow.storage.checkpointer.testing import history, isolation, messages, sessions, threads, writing
+from agentflow.storage.checkpointer.testing import (
+    history,
+    isolation,
+    messages,
+    sessions,
+    threads,
+    tools,
+    writing,
+)
 from agentflow.storage.checkpointer.testing.case import Case
 
 CASES: Final[Sequence[Case]] = (
@@ -23,6 +31,7 @@ CASES: Final[Sequence[Case]] = (
     *threads.CASES,
     *isolation.CASES,
     *sessions.CASES,
+    *tools.CASES,
 )
 
 __all__ = ["CASES", "Case"]
