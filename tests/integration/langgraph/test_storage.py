@@ -1,6 +1,7 @@
 """What the saver's threads cost and look like in the tables, and how they live beside others."""
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, TypedDict
 
@@ -128,12 +129,18 @@ async def test_pruning_keeps_what_delta_channels_are_rebuilt_from(home: PgCheckp
     assert len(await all_of(saver, CONFIG)) < 14
 
 
-async def test_writes_may_come_before_the_first_checkpoint(home: PgCheckpointer) -> None:
-    """In durability async a task may end before its run's first checkpoint made the thread."""
+@pytest.mark.parametrize("inherited", [True, False])
+async def test_writes_may_come_before_the_first_checkpoint(home: PgCheckpointer, inherited: bool) -> None:
+    """In durability async a task may end before its run's first checkpoint made the thread.
+
+    Blocking graphs report it from the thread that ended it, outside of the run's context.
+    """
     saver = AgentFlowSaver(home)
     first = generate_checkpoint()
     assert await saver.aget_tuple(config()) is None
-    await saver.aput_writes(config("t", first["id"]), [("n", 1)], "task")
+    written = saver.aput_writes(config("t", first["id"]), [("n", 1)], "task")
+    context = contextvars.copy_context() if inherited else contextvars.Context()
+    await asyncio.create_task(written, context=context)
     await saver.aput(config(), first, generate_metadata(), {})
     found = await saver.aget_tuple(config())
     assert found is not None

@@ -210,7 +210,7 @@ class AgentFlowSaver(BaseCheckpointSaver[str]):
         if address.checkpoint_id is None:
             raise InvalidInputError("Pending writes belong to a checkpoint: name it in the config.")
         results = TaskWrites(address.checkpoint_id, (task_id, task_path), self._encoded(writes))
-        await self._writer.put_writes(address.thread_id, results, self._sight.of(address.thread_id))
+        await self._writer.put_writes(address.thread_id, results, self._sight.of_task(address.thread_id))
 
     def put_writes(
         self,

@@ -7,6 +7,7 @@ which LangGraph's tasks and threads inherit from the run that made them.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Final
 from agentflow.storage.checkpointer.langgraph_store import ROOT, StoredWrite
 
 _MANY: Final = 64  # threads that one context remembers, and checkpoints read of each
+_MANY_THREADS: Final = 1000  # that a process remembers the last run of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,19 @@ class Sight:
     def __init__(self) -> None:
         """Nothing is seen yet."""
         self._seen: ContextVar[dict[str, Seen]] = ContextVar("agentflow_langgraph_seen")
+        self._latest: OrderedDict[str, Seen] = OrderedDict()
 
     def of(self, thread_id: str) -> Seen | None:
         """What this run has seen of the thread."""
         return self._seen.get({}).get(thread_id)
+
+    def of_task(self, thread_id: str) -> Seen | None:
+        """What the run of a task has seen of the thread.
+
+        LangGraph reports a task from the thread that ended it, which may be outside of the run's context: then it
+        is what the last run in this process has seen.
+        """
+        return self.of(thread_id) or self._latest.get(thread_id)
 
     def note(
         self, thread_id: str, node: str, checkpoint_id: str | None, thread_no: int | None, head: int
@@ -70,6 +81,10 @@ class Sight:
             others = {key: value for key, value in seen.items() if key != thread_id}
             recent = dict(list(others.items())[-_MANY + 1 :])
             self._seen.set({**recent, thread_id: known})
+            self._latest.pop(thread_id, None)
+            self._latest[thread_id] = known
+            while len(self._latest) > _MANY_THREADS:
+                self._latest.popitem(last=False)
         known.heads[node] = head
         known.reads[node, checkpoint_id] = head
 
