@@ -61,8 +61,8 @@ class Sight:
     def of_task(self, thread_id: str) -> Seen | None:
         """What the run of a task has seen of the thread.
 
-        LangGraph reports a task from the thread that ended it, which may be outside of the run's context: then it
-        is what the last run in this process has seen.
+        LangGraph reports a task from the thread that ended it, which may be outside of the run's context:
+        then it is what the last run in this process has seen.
         """
         return self.of(thread_id) or self._latest.get(thread_id)
 
