@@ -32,8 +32,15 @@ class Groupable(Protocol):
         size_bytes: Of what it sends.
     """
 
-    key: tuple[int, int, str]
-    size_bytes: int
+    @property
+    def key(self) -> tuple[int, int, str]:
+        """See above."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """See above."""
+        ...
 
     @property
     def group(self) -> Hashable:
@@ -72,6 +79,7 @@ class GroupCommit[Item: Groupable, Answer]:
         self._in_flight: set[Hashable] = set()
         self._large = asyncio.Semaphore(1)
         self._draining: set[asyncio.Task[None]] = set()
+        self._closers: list[asyncio.Future[None]] = []
 
     async def submit(self, item: Item) -> Answer:
         """Write an item, alone or with others.
@@ -98,8 +106,10 @@ class GroupCommit[Item: Groupable, Answer]:
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        while self._draining:
-            await asyncio.wait(self._draining)
+        while self._queue or self._free_lanes < LANES:
+            closer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._closers.append(closer)
+            await closer
 
     async def _alone(self, item: Item) -> Answer:
         self._free_lanes -= 1
@@ -108,9 +118,7 @@ class GroupCommit[Item: Groupable, Answer]:
             return await self._send_one(item)
         finally:
             self._in_flight.discard(item.key)
-            self._free_lanes += 1
-            if self._queue:
-                self._start_lane()
+            self._end_lane()
 
     def _start_lane(self) -> None:
         self._free_lanes -= 1
@@ -129,7 +137,17 @@ class GroupCommit[Item: Groupable, Answer]:
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
         finally:
-            self._free_lanes += 1
+            self._end_lane()
+
+    def _end_lane(self) -> None:
+        self._free_lanes += 1
+        # What waits behind a thread that another lane has in flight is left to that lane.
+        if any(waiting.item.key not in self._in_flight for waiting in self._queue):
+            self._start_lane()
+        closers, self._closers = self._closers, []
+        for closer in closers:
+            if not closer.done():
+                closer.set_result(None)
 
     def _next_group(self) -> list[_Waiting[Item, Answer]]:
         """What waits and may go together, ordered by key; the rest keeps its place."""

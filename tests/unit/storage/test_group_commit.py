@@ -1,0 +1,285 @@
+"""Group commit and group reads by themselves: what goes together, in which order, and who is told what."""
+
+import asyncio
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from agentflow.errors import InvalidInputError, StoreUnavailableError
+from agentflow.storage.checkpointer import group_commit
+from agentflow.storage.checkpointer.group_commit import LANES, LARGE_BYTES, GroupCommit
+from agentflow.storage.checkpointer.group_read import GroupRead, Question
+from agentflow.storage.checkpointer.testing.case import new_scope
+from agentflow.storage.checkpointer.thread_memory import key_of
+from agentflow.storage.checkpointer.types import Scope
+
+
+@dataclass
+class Item:
+    name: str
+    size_bytes: int = 1
+    group: Hashable = None
+
+    @property
+    def key(self) -> tuple[int, int, str]:
+        return (0, 0, self.name)
+
+
+@dataclass
+class Store:
+    """Writes what it is sent when the test says so."""
+
+    sent: list[list[str]] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    bad: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.commits: GroupCommit[Item, str] = GroupCommit(self.one, self.group)
+
+    async def one(self, item: Item) -> str:
+        return (await self.group([item]))[0]
+
+    async def group(self, items: Sequence[Item]) -> list[str]:
+        names = [item.name for item in items]
+        self.sent.append(names)
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(gate)
+        await gate
+        if self.bad & set(names):
+            raise InvalidInputError("bad")
+        self.written += names
+        return [name.upper() for name in names]
+
+    def submit(self, *names: str) -> list[asyncio.Task[str]]:
+        return [asyncio.create_task(self.commits.submit(Item(name))) for name in names]
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def answer(self, error: Exception | None = None) -> None:
+        """The statements under way end."""
+        await self.settle()
+        gates, self.waiting = self.waiting, []
+        for gate in gates:
+            if error is None:
+                gate.set_result(None)
+            else:
+                gate.set_exception(error)
+        await self.settle()
+
+    async def answer_all(self) -> None:
+        while True:
+            await self.settle()
+            if not self.waiting:
+                return
+            await self.answer()
+
+
+async def test_an_idle_store_is_written_at_once() -> None:
+    """A lone writer waits for nobody, each time anew."""
+    store = Store()
+    for name in "ab":
+        (task,) = store.submit(name)
+        await store.answer()
+        assert await task == name.upper()
+    assert store.sent == [["a"], ["b"]]
+
+
+async def test_what_waits_goes_together_sorted() -> None:
+    """The lanes take one each; the others go in one group, by key, with their own answers."""
+    store = Store()
+    tasks = store.submit(*"dcbafe")
+    await store.settle()
+    assert store.sent == [["d"], ["c"]][:LANES]
+    await store.answer_all()
+    assert sorted(store.sent[LANES]) == store.sent[LANES] == ["a", "b", "e", "f"]
+    assert [await task for task in tasks] == list("DCBAFE")
+
+
+async def test_one_thread_is_in_flight_once_and_in_order() -> None:
+    """Never twice in a statement, never in two at once; nothing is forgotten."""
+    store = Store()
+    tasks = store.submit("a", "a", "b", "a", "a")
+    for _ in range(8):
+        await store.settle()
+        under_way = [name for names in store.sent[len(store.sent) - len(store.waiting) :] for name in names]
+        assert len(set(under_way)) == len(under_way)
+        await store.answer()
+    assert store.written.count("a") == 4
+    assert [await task for task in tasks] == list("AABAA")
+
+
+async def test_groups_do_not_mix() -> None:
+    store = Store()
+    first = store.submit("x", "y")
+    await store.settle()
+    tasks = [asyncio.create_task(store.commits.submit(Item(name, group=name < "c"))) for name in "abcd"]
+    await store.answer_all()
+    await asyncio.gather(*first, *tasks)
+    assert sorted(store.sent[2:]) == [["a", "b"], ["c", "d"]]
+
+
+async def test_one_bad_item_fails_alone() -> None:
+    """The others of its group are written, and only it is told."""
+    store = Store(bad={"e"})
+    tasks = store.submit(*"xyabcdefgh")
+    await store.answer_all()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in answers].count(InvalidInputError) == 1
+    assert isinstance(answers[6], InvalidInputError)
+    assert sorted(store.written) == list("abcdfghxy")
+
+
+async def test_an_outage_reaches_everybody() -> None:
+    """Each with an error of its own; the next write goes on as before."""
+    store = Store()
+    first = store.submit(*"xy")
+    await store.settle()
+    tasks = store.submit(*"abc")
+    await store.answer()
+    await store.answer(StoreUnavailableError("gone"))
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StoreUnavailableError] * 3
+    assert len({id(answer) for answer in answers}) == 3
+    await asyncio.gather(*first)
+    (task,) = store.submit("later")
+    await store.answer()
+    assert await task == "LATER"
+
+
+async def test_a_large_item_holds_up_nobody() -> None:
+    """It goes beside the lanes, while the small ones are written."""
+    store = Store()
+    large = asyncio.create_task(store.commits.submit(Item("large", size_bytes=LARGE_BYTES + 1)))
+    await store.settle()
+    small = store.submit(*"abcde")
+    await store.settle()
+    assert len(store.waiting) == 1 + LANES
+    await store.answer_all()
+    await asyncio.gather(large, *small)
+    assert ["large"] in store.sent
+
+
+async def test_cancelled_while_it_waits_it_is_not_written() -> None:
+    store = Store()
+    tasks = store.submit(*"xyab")
+    await store.settle()
+    tasks[3].cancel()
+    await store.answer_all()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers[3], asyncio.CancelledError)
+    assert sorted(store.written) == ["a", "x", "y"]
+
+
+async def test_cancelled_in_flight_it_disturbs_nobody() -> None:
+    """Its group is written whole."""
+    store = Store()
+    tasks = store.submit(*"xyabc")
+    await store.answer()
+    assert store.sent[-1] == ["a", "b", "c"]
+    tasks[3].cancel()
+    await store.settle()
+    await store.answer_all()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [answers[2], answers[4]] == ["A", "C"]
+    assert "b" in store.written
+
+
+async def test_a_full_queue_makes_writers_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than so many wait; those who wait for room are written all the same."""
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 3)
+    store = Store()
+    tasks = store.submit(*"abcdefghijkl")
+    await store.settle()
+    assert len(store.commits._queue) == 3
+    await store.answer_all()
+    assert sorted(await asyncio.gather(*tasks)) == list("ABCDEFGHIJKL")
+
+
+async def test_closing_waits_for_what_is_under_way() -> None:
+    store = Store()
+    tasks = store.submit(*"abcd")
+    await store.settle()
+    closing = asyncio.create_task(store.commits.close())
+    await store.answer()
+    assert not closing.done()
+    await store.answer_all()
+    await closing
+    await asyncio.gather(*tasks)
+
+
+@dataclass
+class Asked:
+    """Answers questions when the test says so."""
+
+    sent: list[list[str]] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reads: GroupRead[str] = GroupRead(self.send, most=10)
+
+    async def send(self, placement: int, questions: Sequence[Question]) -> Mapping[int, str]:
+        self.sent.append([thread_id for _, thread_id in questions])
+        assert {scope.placement for scope, _ in questions} == {placement}
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(gate)
+        await gate
+        return {i: thread_id.upper() for i, (_, thread_id) in enumerate(questions) if thread_id != "none"}
+
+    def ask(self, scope: Scope, *names: str) -> list[asyncio.Task[str | None]]:
+        return [asyncio.create_task(self.reads.ask(key_of(scope, name), scope, name)) for name in names]
+
+    async def answer(self, error: Exception | None = None) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        gates, self.waiting = self.waiting, []
+        for gate in gates:
+            if error is None:
+                gate.set_result(None)
+            else:
+                gate.set_exception(error)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_who_asks_the_same_shares_until_it_is_sent() -> None:
+    """A stampede is one question; who comes after it was sent gets another."""
+    asked, scope = Asked(), new_scope()
+    first = asked.ask(scope, *["a"] * 20)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert asked.sent == [["a"]]
+    late = asked.ask(scope, "a", "a", "none")
+    await asked.answer()
+    await asked.answer()
+    assert [await task for task in [*first, *late]] == ["A"] * 22 + [None]
+    assert sum(names.count("a") for names in asked.sent) == 2
+
+
+async def test_a_placement_a_statement() -> None:
+    """And principals do not share."""
+    asked, one, other = Asked(), new_scope(), Scope(placement=3)
+    alone = Scope(one.tenant_id, one.placement, principal="p")
+    tasks = [*asked.ask(one, "a"), *asked.ask(other, "a"), *asked.ask(alone, "a")]
+    for _ in range(4):
+        await asked.answer()
+    assert [await task for task in tasks] == ["A"] * 3
+    assert sum(len(names) for names in asked.sent) == 3
+
+
+async def test_an_error_reaches_all_who_asked() -> None:
+    """Those who asked later get an answer of their own; one who gave up disturbs nobody."""
+    asked, scope = Asked(), new_scope()
+    tasks = asked.ask(scope, "a", "a", "b")
+    tasks[1].cancel()
+    await asked.answer(StoreUnavailableError("gone"))
+    await asked.answer()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert isinstance(answers[0], StoreUnavailableError)
+    (again,) = asked.ask(scope, "a")
+    await asked.answer()
+    assert await again == "A"
