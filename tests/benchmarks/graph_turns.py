@@ -47,6 +47,11 @@ def three_nodes(checkpointer: BaseCheckpointer) -> CompiledGraph[BenchState]:
     return graph.add_edge("finalize", END).compile(checkpointer)
 
 
+async def turn_of(app: CompiledGraph[BenchState], thread_id: str, question: str) -> None:
+    """A user says something, and the graph answers."""
+    await app.ainvoke({"messages": [Message.text_message(question)]}, {"thread_id": thread_id})
+
+
 class Chats:
     """Endless turns of one writer, a new thread every `turns`."""
 
@@ -58,5 +63,4 @@ class Chats:
     async def turn(self) -> None:
         """One turn."""
         thread_id, turn = next(self._turns)
-        question = Message.text_message(QUESTIONS[turn % 50])
-        await self._app.ainvoke({"messages": [question]}, {"thread_id": thread_id})
+        await turn_of(self._app, thread_id, QUESTIONS[turn % 50])

@@ -43,5 +43,6 @@ def number(value: float) -> str:
 def _aligned(lines: list[Line]) -> Iterator[str]:
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     for line in lines:
-        first, *middle, last = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join([first.strip().ljust(widths[0]), *middle, last.strip()]).rstrip()
+        first, *middle, last = line
+        cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:], strict=False)]
+        yield "  ".join([first.ljust(widths[0]), *cells, last]).rstrip()

@@ -3,17 +3,15 @@
 import functools
 import inspect
 import uuid
-from dataclasses import dataclass
 from typing import Any, Self
 
 import asyncpg
 
-from agentflow.storage.checkpointer import CheckpointWrite, PgCheckpointer, Scope, Snapshot, StoredMessage
+from agentflow.storage.checkpointer import CheckpointWrite, PgCheckpointer, Scope, Snapshot
 from agentflow.storage.checkpointer.base import ThreadSession
-from agentflow.storage.checkpointer.delta import Patch, diff
-from agentflow.storage.checkpointer.types import PLAIN_TEXT, Source
+from tests.benchmarks.systems.changes import Change, checkpoint, next_change
 from tests.benchmarks.systems.system import System, Writer
-from tests.benchmarks.workload import Chat, Step
+from tests.benchmarks.workload import Chat
 
 SCOPE = Scope()
 
@@ -28,42 +26,13 @@ def cache_off() -> dict[str, Any]:
     return {"cache_bytes": 0} if takes(PgCheckpointer.__init__, "cache_bytes") else {}
 
 
-@dataclass(frozen=True)
-class Change:
-    """What one step hands to `append`, but for what only the store knows."""
-
-    source: Source
-    node: str
-    step: int
-    patch: Patch
-    fields: dict[str, Any]
-    added: tuple[StoredMessage, ...]
-    starts_run: bool
-
-
 @functools.cache
 def changes(chat: Chat) -> list[Change]:
     """The steps of a chat, computed once."""
-    before: dict[str, Any] = {}
-    result = []
-    messages = 0
-    for number, step in enumerate(chat.steps):
-        fields = {"extra": step.extra}
-        first = number % 3 == 0
-        added = (_stored(messages, step),) if step.message else ()
-        source: Source = "input" if first else "node"
-        result.append(Change(source, step.node, number, diff(before, fields), fields, added, first))
-        before = fields
-        messages += len(added)
+    result: list[Change] = []
+    for step in chat.steps:
+        result.append(next_change(result[-1] if result else None, step.node, step.message, step.extra))
     return result
-
-
-def _stored(pos: int, step: Step) -> StoredMessage:
-    message = step.message
-    assert message is not None
-    return StoredMessage(
-        pos, message["id"], message["role"], PLAIN_TEXT, message["content"], None, message["ts"]
-    )
 
 
 class SessionWriter(Writer):
@@ -79,19 +48,7 @@ class SessionWriter(Writer):
 
     def prepare(self, step: int) -> CheckpointWrite:
         """See `Writer`."""
-        change = self._changes[step]
-        return CheckpointWrite(
-            expected_head=step,
-            thread_no=self._thread_no,
-            source=change.source,
-            node=change.node,
-            step=change.step,
-            run_id=self._run_id,
-            patch=change.patch,
-            fields=change.fields,
-            added=change.added,
-            starts_run=change.starts_run,
-        )
+        return checkpoint(self._changes[step], self._thread_no, self._run_id)
 
     async def write(self, item: CheckpointWrite) -> None:
         """See `Writer`."""

@@ -1,18 +1,19 @@
 """The references on Postgres: one prepared INSERT a checkpoint, one prepared SELECT a read.
 
 No pool, no reset, no checks: what the driver and the server can do at most with one statement a checkpoint.
+A payload is encoded between two writes, as every writer must do with its own: within the elapsed time, not
+within a write's latency.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
 import asyncpg
+import orjson
 
 from tests.benchmarks.systems.system import System, Writer
 from tests.benchmarks.workload import Chat
@@ -126,13 +127,9 @@ async def settled(connection: asyncpg.Connection[Any]) -> None:
     await connection.execute("SELECT 1")
 
 
-@functools.cache
-def _deltas(chat: Chat) -> list[bytes]:
-    return [_json([step.message] if step.message else [], step.extra) for step in chat.steps]
-
-
 def _delta(chat: Chat, step: int) -> bytes:
-    return _deltas(chat)[step]
+    of = chat.steps[step]
+    return _json([of.message] if of.message else [], of.extra)
 
 
 def whole_state(chat: Chat, step: int) -> bytes:
@@ -141,4 +138,4 @@ def whole_state(chat: Chat, step: int) -> bytes:
 
 
 def _json(messages: list[dict[str, Any]], extra: dict[str, Any]) -> bytes:
-    return json.dumps({"messages": messages, "extra": extra}, separators=(",", ":")).encode()
+    return orjson.dumps({"messages": messages, "extra": extra})
