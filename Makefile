@@ -3,7 +3,7 @@ BIN := .venv/bin
 CODE := $(wildcard packages services tests tools migrations docs)
 TYPED := $(wildcard packages services tests)
 
-.PHONY: help run test test-full check bench up lock clean bootstrap
+.PHONY: help run test test-full check bench bench-peers bench-docs profile up lock clean bootstrap
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -28,8 +28,18 @@ check: bootstrap ## format, lint, types, dead code, import rules
 	@$(BIN)/vulture
 	@$(BIN)/python -m pytest -q -p no:xdist tests/unit/test_rules*.py
 
-bench: bootstrap ## measure; prints figures, fails on nothing
+bench: bootstrap ## measure every figure against its goal; ARGS="--only write,read" narrows it
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-peers: bootstrap ## the same workload on the peers, beside ours; PEER_BENCH=path names their harness
+	@$(BIN)/python tools/peers.py
+	@$(BIN)/python -m tests.benchmarks.peers $(ARGS)
+
+bench-docs: bootstrap ## write what the last `make bench` measured into docs/
+	@$(BIN)/python -m tests.benchmarks.documents
+
+profile: bootstrap ## where the time of a durable write goes, at 1, 16 and 64 writers
+	@$(BIN)/python -m tests.benchmarks.profile $(ARGS)
 
 up: ## the stack in containers
 	docker compose up

@@ -1,62 +1,47 @@
-"""`make bench`: every figure against its reference in one interleaved run, as a table and as JSON.
+"""`make bench`: every figure against its goal, as a table, as JSON, and as a picture.
 
-Usage: python -m tests.benchmarks [--rounds N] [--seconds S] [--json FILE]
-       [--database-url URL --redis-url URL]
-
-Without URLs it starts a PostgreSQL 18 and a Valkey of its own in a temporary folder, with fsync and
-synchronous_commit on.
+Everything is a ratio from one interleaved run: in each round, each system one after another. Without URLs
+it starts a PostgreSQL 18 (fsync and synchronous_commit on) and a Valkey of its own in a temporary folder.
 """
 
-import argparse
-import asyncio
-import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import asdict
 
-from agentflow_embedded import Stack
+import uvloop
+
+from tests.benchmarks import arguments
+from tests.benchmarks.arguments import PEERS, Arguments
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.measures import MEASURES
+from tests.benchmarks.picture import draw
 from tests.benchmarks.report import Report
-from tests.benchmarks.storage_size import measure_size
-from tests.benchmarks.turns import measure_turns
+from tests.benchmarks.servers import about, servers
+from tests.benchmarks.table import table
 
 
-@contextmanager
-def servers(database_url: str | None, redis_url: str | None) -> Iterator[tuple[str, str]]:
-    """The servers to measure on."""
-    if database_url and redis_url:
-        yield database_url, redis_url
-        return
-    with tempfile.TemporaryDirectory(prefix="af-bench-") as folder, Stack(Path(folder)) as stack:
-        yield stack.postgres.url, stack.valkey.url
+async def measure(bench: Bench, only: tuple[str, ...]) -> Report:
+    """These measurements, one after the other."""
+    bench.report.about = {**await about(bench.dsn), "sizes": asdict(bench.sizes)}
+    for name in only:
+        print(f"measuring: {name}", flush=True)
+        await MEASURES[name](bench)
+    return bench.report
 
 
-async def measure(database_url: str, redis_url: str, *, rounds: int, seconds: float) -> Report:
-    """All figures, one after the other."""
-    report = Report()
-    await measure_turns(report, database_url, redis_url, rounds=rounds, seconds=seconds)
-    await measure_size(report, database_url, redis_url)
-    return report
+def run(asked: Arguments) -> Report:
+    """Measure on the servers asked for."""
+    with servers(asked.database_url, asked.redis_url) as (database_url, redis_url):
+        return uvloop.run(measure(Bench(database_url, redis_url, asked.sizes), asked.only))
 
 
 def main() -> None:
     """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds a figure is the median of")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time a system runs in one round")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    parser.add_argument("--database-url")
-    parser.add_argument("--redis-url")
-    arguments = parser.parse_args()
-    with servers(arguments.database_url, arguments.redis_url) as (database_url, redis_url):
-        report = asyncio.run(
-            measure(database_url, redis_url, rounds=arguments.rounds, seconds=arguments.seconds)
-        )
-    print(report.table())
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report.as_data(), indent=1) + "\n")
+    asked = arguments.read(None, __doc__ or "")
+    report = run(asked)
+    report.save(asked.json)
+    report.update(Report.read(PEERS))
+    picture = asked.json.with_suffix(".svg")
+    picture.write_text(draw(report))
+    print(f"\n{table(report)}\n\nfigures: {asked.json}   picture: {picture}")
 
 
 if __name__ == "__main__":

@@ -1,46 +1,74 @@
-"""Figures with their spread, as a table and as data."""
+"""Figures with their spread, as data."""
 
+import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure: the median of its rounds, with the lowest and the highest."""
+    """One measured figure: the median of its rounds, with the lowest and the highest.
 
-    name: str
+    Attributes:
+        key: Its name for programs: `goals.py` and the documents refer to it.
+        label: Its name for people.
+    """
+
+    key: str
+    label: str
     unit: str
     median: float
     low: float
     high: float
+    rounds: int
 
 
 @dataclass
 class Report:
-    """Everything one run measured, in order."""
+    """Everything one run measured, in order.
 
-    figures: list[Figure] = field(default_factory=list)
+    Attributes:
+        about: The machine, the servers and the sizes of the run.
+        missing: Figures that could not be measured, with the reason.
+    """
 
-    def add(self, name: str, unit: str, rounds: list[float]) -> None:
+    figures: dict[str, Figure] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, key: str, label: str, unit: str, rounds: Sequence[float]) -> None:
         """Add a figure from its rounds."""
-        self.figures.append(Figure(name, unit, statistics.median(rounds), min(rounds), max(rounds)))
+        median = statistics.median(rounds)
+        self.figures[key] = Figure(key, label, unit, median, min(rounds), max(rounds), len(rounds))
 
-    def add_ratio(self, name: str, rounds: list[float], reference: list[float]) -> None:
+    def add_ratio(self, key: str, label: str, mine: Sequence[float], reference: Sequence[float]) -> None:
         """Add a ratio of two figures, paired by round: what machine noise does to both falls out."""
-        self.add(name, "x", [mine / other for mine, other in zip(rounds, reference, strict=True)])
+        self.add(key, label, "x", [one / other for one, other in zip(mine, reference, strict=True)])
 
-    def table(self) -> str:
-        """The figures as text, one a line."""
-        width = max(len(figure.name) for figure in self.figures)
-        lines = [f"{'figure':{width}}  {'median':>10}  {'lowest':>10}  {'highest':>10}  unit"]
-        lines += [
-            f"{f.name:{width}}  {f.median:10.3g}  {f.low:10.3g}  {f.high:10.3g}  {f.unit}"
-            if f.median < 1000
-            else f"{f.name:{width}}  {f.median:10.0f}  {f.low:10.0f}  {f.high:10.0f}  {f.unit}"
-            for f in self.figures
-        ]
-        return "\n".join(lines)
+    def not_measured(self, key: str, why: str) -> None:
+        """Say why a figure is not there."""
+        self.missing[key] = why
 
-    def as_data(self) -> list[dict[str, object]]:
-        """The figures as JSON data."""
-        return [asdict(figure) for figure in self.figures]
+    def update(self, other: "Report") -> None:
+        """Add what another run measured."""
+        self.figures |= other.figures
+        self.missing |= other.missing
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figures = [asdict(figure) for figure in self.figures.values()]
+        data = {"about": self.about, "figures": figures, "missing": self.missing}
+        path.write_text(json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What `save` wrote; empty when there is no such file."""
+        if not path.exists():
+            return cls()
+        data = json.loads(path.read_text())
+        figures = {entry["key"]: Figure(**entry) for entry in data["figures"]}
+        return cls(figures, data["missing"], data["about"])

@@ -1,50 +1,103 @@
-"""The workload: 10-turn chats on a graph of three nodes, text of a usual length."""
+"""The workload that every system gets: 10-turn chats, three checkpoints a turn, text of real words.
 
-import itertools
+A question has 200 characters, an answer 600, and each step changes about 300 bytes of other fields. Seeds are
+fixed, so two systems and two runs store the same bytes.
+"""
+
+import functools
+import random
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pydoc_data.topics import topics
 from typing import Any
 
-from agentflow.core.graph import CompiledGraph, StateGraph
-from agentflow.core.state import AgentState, Message
-from agentflow.storage.checkpointer import BaseCheckpointer
-from agentflow.utils import END, START
-
 TURNS = 10
-QUESTION = "Could you tell me how many of the parcels from last week are still on their way? " * 2
-ANSWER = "Of the parcels that were sent last week, seventeen have arrived and three are on their way. " * 4
+NODES = ("intake", "agent", "finalize")
+STEPS_PER_TURN = len(NODES)
+QUESTION_CHARACTERS = 200
+ANSWER_CHARACTERS = 600
 
 
-async def plan(_state: AgentState, _config: dict[str, Any]) -> None:
-    """A node that only looks."""
+@dataclass(frozen=True)
+class Step:
+    """One checkpoint of a chat.
+
+    Attributes:
+        node: Which node it comes from.
+        message: What joined the conversation, as JSON data; None for a step that only computes.
+        extra: The other fields as they are now.
+    """
+
+    turn: int
+    node: str
+    message: dict[str, Any] | None
+    extra: dict[str, Any]
 
 
-async def answer(_state: AgentState, _config: dict[str, Any]) -> Message:
-    """A node that speaks."""
-    return Message.text_message(ANSWER, role="assistant")
+@dataclass(frozen=True)
+class Chat:
+    """A conversation, the same for the same seed."""
+
+    seed: int
+    turns: int = TURNS
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What happens in it."""
+        return _steps(self)
 
 
-async def summarise(state: AgentState, _config: dict[str, Any]) -> dict[str, Any]:
-    """A node that changes a field."""
-    return {"context_summary": f"{len(state.context)} messages so far"}
+def chats(count: int, turns: int = TURNS) -> list[Chat]:
+    """`count` conversations; 64 different ones, over and over."""
+    return [Chat(seed % 64, turns) for seed in range(count)]
 
 
-def three_nodes(checkpointer: BaseCheckpointer) -> CompiledGraph[AgentState]:
-    """The graph: input and three nodes are four checkpoints a turn."""
-    graph = StateGraph()
-    for node in (plan, answer, summarise):
-        graph.add_node(node)
-    graph.add_edge(START, "plan").add_edge("plan", "answer").add_edge("answer", "summarise")
-    return graph.add_edge("summarise", END).compile(checkpointer)
+def text(rng: random.Random, characters: int) -> str:
+    """English words of that length together."""
+    words = _words()
+    picked: list[str] = []
+    missing = characters
+    while missing > 0:
+        picked.append(rng.choice(words))
+        missing -= len(picked[-1]) + 1
+    return " ".join(picked)[:characters]
 
 
-class Chats:
-    """Endless turns for one writer, a new thread every ten."""
+@functools.cache
+def _words() -> list[str]:
+    """Words as often as the standard library's own help uses them."""
+    return re.findall(r"\b[a-z]{2,12}\b", " ".join(topics[name] for name in sorted(topics)))
 
-    def __init__(self, app: CompiledGraph[AgentState], name: str) -> None:
-        """Chats of the writer `name`."""
-        self._app = app
-        self._turns = ((f"{name}-{thread}", turn) for thread in itertools.count() for turn in range(TURNS))
 
-    async def turn(self) -> None:
-        """One turn."""
-        thread_id, _ = next(self._turns)
-        await self._app.ainvoke({"messages": [Message.text_message(QUESTION)]}, {"thread_id": thread_id})
+@functools.cache
+def _steps(chat: Chat) -> list[Step]:
+    rng = random.Random(chat.seed)
+    return [_step(rng, turn, node) for turn in range(chat.turns) for node in NODES]
+
+
+def _step(rng: random.Random, turn: int, node: str) -> Step:
+    message = None
+    if node == "intake":
+        message = _message(rng, "user", QUESTION_CHARACTERS, turn)
+    elif node == "agent":
+        message = _message(rng, "assistant", ANSWER_CHARACTERS, turn)
+    extra = {
+        "turn": turn,
+        "node": node,
+        "plan": text(rng, 120),
+        "score": rng.random(),
+        "budget": {"in": rng.randrange(10_000), "out": rng.randrange(10_000)},
+        "tags": [text(rng, 12) for _ in range(4)],
+    }
+    return Step(turn, node, message, extra)
+
+
+def _message(rng: random.Random, role: str, characters: int, turn: int) -> dict[str, Any]:
+    return {
+        "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+        "role": role,
+        "content": text(rng, characters),
+        "ts": 1.7e9 + 60 * turn,
+    }

@@ -1,0 +1,57 @@
+"""What every measurement is given: servers, sizes, and the report to fill."""
+
+from dataclasses import dataclass, field
+
+from tests.benchmarks.report import Report
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        rounds: In each one every system runs once, one after another; a figure is their median.
+        seconds: How long a system runs in one round.
+        threads: Idle threads that are weighed.
+        read_threads: Threads that readers pick from.
+        young, old: The turns that are compared for growth, with `around` turns on both sides.
+        grown_threads: Threads that are grown to the old turn.
+    """
+
+    rounds: int = 3
+    seconds: float = 2.0
+    threads: int = 304
+    read_threads: int = 64
+    young: int = 10
+    old: int = 200
+    around: int = 5
+    grown_threads: int = 3
+    writers: tuple[int, ...] = (1, 16, 64)
+
+
+SMOKE = Sizes(
+    rounds=1,
+    seconds=0.02,
+    threads=3,
+    read_threads=2,
+    young=2,
+    old=5,
+    around=1,
+    grown_threads=1,
+    writers=(1, 16, 64),
+)
+
+
+@dataclass
+class Bench:
+    """One run of the benchmark."""
+
+    database_url: str
+    redis_url: str
+    sizes: Sizes
+    report: Report = field(default_factory=Report)
+
+    @property
+    def dsn(self) -> str:
+        """The database as asyncpg takes it."""
+        return self.database_url.replace("+asyncpg", "")

@@ -1,0 +1,62 @@
+"""The figures to reach."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A limit that the median of a figure is held to.
+
+    Attributes:
+        key: The figure.
+        label: What it is, in a line.
+        limit: In the figure's unit.
+        at_least: Whether more is better.
+        peers: Whether `make bench-peers` measures it, and not `make bench`.
+    """
+
+    key: str
+    label: str
+    limit: float
+    unit: str = "x"
+    at_least: bool = True
+    peers: bool = False
+
+    def met(self, median: float) -> bool:
+        """Whether the figure reaches it."""
+        return median >= self.limit if self.at_least else median <= self.limit
+
+    def reached(self, median: float) -> float:
+        """How far: 1 is the goal itself, 2 is twice as good."""
+        return median / self.limit if self.at_least else self.limit / median
+
+    def text(self) -> str:
+        """The limit as one writes it."""
+        return f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}"
+
+
+def _at_most(key: str, label: str, limit: float, unit: str = "x") -> Goal:
+    return Goal(key, label, limit, unit, at_least=False)
+
+
+GOALS = (
+    Goal("write.64/raw_delta", "durable checkpoints/s, 64 writers, to raw_delta", 2.0),
+    Goal("write.64/raw_group", "durable checkpoints/s, 64 writers, to raw_group", 0.5),
+    Goal("write.16/raw_delta", "durable checkpoints/s, 16 writers, to raw_delta", 1.3),
+    _at_most("write.p50/raw_delta", "p50 of a lone writer, to raw_delta", 1.3),
+    _at_most("growth.latency", "turn 200 to turn 10, latency of a checkpoint", 1.1),
+    _at_most("growth.wal", "turn 200 to turn 10, WAL of a checkpoint", 1.1),
+    Goal("read.warm/redis", "warm state reads/s, 32 readers, to redis-py GET", 3.0),
+    _at_most("read.cold/row", "cold state read, p50, 20 messages, to a one-row SELECT", 1.8),
+    _at_most("read.last/row", "cold read, p50, last 50 of 400, to a one-row SELECT of all", 0.7),
+    _at_most("disk.thread", "disk of an idle 10-turn thread, indexes included", 18, "KiB"),
+    _at_most("redis.thread", "Redis of a cached 10-turn thread", 5, "KiB"),
+    _at_most("growth.redis", "turn 200 to turn 10, bytes sent to Redis in a turn", 1.2),
+    _at_most("trips.postgres", "Postgres round trips of a 3-node turn", 4, "trips"),
+    _at_most("trips.redis", "Redis round trips of a 3-node turn", 2, "trips"),
+    Goal("turns.1/memory", "turns/s durable sync, 1 thread, to in memory", 0.6),
+    Goal("turns.16/memory", "turns/s durable sync, 16 threads, to in memory", 0.5),
+    Goal("turns.1/langgraph", "turns/s durable sync, 1 thread, to langgraph sync", 5, peers=True),
+    Goal("turns.16/langgraph", "turns/s durable sync, 16 threads, to langgraph sync", 12, peers=True),
+)
+BY_KEY = {goal.key: goal for goal in GOALS}

@@ -1,0 +1,22 @@
+"""What is measured, by the word that `--only` takes."""
+
+from collections.abc import Awaitable, Callable
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.measures.growth import measure_growth
+from tests.benchmarks.measures.pools import measure_pools
+from tests.benchmarks.measures.reads import measure_reads
+from tests.benchmarks.measures.storage import measure_storage
+from tests.benchmarks.measures.turns import measure_turns
+from tests.benchmarks.measures.wire import measure_wire
+from tests.benchmarks.measures.writes import measure_writes
+
+MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
+    "write": measure_writes,
+    "growth": measure_growth,
+    "read": measure_reads,
+    "size": measure_storage,
+    "wire": measure_wire,
+    "turns": measure_turns,
+    "pool": measure_pools,
+}

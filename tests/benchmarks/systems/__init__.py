@@ -1,0 +1,1 @@
+"""What is measured: ours, and the references it is measured against."""
