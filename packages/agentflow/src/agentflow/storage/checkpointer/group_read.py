@@ -28,8 +28,9 @@ class _Asked[Answer]:
 class GroupRead[Answer]:
     """The lanes and their queue, of one event loop.
 
-    Who asks the same while a question waits shares its answer, so a stampede on one thread is one read.
-    Nobody joins a question that was sent already: an answer holds what was committed before it was asked for.
+    Who asks alone is answered at once. Who asks the same while a question waits shares its answer, so a
+    stampede on one thread is two reads. Nobody joins a question that was sent already: an answer holds what
+    was committed before it was asked for.
     """
 
     def __init__(
@@ -56,17 +57,32 @@ class GroupRead[Answer]:
         Raises:
             What `send` raises.
         """
+        if self._free_lanes == _LANES and not self._waiting:
+            return await self._alone(scope, thread_id)
         asked = self._waiting.get((key, scope.principal))
         if asked is None:
             asked = self._waiting[key, scope.principal] = _Asked((scope, thread_id))
         answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         asked.waiters.append(answer)
         if self._free_lanes:
-            self._free_lanes -= 1
-            task = asyncio.get_running_loop().create_task(self._drain())
-            self._lanes.add(task)
-            task.add_done_callback(self._lanes.discard)
+            self._start_lane()
         return await answer
+
+    async def _alone(self, scope: Scope, thread_id: str) -> Answer | None:
+        """Nobody else asks: without the price of a task."""
+        self._free_lanes -= 1
+        try:
+            return (await self._send(scope.placement, [(scope, thread_id)])).get(0)
+        finally:
+            self._free_lanes += 1
+            if self._waiting:
+                self._start_lane()
+
+    def _start_lane(self) -> None:
+        self._free_lanes -= 1
+        task = asyncio.get_running_loop().create_task(self._drain())
+        self._lanes.add(task)
+        task.add_done_callback(self._lanes.discard)
 
     async def _drain(self) -> None:
         try:
