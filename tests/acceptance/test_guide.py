@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("0*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("[0-9]*.md"))]
 BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DATABASE_URL = "postgresql+asyncpg://agentflow:agentflow@localhost:5432/agentflow"
 REDIS_URL = "redis://localhost:6379/0"
