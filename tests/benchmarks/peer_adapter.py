@@ -18,7 +18,7 @@ from agentflow.storage.checkpointer import BaseCheckpointer, CheckpointWrite, In
 from tests.benchmarks.graph_turns import three_nodes, turn_of
 from tests.benchmarks.measures.storage import LEAVES
 from tests.benchmarks.systems.changes import Change, checkpoint, next_change
-from tests.benchmarks.systems.ours import SCOPE, Ours, cache_off
+from tests.benchmarks.systems.ours import SCOPE, Ours
 
 
 def harness_at(path: Path) -> ModuleType:
@@ -63,7 +63,7 @@ def add_system(harness: Any) -> None:
 
         async def open(self) -> None:
             url = sqlalchemy_url(self.pg)
-            self.ours = await Ours(url, pool_size=self.pool_n, **cache_off()).__aenter__()
+            self.ours = await Ours(url, pool_size=self.pool_n, cache_bytes=0).__aenter__()
             self.cached = await Ours(url, self.rd, pool_size=self.pool_n).__aenter__()
             self.pg_tables = await leaves(self.pg)
 

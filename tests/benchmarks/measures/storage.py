@@ -1,6 +1,6 @@
 """Bytes on disk and in Redis of 10-turn threads that nobody uses at the moment."""
 
-from typing import Any
+from datetime import timedelta
 
 import asyncpg
 from redis.asyncio import Redis
@@ -19,7 +19,6 @@ WEIGHT = """
 SELECT pg_total_relation_size(c.oid) AS total, pg_indexes_size(c.oid) AS indexes
 FROM pg_class c WHERE c.oid = $1::text::regclass
 """
-IDLE_WORK = "compact_idle"
 
 
 async def measure_storage(bench: Bench) -> None:
@@ -31,8 +30,9 @@ async def measure_storage(bench: Bench) -> None:
             await ours.reset()
             memory = await _used_memory(redis)
             await _write(bench, ours, connection)
-            await _compact(bench, ours)
-        await _weigh(bench, connection)
+            await _weigh(bench, connection, "disk.fresh")
+            await ours.checkpointer.pack_idle(idle_for=timedelta(0))  # as the worker does after ten minutes
+        await _weigh(bench, connection, "disk")
         grown = (await _used_memory(redis) - memory) / bench.sizes.threads / 1024
         bench.report.add("redis.thread", "Redis of a cached 10-turn thread", "KiB", [grown])
     finally:
@@ -47,32 +47,27 @@ async def _write(bench: Bench, ours: Ours, connection: asyncpg.Connection) -> No
     bench.report.add("wal.checkpoint", "WAL of a checkpoint, 16 writers", "B", [size])
 
 
-async def _compact(bench: Bench, ours: Ours) -> None:
-    """What the background job does for threads at rest, where this version has it."""
-    compact: Any = getattr(ours.checkpointer, IDLE_WORK, None)
-    if compact is None:
-        bench.report.not_measured("disk.compaction", f"not built: no {IDLE_WORK}")
-    else:
-        await compact()
-
-
-async def _weigh(bench: Bench, connection: asyncpg.Connection) -> None:
+async def _weigh(bench: Bench, connection: asyncpg.Connection, state: str) -> None:
     threads, report = bench.sizes.threads, bench.report
     total = indexes = rows = 0.0
     for leaf, name in await connection.fetch(LEAVES):
         await connection.execute(f"VACUUM {leaf}")
         (weight,) = await connection.fetch(WEIGHT, leaf)
         count = await connection.fetchval(f"SELECT count(*) FROM {leaf}")
-        report.add(f"disk.{name}.rows", f"rows a 10-turn thread, {name}", "rows", [count / threads])
-        size_kib = weight["total"] / threads / 1024
-        report.add(f"disk.{name}.thread", f"  disk, {name}", "KiB", [size_kib])
         if count:
-            report.add(f"disk.{name}.row", f"  a row of {name}", "B", [weight["total"] / count])
+            _add_table(bench, f"{state}.{name}", weight["total"], count)
         total, indexes, rows = total + weight["total"], indexes + weight["indexes"], rows + count
-    report.add("disk.rows", "rows a 10-turn thread, all tables", "rows", [rows / threads])
-    report.add("disk.row", "bytes a row, all tables", "B", [total / rows])
-    report.add("disk.indexes", "indexes of a 10-turn thread", "KiB", [indexes / threads / 1024])
-    report.add("disk.thread", "disk of a 10-turn thread", "KiB", [total / threads / 1024])
+    report.add(f"{state}.rows", f"rows of a 10-turn thread, {state}", "rows", [rows / threads])
+    report.add(f"{state}.row", f"bytes of a row, {state}", "B", [total / rows])
+    report.add(f"{state}.indexes", f"indexes of a 10-turn thread, {state}", "KiB", [indexes / threads / 1024])
+    report.add(f"{state}.thread", f"disk of a 10-turn thread, {state}", "KiB", [total / threads / 1024])
+
+
+def _add_table(bench: Bench, key: str, size_bytes: int, rows: int) -> None:
+    threads, report = bench.sizes.threads, bench.report
+    report.add(f"{key}.rows", f"rows of a 10-turn thread, {key}", "rows", [rows / threads])
+    report.add(f"{key}.thread", f"  disk, {key}", "KiB", [size_bytes / threads / 1024])
+    report.add(f"{key}.row", f"  a row, {key}", "B", [size_bytes / rows])
 
 
 async def _used_memory(redis: Redis) -> int:

@@ -1,7 +1,6 @@
 """AgentFlow's checkpointer on the workload: a session a thread, an append a step."""
 
 import functools
-import inspect
 import uuid
 from typing import Any, Self
 
@@ -14,16 +13,6 @@ from tests.benchmarks.systems.system import System, Writer
 from tests.benchmarks.workload import Chat
 
 SCOPE = Scope()
-
-
-def takes(function: Any, parameter: str) -> bool:
-    """Whether a function has that parameter in this version."""
-    return parameter in inspect.signature(function).parameters
-
-
-def cache_off() -> dict[str, Any]:
-    """What makes a checkpointer without a cache in its process."""
-    return {"cache_bytes": 0} if takes(PgCheckpointer.__init__, "cache_bytes") else {}
 
 
 @functools.cache
@@ -99,10 +88,6 @@ class Ours(System):
 
     async def read_last(self, thread_id: str, messages: int) -> Snapshot:
         """The thread with its newest messages only."""
-        load: Any = self.checkpointer.load  # `can_read_last` says whether it takes the parameter
-        snapshot: Snapshot = await load(SCOPE, thread_id, last_messages=messages)
+        snapshot = await self.checkpointer.load(SCOPE, thread_id, last_messages=messages)
+        assert snapshot is not None
         return snapshot
-
-    def can_read_last(self) -> bool:
-        """Whether this version reads a part of the messages."""
-        return takes(self.checkpointer.load, "last_messages")
