@@ -23,3 +23,6 @@ _.get_tuple
 _.route_tools, _.is_error, _.a, _.b
 _.notes, _.usage_metadata, _.topics, _.approved
 _.waits, _.breaks, _.infinite, _.loops, _._opened_here, _.c, _.x, _.zone, _.score
+
+# The peers' harness reads and calls them.
+_.not_measured, _.has_warm, _.pg_tables, _.read_cold, _.read_warm, _.turn
