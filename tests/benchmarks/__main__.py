@@ -11,6 +11,7 @@ import uvloop
 from tests.benchmarks import arguments
 from tests.benchmarks.arguments import PEERS, Arguments
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.goals import OF_PEERS
 from tests.benchmarks.measures import MEASURES
 from tests.benchmarks.picture import draw
 from tests.benchmarks.report import Report
@@ -38,7 +39,7 @@ def main() -> None:
     asked = arguments.read(None, __doc__ or "")
     report = run(asked)
     report.save(asked.json)
-    report.update(Report.read(PEERS))
+    report.take(Report.read(PEERS), OF_PEERS)
     picture = asked.json.with_suffix(".svg")
     picture.write_text(draw(report))
     print(f"\n{table(report)}\n\nfigures: {asked.json}   picture: {picture}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks.arguments import PEERS, RESULTS
 from tests.benchmarks.document_tables import TABLES
+from tests.benchmarks.goals import OF_PEERS
 from tests.benchmarks.picture import draw
 from tests.benchmarks.report import Report
 
@@ -37,7 +38,7 @@ def main() -> None:
     if not asked.figures.exists():
         raise SystemExit(f"There is no {asked.figures}: run make bench first.")
     report = Report.read(asked.figures)
-    report.update(Report.read(PEERS))
+    report.take(Report.read(PEERS), OF_PEERS)
     report.save(FIGURES)
     PAGE.write_text(written(PAGE.read_text(), report))
     PICTURE.parent.mkdir(exist_ok=True)

@@ -60,3 +60,4 @@ GOALS = (
     Goal("turns.16/langgraph", "turns/s durable sync, 16 threads, to langgraph sync", 12, peers=True),
 )
 BY_KEY = {goal.key: goal for goal in GOALS}
+OF_PEERS = [goal.key for goal in GOALS if goal.peers]

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -32,11 +32,9 @@ class Report:
 
     Attributes:
         about: The machine, the servers and the sizes of the run.
-        missing: Figures that could not be measured, with the reason.
     """
 
     figures: dict[str, Figure] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
     def add(self, key: str, label: str, unit: str, rounds: Sequence[float]) -> None:
@@ -48,20 +46,15 @@ class Report:
         """Add a ratio of two figures, paired by round: what machine noise does to both falls out."""
         self.add(key, label, "x", [one / other for one, other in zip(mine, reference, strict=True)])
 
-    def not_measured(self, key: str, why: str) -> None:
-        """Say why a figure is not there."""
-        self.missing[key] = why
-
-    def update(self, other: "Report") -> None:
-        """Add what another run measured."""
-        self.figures |= other.figures
-        self.missing |= other.missing
+    def take(self, other: "Report", keys: Iterable[str]) -> None:
+        """Add these figures of another run, as far as it measured them."""
+        self.figures |= {key: other.figures[key] for key in keys if key in other.figures}
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         figures = [asdict(figure) for figure in self.figures.values()]
-        data = {"about": self.about, "figures": figures, "missing": self.missing}
+        data = {"about": self.about, "figures": figures}
         path.write_text(json.dumps(data, indent=1) + "\n")
 
     @classmethod
@@ -71,4 +64,4 @@ class Report:
             return cls()
         data = json.loads(path.read_text())
         figures = {entry["key"]: Figure(**entry) for entry in data["figures"]}
-        return cls(figures, data["missing"], data["about"])
+        return cls(figures, data["about"])

@@ -13,16 +13,18 @@ WRITERS = 64
 async def measure_pools(bench: Bench) -> None:
     """The same writers on each pool, interleaved."""
     pools = {size: Ours(bench.database_url, pool_size=size) for size in POOLS}
+    guesses: dict[int, float] = {}
     rates: dict[int, list[float]] = {size: [] for size in POOLS}
     async with AsyncExitStack() as stack:
-        for system in pools.values():
+        for size, system in pools.items():
             await stack.enter_async_context(system)
-            await write_for(system, writers=WRITERS, seconds=0, per_second=1)
+            run = await write_for(system, writers=WRITERS, seconds=0, per_second=1)
+            guesses[size] = run.per_second
         for _ in range(bench.sizes.rounds):
             for size, system in pools.items():
-                last = rates[size][-1] if rates[size] else 1000.0
-                seconds = bench.sizes.seconds / 2
-                run = await write_for(system, writers=WRITERS, seconds=seconds, per_second=last)
+                seconds = bench.sizes.seconds
+                run = await write_for(system, writers=WRITERS, seconds=seconds, per_second=guesses[size])
+                guesses[size] = run.per_second
                 rates[size].append(run.per_second)
     for size, of in rates.items():
         label = f"checkpoints/s, {WRITERS} writers, pool of {size}"

@@ -1,5 +1,8 @@
 """Bytes on disk and in Redis of 10-turn threads that nobody uses at the moment."""
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
@@ -15,59 +18,109 @@ LEAVES = """
 SELECT relname AS leaf, regexp_replace(relname, '^agentflow_|_p[0-9]+$', '', 'g') AS name FROM pg_class
 WHERE relkind = 'r' AND relispartition AND relname LIKE 'agentflow\\_%' ORDER BY 1
 """
-WEIGHT = """
-SELECT pg_total_relation_size(c.oid) AS total, pg_indexes_size(c.oid) AS indexes
-FROM pg_class c WHERE c.oid = $1::text::regclass
-"""
+WEIGHT = "SELECT pg_total_relation_size($1::text::regclass), pg_indexes_size($1::text::regclass)"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a table takes."""
+
+    size_bytes: int = 0
+    index_bytes: int = 0
+    rows: int = 0
+
+    def since(self, earlier: "Weight") -> "Weight":
+        """What it grew."""
+        return Weight(
+            self.size_bytes - earlier.size_bytes,
+            self.index_bytes - earlier.index_bytes,
+            self.rows - earlier.rows,
+        )
+
+
+Weights = dict[str, Weight]
 
 
 async def measure_storage(bench: Bench) -> None:
-    """Write threads with 16 writers, let the background work be done, and weigh what is there."""
+    """Write generations of threads with 16 writers; pack and vacuum after each, and weigh what is there.
+
+    A table never gives back the room in its middle: it uses it again. So what an idle thread costs is what
+    tables grow by with each further generation; the first one also pays for the room of those at work.
+    """
     connection = await asyncpg.connect(bench.dsn)
     redis = Redis.from_url(bench.redis_url)
     try:
-        async with Ours(bench.database_url, bench.redis_url) as ours:
-            await ours.reset()
-            memory = await _used_memory(redis)
-            await _write(bench, ours, connection)
-            await _weigh(bench, connection, "disk.fresh")
-            await ours.checkpointer.pack_idle(idle_for=timedelta(0))  # as the worker does after ten minutes
-        await _weigh(bench, connection, "disk")
-        grown = (await _used_memory(redis) - memory) / bench.sizes.threads / 1024
-        bench.report.add("redis.thread", "Redis of a cached 10-turn thread", "KiB", [grown])
+        memory = await _used_memory(redis)
+        await _first(bench, connection)
+        weights = [await _packed(bench, connection)]
+        for _ in range(bench.sizes.rounds):
+            async with Ours(bench.database_url) as ours:
+                await write_threads(ours, chats(bench.sizes.threads), writers=16)
+            weights.append(await _packed(bench, connection))
+        # At the end, when the server has let go of the buffers of the connections that wrote.
+        cached_kib = (await _used_memory(redis) - memory) / bench.sizes.threads / 1024
     finally:
         await redis.aclose()
         await connection.close()
+    _add(bench, "disk", [_grown(old, new) for old, new in itertools.pairwise(weights)])
+    bench.report.add("redis.thread", "Redis of a cached 10-turn thread", "KiB", [cached_kib])
 
 
-async def _write(bench: Bench, ours: Ours, connection: asyncpg.Connection) -> None:
-    before = await connection.fetchval(WAL_POSITION)
-    run = await write_threads(ours, chats(bench.sizes.threads), writers=16)
-    size = float(await connection.fetchval(WAL_POSITION) - before) / len(run.latencies_s)
-    bench.report.add("wal.checkpoint", "WAL of a checkpoint, 16 writers", "B", [size])
+async def _first(bench: Bench, connection: asyncpg.Connection) -> None:
+    """The first generation, as it is written: on empty tables, and into Redis."""
+    async with Ours(bench.database_url, bench.redis_url) as ours:
+        await ours.reset()
+        before = await connection.fetchval(WAL_POSITION)
+        run = await write_threads(ours, chats(bench.sizes.threads), writers=16)
+        wal = float(await connection.fetchval(WAL_POSITION) - before) / len(run.latencies_s)
+    bench.report.add("wal.checkpoint", "WAL of a checkpoint, 16 writers", "B", [wal])
+    _add(bench, "disk.fresh", [await _weights(connection)])
 
 
-async def _weigh(bench: Bench, connection: asyncpg.Connection, state: str) -> None:
-    threads, report = bench.sizes.threads, bench.report
-    total = indexes = rows = 0.0
+async def _packed(bench: Bench, connection: asyncpg.Connection) -> Weights:
+    """Do what the worker does for threads that were left alone, and weigh."""
+    async with Ours(bench.database_url) as ours:
+        await ours.checkpointer.pack_idle(idle_for=timedelta(0))
+    return await _weights(connection)
+
+
+async def _weights(connection: asyncpg.Connection) -> Weights:
+    weights = {}
     for leaf, name in await connection.fetch(LEAVES):
         await connection.execute(f"VACUUM {leaf}")
-        (weight,) = await connection.fetch(WEIGHT, leaf)
-        count = await connection.fetchval(f"SELECT count(*) FROM {leaf}")
-        if count:
-            _add_table(bench, f"{state}.{name}", weight["total"], count)
-        total, indexes, rows = total + weight["total"], indexes + weight["indexes"], rows + count
-    report.add(f"{state}.rows", f"rows of a 10-turn thread, {state}", "rows", [rows / threads])
-    report.add(f"{state}.row", f"bytes of a row, {state}", "B", [total / rows])
-    report.add(f"{state}.indexes", f"indexes of a 10-turn thread, {state}", "KiB", [indexes / threads / 1024])
-    report.add(f"{state}.thread", f"disk of a 10-turn thread, {state}", "KiB", [total / threads / 1024])
+        ((size_bytes, index_bytes),) = await connection.fetch(WEIGHT, leaf)
+        rows = await connection.fetchval(f"SELECT count(*) FROM {leaf}")
+        weights[name] = Weight(size_bytes, index_bytes, rows)
+    return weights
 
 
-def _add_table(bench: Bench, key: str, size_bytes: int, rows: int) -> None:
+def _grown(old: Weights, new: Weights) -> Weights:
+    return {name: weight.since(old[name]) for name, weight in new.items()}
+
+
+def _add(bench: Bench, state: str, rounds: Sequence[Weights]) -> None:
+    """Figures of each table, then of all; `state` is `disk.fresh` as written and `disk` once packed."""
+    for name in rounds[0]:
+        if any(weights[name].rows for weights in rounds):
+            _add_one(bench, f"{state}.{name}", [weights[name] for weights in rounds])
+    _add_one(bench, state, [_total(weights) for weights in rounds])
+
+
+def _add_one(bench: Bench, key: str, rounds: Sequence[Weight]) -> None:
     threads, report = bench.sizes.threads, bench.report
-    report.add(f"{key}.rows", f"rows of a 10-turn thread, {key}", "rows", [rows / threads])
-    report.add(f"{key}.thread", f"  disk, {key}", "KiB", [size_bytes / threads / 1024])
-    report.add(f"{key}.row", f"  a row, {key}", "B", [size_bytes / rows])
+    kib = threads * 1024
+    report.add(f"{key}.rows", f"10-turn thread, {key}: rows", "rows", [one.rows / threads for one in rounds])
+    report.add(f"{key}.thread", "  with indexes", "KiB", [one.size_bytes / kib for one in rounds])
+    report.add(f"{key}.indexes", "  indexes alone", "KiB", [one.index_bytes / kib for one in rounds])
+    report.add(f"{key}.row", "  a row", "B", [one.size_bytes / max(1, one.rows) for one in rounds])
+
+
+def _total(weights: Weights) -> Weight:
+    return Weight(
+        sum(weight.size_bytes for weight in weights.values()),
+        sum(weight.index_bytes for weight in weights.values()),
+        sum(weight.rows for weight in weights.values()),
+    )
 
 
 async def _used_memory(redis: Redis) -> int:
