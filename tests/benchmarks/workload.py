@@ -58,7 +58,7 @@ def text(rng: random.Random, characters: int) -> str:
     """English words of that length together."""
     words = _words()
     picked: list[str] = []
-    missing = characters
+    missing = characters + 1  # no space after the last word
     while missing > 0:
         picked.append(rng.choice(words))
         missing -= len(picked[-1]) + 1

@@ -12,7 +12,7 @@ from tests.benchmarks.systems.ours import Ours
 from tests.benchmarks.systems.system import Writer
 from tests.benchmarks.workload import STEPS_PER_TURN, Chat
 
-WAL_POSITION = "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"
+WAL_POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 
 Cost = tuple[float, float]  # seconds, bytes of WAL
 
