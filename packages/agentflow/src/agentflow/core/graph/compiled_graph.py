@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agentflow.core.graph.blueprint import Blueprint
+from agentflow.core.graph.busy import hold
 from agentflow.core.graph.chunks import StreamChunk
 from agentflow.core.graph.config import RunConfig, required_thread_id, run_config, scope_of
 from agentflow.core.graph.emitter import Emitter, Sink
@@ -17,7 +18,7 @@ from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.codec import decode_message, decode_state
 from agentflow.errors import ExecutionError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
-from agentflow.storage.checkpointer.types import CheckpointInfo, NewThread
+from agentflow.storage.checkpointer.types import CheckpointInfo
 from agentflow.utils.constants import ResponseGranularity
 from agentflow.utils.sync import iterate_blocking, run_blocking
 
@@ -55,12 +56,16 @@ class CompiledGraph[S: AgentState]:
                 `resume` (the answer to an interrupt). None or {} goes on with an unfinished run.
             config: `thread_id`, `user_id`, `run_id`, `recursion_limit` (25), `node_timeout` and
                 `tool_timeout` (seconds), `lock_wait` (seconds to wait while another run holds the
-                thread), `scope`; everything else is handed to the nodes as it is.
+                thread), `when_busy` ("enqueue": wait for it; "reject": `ThreadBusyError` at once;
+                "interrupt": have it stopped at its next node boundary, keep what it did; "rollback": the
+                same, and undo what it did), `checkpoint` (version to run from instead of the latest),
+                `scope`; everything else is handed to the nodes as it is.
             response_granularity: `low` messages of this run only; `partial` also `context` and
                 `context_summary`; `full` also `state`.
 
         Returns:
-            `{"messages": [...], "meta": {"thread_id", "run_id", "is_new_thread", "status"}, ...}`.
+            `{"messages": [...], "meta": {"thread_id", "run_id", "is_new_thread", "status",
+            "interrupt_reason"}, ...}`; the reason is "stop_requested" for a run that was stopped.
 
         Raises:
             InvalidInputError: Input or config cannot be used; the message says what to change.
@@ -266,14 +271,10 @@ class CompiledGraph[S: AgentState]:
 
     async def _execute(self, given: RunInput, config: RunConfig, emitter: Emitter) -> RunResult[S]:
         await self.checkpointer.asetup()
-        session = self.checkpointer.session(
-            config.scope,
-            config.thread_id,
-            new_thread=NewThread(user_id=config.user_id, name=config.thread_name, metadata=config.metadata),
-            wait_s=config.lock_wait_s,
-        )
-        async with session:
-            run = GraphRun(self.blueprint, config, session, emitter, should_stop=lambda: self._closing)
+        async with hold(self.checkpointer, config) as held:
+            run = GraphRun(
+                self.blueprint, config, self.checkpointer, held, emitter, should_stop=lambda: self._closing
+            )
             return await run.execute(given)
 
 
@@ -303,6 +304,7 @@ def _response(result: RunResult[Any], granularity: ResponseGranularity) -> dict[
             "run_id": result.run_id,
             "is_new_thread": result.is_new_thread,
             "status": state.execution_meta.status.value,
+            "interrupt_reason": state.execution_meta.interrupt_reason,
         },
     }
     if granularity is not ResponseGranularity.LOW:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from agentflow.core.state.message import new_id
 from agentflow.errors import InvalidIdError, InvalidInputError
@@ -18,12 +18,17 @@ MAX_ID_BYTES = 512
 _MAX_RUN_ID_BYTES = 255
 _LONGEST_S = 10**9
 
+WhenBusy = Literal["enqueue", "reject", "interrupt", "rollback"]
+WHEN_BUSY: Final[tuple[WhenBusy, ...]] = get_args(WhenBusy)
+
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """What a run was asked to do.
 
     Attributes:
+        when_busy: What to do while another run holds the thread.
+        checkpoint: Version to run from; None is the latest.
         values: The caller's own dict, copied, with `thread_id` and `run_id` filled in: what nodes get.
         lock_wait_s: How long to wait for the thread; None is the checkpointer's default.
     """
@@ -36,6 +41,8 @@ class RunConfig:
     node_timeout_s: float | None
     tool_timeout_s: float | None
     lock_wait_s: float | None
+    when_busy: WhenBusy = "enqueue"
+    checkpoint: int | None = None
     thread_name: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +74,8 @@ def run_config(config: Mapping[str, Any] | None) -> RunConfig:
         node_timeout_s=_seconds(values, "node_timeout", DEFAULT_NODE_TIMEOUT_S),
         tool_timeout_s=_seconds(values, "tool_timeout", DEFAULT_TOOL_TIMEOUT_S),
         lock_wait_s=_seconds(values, "lock_wait", None, zero_is_none=False),
+        when_busy=_one_of(values, "when_busy", WHEN_BUSY),
+        checkpoint=_version(values),
         thread_name=_text_id(values, "thread_name", limit_bytes=_MAX_RUN_ID_BYTES),
         metadata=_metadata(values),
         values=values,
@@ -131,6 +140,22 @@ def _seconds(
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LONGEST_S:
         raise InvalidInputError(f"config[{key!r}] must be a number of seconds, or None for no limit.")
     return float(value)
+
+
+def _one_of[T: str](config: Mapping[str, Any], key: str, known: tuple[T, ...]) -> T:
+    """One of the words known for the key; the first of them when nothing is said."""
+    value = config.get(key)
+    for word in known:
+        if value is None or value == word:
+            return word
+    raise InvalidInputError(f"config[{key!r}] must be one of {', '.join(known)}, not {value!r}.")
+
+
+def _version(config: Mapping[str, Any]) -> int | None:
+    value = config.get("checkpoint")
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise InvalidInputError("config['checkpoint'] must be the number of a checkpoint of the thread.")
+    return value
 
 
 def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from agentflow.core.graph.blueprint import Blueprint
+from agentflow.core.graph.busy import Held, while_held
 from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.emitter import Emitter
 from agentflow.core.graph.inputs import RunInput
 from agentflow.core.graph.plan import Start, plan_start
 from agentflow.core.graph.progress import Pause, Progress
+from agentflow.core.graph.rewind import before_last_run, is_to_be_undone
 from agentflow.core.graph.step import Outcome, run_nodes
 from agentflow.core.graph.thread import LiveThread
 from agentflow.core.graph.tool_ledger import NodeTools, Place
@@ -33,7 +35,7 @@ from agentflow.errors import (
     StaleCheckpointError,
     StorageError,
 )
-from agentflow.storage.checkpointer.base import ThreadSession
+from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.types import Source
 from agentflow.utils.constants import START
 from agentflow.utils.interrupt import GraphInterrupt
@@ -70,7 +72,8 @@ class GraphRun[S: AgentState]:
         self,
         blueprint: Blueprint[S],
         config: RunConfig,
-        session: ThreadSession,
+        checkpointer: BaseCheckpointer,
+        held: Held,
         emitter: Emitter,
         should_stop: Callable[[], bool],
     ) -> None:
@@ -78,7 +81,9 @@ class GraphRun[S: AgentState]:
         self._config = config
         self._emitter = emitter
         self._should_stop = should_stop
-        self._thread = LiveThread(blueprint, session, config.run_id)
+        self._checkpointer = checkpointer
+        self._held = held
+        self._thread = LiveThread(blueprint, held.session, config.run_id)
         self._steps = 0
         self._began = False
         self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
@@ -102,13 +107,18 @@ class GraphRun[S: AgentState]:
         """Make the input durable before any node runs: nothing a user sent is lost."""
         try:
             self._thread.open()
-            await self._accept(given)
+            await self._start(given)
         except AgentFlowError as error:
             if self._began or not self._rests_on_an_old_state(error):
                 raise
             # Nothing is stored and nothing has run: once more, on what the store holds.
             await self._thread.reload()
-            await self._accept(given)
+            await self._start(given)
+
+    async def _start(self, given: RunInput) -> None:
+        if self._config.when_busy == "rollback":
+            await self._undo_last_run(given)
+        await self._accept(given)
 
     def _rests_on_an_old_state(self, error: AgentFlowError) -> bool:
         """Whether the input was refused because of what was read, and not of what it is.
@@ -121,8 +131,26 @@ class GraphRun[S: AgentState]:
         unanswered = isinstance(error, StorageError) and not isinstance(error, CorruptStateError)
         return self._thread.from_cache and not unanswered
 
+    async def _undo_last_run(self, given: RunInput) -> None:
+        """Put the thread back to where the run that is in our way found it. History keeps both."""
+        thread, config = self._thread, self._config
+        await thread.reload()
+        if thread.is_new or not is_to_be_undone(thread.state.execution_meta, was_busy=self._held.was_busy):
+            return
+        seq = await before_last_run(self._checkpointer, config.scope, config.thread_id)
+        await self._rewind(seq)
+        plan_start(given, thread.progress, thread.state.execution_meta)  # a refused input undoes nothing
+        await thread.commit(thread.state, thread.progress, source="rollback", node="", parent=seq)
+
+    async def _rewind(self, seq: int) -> None:
+        config = self._config
+        snapshot = await self._checkpointer.load_at(config.scope, config.thread_id, seq) if seq else None
+        self._thread.rewind(snapshot)
+
     async def _accept(self, given: RunInput) -> None:
-        thread = self._thread
+        thread, older = self._thread, self._config.checkpoint
+        if older is not None:
+            await self._rewind(older)
         self.result.is_new_thread = self._emitter.is_new_thread = thread.is_new
         start = plan_start(given, thread.progress, thread.state.execution_meta)
         check_results(thread.state.context, given.messages)
@@ -132,13 +160,21 @@ class GraphRun[S: AgentState]:
             raise InvalidInputError(f"The input holds {error}") from error
         progress = start.progress
         self._check_known(progress)
+        if older is not None:
+            progress.turn = thread.head + 1  # what ran after that version runs anew, its tools too
         meta = self._meta(thread.state.execution_meta, start)
         if start.fresh:
             state.execution_meta = meta
             progress = Progress(next=await self._follow([START], state), turn=thread.head + 1)
         self._set_status(state, meta, progress, first=not start.fresh)
         await self._commit(
-            state, progress, source="input", node=START, starts_run=True, replies=given.messages
+            state,
+            progress,
+            source="input" if older is None else "fork",
+            node=START,
+            parent=older,
+            starts_run=True,
+            replies=given.messages,
         )
 
     def _check_known(self, progress: Progress) -> None:
@@ -201,7 +237,7 @@ class GraphRun[S: AgentState]:
         running = run_nodes(
             nodes, thread.state, thread.fields, self._config, self._emitter, progress.answers, self._tools
         )
-        async with aclosing(running):
+        async with while_held(self._held.session), aclosing(running):
             async for ended in running:
                 outcomes.update(ended)
                 if len(outcomes) < len(waiting):
@@ -369,10 +405,11 @@ class GraphRun[S: AgentState]:
         source: Source,
         node: str,
         starts_run: bool = False,
+        parent: int | None = None,
         replies: list[Message] | None = None,
     ) -> None:
         committed, added = await self._thread.commit(
-            state, progress, source=source, node=node, starts_run=starts_run
+            state, progress, source=source, node=node, starts_run=starts_run, parent=parent
         )
         self._began = True
         self.result.state = self._thread.state

@@ -80,12 +80,33 @@ class LiveThread[S: AgentState]:
         """
         self._adopt(self._session.snapshot)
 
+    def rewind(self, snapshot: Snapshot | None) -> None:
+        """Take the state of an older version, or of a new thread; the next commit makes it the latest."""
+        if snapshot is None:
+            self.state, self.progress = self._blueprint.template.model_copy(deep=True), Progress()
+            return
+        here = dict(self._entries)
+        context = []
+        for row in snapshot.messages:
+            then, now = decode_message(row), here.get(row.pos)
+            # Those that never left stay the rows they are.
+            context.append(now if now is not None and now == then else then)
+        self.state = decode_state(self._blueprint.state_type, snapshot.fields, context)
+        self.progress = progress_of(snapshot.fields)
+
     async def reload(self) -> None:
         """Start again from what the store holds now."""
         self._adopt(await self._session.reload())
 
     async def commit(
-        self, state: S, progress: Progress, *, source: Source, node: str, starts_run: bool = False
+        self,
+        state: S,
+        progress: Progress,
+        *,
+        source: Source,
+        node: str,
+        starts_run: bool = False,
+        parent: int | None = None,
     ) -> tuple[Committed, list[Message]]:
         """Make a state durable and adopt it.
 
@@ -115,6 +136,7 @@ class LiveThread[S: AgentState]:
                 added=[encode_message(message, pos) for pos, message in change.added],
                 removed=change.removed,
                 starts_run=starts_run,
+                parent=parent,
                 tool_results=ended,
             )
             committed = await self._session.append(write)

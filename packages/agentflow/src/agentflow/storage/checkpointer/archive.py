@@ -18,7 +18,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from agentflow.errors import CorruptStateError
-from agentflow.storage.checkpointer.types import CheckpointInfo, Source
+from agentflow.storage.checkpointer.types import CheckpointInfo, Source, lineage
 from agentflow.utils.jsontext import json_text
 
 _VERSION: Final = b"1"
@@ -45,12 +45,13 @@ class PackedCheckpoint:
 
     def info(self) -> CheckpointInfo:
         """As an entry of the history."""
+        parent, node = lineage(self.seq, self.source, self.node)
         return CheckpointInfo(
             seq=self.seq,
-            parent=self.seq - 1,
+            parent=parent,
             checkpoint_id=self.checkpoint_id,
             source=self.source,
-            node=self.node,
+            node=node,
             step=self.step,
             run_id=self.run_id,
             created_at=self.created_at,

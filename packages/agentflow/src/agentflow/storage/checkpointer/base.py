@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -70,6 +70,12 @@ class ThreadSession(ABC):
             StoreUnavailableError: No answer from the store; it may or may not be stored.
 
         One round trip to the store; locks the thread's row until commit.
+        """
+
+    def when_lost(self, call: Callable[[], None] | None) -> None:  # noqa: B027 - memory loses no lock
+        """Have `call` called, in this event loop, once the lock is known to be lost; None to be told no more.
+
+        A session whose lock cannot be lost never calls it.
         """
 
     @abstractmethod

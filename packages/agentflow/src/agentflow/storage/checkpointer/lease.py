@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ class Lease:
 
     Attributes:
         lost: Somebody else holds the lock now; nothing more may be written.
+        on_lost: Called when that is found out.
     """
 
     def __init__(self, cache: ThreadCache, keys: Keys, *, lease_s: float) -> None:
@@ -44,6 +46,7 @@ class Lease:
         # Whether Redis may think that we hold the lock: also when a call was cut or cancelled.
         self._may_hold = False
         self.lost = False
+        self.on_lost: Callable[[], None] | None = None
 
     async def take(self, wait_s: float, known: tuple[int, int] | None = None) -> Began | None:
         """Wait for the lock, `wait_s` at most, by asking every 10 to 100 ms.
@@ -108,6 +111,8 @@ class Lease:
             self.lost = not await self._cache.extend(self._keys, self._token)
         if not self.lost:
             self._schedule()
+        elif self.on_lost is not None:
+            self.on_lost()
 
     def _stop_beating(self) -> None:
         if self._timer is not None:

@@ -369,7 +369,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         thread.checkpoints.append(
             CheckpointInfo(
                 seq=seq,
-                parent=write.expected_head,
+                parent=write.expected_head if write.parent is None else write.parent,
                 checkpoint_id=write.checkpoint_id,
                 source=write.source,
                 node=write.node,

@@ -26,6 +26,7 @@ from agentflow.storage.checkpointer.types import (
     Snapshot,
     StoredMessage,
     ThreadInfo,
+    lineage,
 )
 
 Version = tuple[int, int]
@@ -102,9 +103,12 @@ class PostgresReader:
         rows = await self._statements.fetch("history", *who(scope, thread_id), before, limit)
         found: list[CheckpointInfo] = []
         for row in rows:
-            *columns, archive = row
+            seq, checkpoint_id, source, stored_node, step, run_id, created_at, archive = row
             if archive is None:
-                found.append(CheckpointInfo(columns[0], columns[0] - 1, *columns[1:]))
+                parent, node = lineage(seq, source, stored_node)
+                found.append(
+                    CheckpointInfo(seq, parent, checkpoint_id, source, node, step, run_id, created_at)
+                )
             else:
                 found += [checkpoint.info() for checkpoint in reversed(unpack(archive))]
         return [info for info in found if before is None or info.seq < before][:limit]

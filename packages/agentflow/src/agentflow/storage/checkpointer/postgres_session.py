@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -112,6 +112,13 @@ class PgThreadSession(ThreadSession):
             self._base = None
         self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
+
+    def when_lost(self, call: Callable[[], None] | None) -> None:
+        """See `ThreadSession.when_lost`. Known by the next heartbeat, a third of the lease at the latest."""
+        if self._lease is not None:
+            self._lease.on_lost = call
+            if call is not None and self._lease.lost:
+                call()
 
     async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
         """See `ThreadSession.start_tools`."""

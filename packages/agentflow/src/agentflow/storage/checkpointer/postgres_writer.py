@@ -142,7 +142,7 @@ class PostgresWriter:
                 item.write.step,
                 item.write.checkpoint_id,
                 item.write.source,
-                item.write.node,
+                item.write.stored_node,
                 item.delta,
             )
             for item in items
@@ -172,7 +172,7 @@ class PostgresWriter:
             delta is None,
             write.checkpoint_id,
             write.source,
-            write.node,
+            write.stored_node,
             encoded.fields if delta is None else delta,
         ]
         if write.tool_results:
@@ -200,7 +200,7 @@ class PostgresWriter:
             write.step,
             write.checkpoint_id,
             write.source,
-            write.node,
+            write.stored_node,
             *columns_of(write.added),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,12 @@ BLOCKS: Final = 1  # a JSON array of content blocks
 # Values that the hot path makes by the dozen are not frozen: that would triple the cost of making one. Nobody
 # changes them all the same.
 
-Source = Literal["input", "node", "branch", "update", "fork"]
+Source = Literal["input", "node", "branch", "update", "fork", "rollback"]
+
+# Checkpoints of these sources go on from an older one, whose version stands before their node: `17:MAIN`. So
+# the rows of all others are as short as they were.
+_FROM_OLDER: Final = ("fork", "rollback")
+_LINEAGE: Final = re.compile(r"(\d+):(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,7 @@ class CheckpointWrite:
         removed: Positions of messages that left it (an edited message is removed and added at the same
             position).
         starts_run: Clears a stop request that an earlier run left behind.
+        parent: The version that a fork or rollback goes on from; None for the one before.
         tool_results: Tools that ended, to be finished in the ledger together with this checkpoint.
     """
 
@@ -176,8 +183,14 @@ class CheckpointWrite:
     added: Sequence[StoredMessage] = ()
     removed: Sequence[int] = ()
     starts_run: bool = False
+    parent: int | None = None
     tool_results: Sequence[ToolResult] = ()
     checkpoint_id: uuid.UUID = field(default_factory=_new_id)
+
+    @property
+    def stored_node(self) -> str:
+        """The node as it is stored; see `lineage`."""
+        return self.node if self.parent is None else f"{self.parent}:{self.node}"
 
 
 def next_pos(before: int, added: Sequence[StoredMessage]) -> int:
@@ -231,7 +244,9 @@ class CheckpointInfo:
     """One entry of a thread's history.
 
     Attributes:
-        seq: Version; `parent` is the one before (0 for the first).
+        seq: Version.
+        parent: The one it goes on from: the one before (0 for the first), or an older one for a fork or
+            rollback.
     """
 
     seq: int
@@ -242,6 +257,13 @@ class CheckpointInfo:
     step: int
     run_id: str
     created_at: datetime
+
+
+def lineage(seq: int, source: str, stored_node: str) -> tuple[int, str]:
+    """A checkpoint's parent and node, from what is stored of it."""
+    if source in _FROM_OLDER and (found := _LINEAGE.fullmatch(stored_node)):
+        return int(found[1]), found[2]
+    return seq - 1, stored_node
 
 
 @dataclass(frozen=True, slots=True)
