@@ -34,6 +34,7 @@ class Store:
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
+    items: list[Item] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.commits: GroupCommit[Item, str] = GroupCommit(self.one, self.group)
@@ -44,6 +45,7 @@ class Store:
     async def group(self, items: Sequence[Item]) -> list[str]:
         names = [item.name for item in items]
         self.sent.append(names)
+        self.items += items
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append(gate)
         await gate
@@ -120,6 +122,20 @@ async def test_groups_do_not_mix() -> None:
     await store.answer_all()
     await asyncio.gather(*first, *tasks)
     assert sorted(store.sent[2:]) == [["a", "b"], ["c", "d"]]
+
+
+async def test_one_thread_keeps_its_order() -> None:
+    """Also when its first write may not go with the others and its second may."""
+    store = Store()
+    first = store.submit("x", "y")
+    await store.settle()
+    kinds = [("a", None), ("b", "apart"), ("b", None)]
+    tasks = [asyncio.create_task(store.commits.submit(Item(name, group=group))) for name, group in kinds]
+    await store.answer()
+    assert store.sent[2:] == [["a"], ["b"]]
+    await store.answer_all()
+    assert [waiting.group for waiting in store.items if waiting.name == "b"] == ["apart", None]
+    await asyncio.gather(*first, *tasks)
 
 
 async def test_one_bad_item_fails_alone() -> None:
@@ -209,6 +225,33 @@ async def test_closing_waits_for_what_is_under_way() -> None:
     await store.answer_all()
     await closing
     await asyncio.gather(*tasks)
+
+
+async def test_closing_waits_for_a_large_item() -> None:
+    store = Store()
+    large = asyncio.create_task(store.commits.submit(Item("large", size_bytes=LARGE_BYTES + 1)))
+    await store.settle()
+    closing = asyncio.create_task(store.commits.close())
+    await store.settle()
+    assert not closing.done()
+    await store.answer_all()
+    await closing
+    assert await large == "LARGE"
+
+
+async def test_who_waits_for_room_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also behind a write that was given up: nothing turns in circles until a lane is free."""
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 2)
+    store = Store()
+    tasks = store.submit(*"abcdefgh")
+    await store.settle()
+    tasks[2].cancel()
+    await store.settle()
+    loop = asyncio.get_running_loop()
+    assert not loop._ready  # type: ignore[attr-defined]
+    await store.answer_all()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sorted(str(answer) for answer in answers if isinstance(answer, str)) == list("ABDEFGH")
 
 
 @dataclass

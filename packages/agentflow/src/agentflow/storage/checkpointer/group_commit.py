@@ -78,6 +78,8 @@ class GroupCommit[Item: Groupable, Answer]:
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._in_flight: set[Hashable] = set()
         self._large = asyncio.Semaphore(1)
+        self._large_items = 0
+        self._wanting_room: list[asyncio.Future[None]] = []
         self._draining: set[asyncio.Task[None]] = set()
         self._closers: list[asyncio.Future[None]] = []
 
@@ -92,12 +94,13 @@ class GroupCommit[Item: Groupable, Answer]:
             AgentFlowError: What its own data is to blame for.
         """
         if item.size_bytes > LARGE_BYTES:
-            async with self._large:
-                return await self._send_one(item)
+            return await self._beside(item)
         if self._free_lanes and not self._queue and item.key not in self._in_flight:
             return await self._alone(item)
         while len(self._queue) >= MAX_QUEUED:
-            await asyncio.wait([next(iter(self._queue)).future])
+            room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wanting_room.append(room)
+            await room
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(item, future))
         if self._free_lanes:
@@ -106,10 +109,19 @@ class GroupCommit[Item: Groupable, Answer]:
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        while self._queue or self._free_lanes < LANES:
+        while self._queue or self._free_lanes < LANES or self._large_items:
             closer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._closers.append(closer)
             await closer
+
+    async def _beside(self, item: Item) -> Answer:
+        self._large_items += 1
+        try:
+            async with self._large:
+                return await self._send_one(item)
+        finally:
+            self._large_items -= 1
+            _wake(self._closers)
 
     async def _alone(self, item: Item) -> Answer:
         self._free_lanes -= 1
@@ -144,28 +156,30 @@ class GroupCommit[Item: Groupable, Answer]:
         # What waits behind a thread that another lane has in flight is left to that lane.
         if any(waiting.item.key not in self._in_flight for waiting in self._queue):
             self._start_lane()
-        closers, self._closers = self._closers, []
-        for closer in closers:
-            if not closer.done():
-                closer.set_result(None)
+        _wake(self._closers)
 
     def _next_group(self) -> list[_Waiting[Item, Answer]]:
         """What waits and may go together, ordered by key; the rest keeps its place."""
         group: list[_Waiting[Item, Answer]] = []
         left: list[_Waiting[Item, Answer]] = []
+        # Behind a write that is left, a later one of its thread is left too.
+        keys_left: set[Hashable] = set()
         size_bytes = 0
         while self._queue and len(group) < MAX_ITEMS and size_bytes < MAX_BYTES:
             waiting = self._queue.popleft()
             if waiting.future.done():
                 continue
             item = waiting.item
-            if item.key in self._in_flight or (group and item.group != group[0].item.group):
+            of_others = bool(group) and item.group != group[0].item.group
+            if of_others or item.key in self._in_flight or item.key in keys_left:
                 left.append(waiting)
+                keys_left.add(item.key)
                 continue
             self._in_flight.add(item.key)
             size_bytes += item.size_bytes
             group.append(waiting)
         self._queue.extendleft(reversed(left))
+        _wake(self._wanting_room)
         group.sort(key=lambda waiting: waiting.item.key)
         return group
 
@@ -194,6 +208,13 @@ class GroupCommit[Item: Groupable, Answer]:
             for waiting, answer in zip(group, answers, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(answer)
+
+
+def _wake(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+    futures.clear()
 
 
 def _fail(group: Sequence[_Waiting[Any, Any]], error: Exception) -> None:
