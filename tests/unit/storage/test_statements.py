@@ -17,7 +17,7 @@ OVER_ALL = {"delete_expired", "idle_threads", "long_threads"}
 # Where a principal narrows what there is; `create_thread` and `why_not` have it in their columns.
 PRINCIPALS = [
     "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "delete_thread",
-    "request_stop", "append", "append_messages", "append_edits",
+    "request_stop", "stop_requested", "append", "append_messages", "append_edits",
     "append_tools", "start_tools", "finish_tools", "tool_calls",
     "lg_read", "lg_read_nested", "lg_namespace", "lg_list", "lg_put_writes", "lg_copy", "lg_rows",
     "lg_rewrite", "lg_delete_unchanged", "lg_threads_of_runs",

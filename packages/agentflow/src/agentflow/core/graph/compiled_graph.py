@@ -59,7 +59,9 @@ class CompiledGraph[S: AgentState]:
                 thread), `when_busy` ("enqueue": wait for it; "reject": `ThreadBusyError` at once;
                 "interrupt": have it stopped at its next node boundary, keep what it did; "rollback": the
                 same, and undo what it did), `checkpoint` (version to run from instead of the latest),
-                `scope`; everything else is handed to the nodes as it is.
+                `durability` ("sync": each step durable before the next; "async": in order while the next
+                runs; "exit": the input, then all of it when the run rests), `scope`; everything else is
+                handed to the nodes as it is.
             response_granularity: `low` messages of this run only; `partial` also `context` and
                 `context_summary`; `full` also `state`.
 
@@ -109,7 +111,8 @@ class CompiledGraph[S: AgentState]:
         `partial` adds the state after each step; `full` adds `updates` chunks with
         `data.status` `invoking_node`, `node_invoked` and `graph_invoked`.
 
-        A message is yielded after it is durable. Closing the generator early cancels the run
+        A message is yielded after it is durable; with durability "async" or "exit" as soon as it is made,
+        and all of it is durable when the stream ends. Closing the generator early cancels the run
         at its last durable step.
 
         Raises:

@@ -20,6 +20,8 @@ _LONGEST_S = 10**9
 
 WhenBusy = Literal["enqueue", "reject", "interrupt", "rollback"]
 WHEN_BUSY: Final[tuple[WhenBusy, ...]] = get_args(WhenBusy)
+Durability = Literal["sync", "async", "exit"]
+DURABILITY: Final[tuple[Durability, ...]] = get_args(Durability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class RunConfig:
     Attributes:
         when_busy: What to do while another run holds the thread.
         checkpoint: Version to run from; None is the latest.
+        durability: When a checkpoint must be durable.
         values: The caller's own dict, copied, with `thread_id` and `run_id` filled in: what nodes get.
         lock_wait_s: How long to wait for the thread; None is the checkpointer's default.
     """
@@ -43,6 +46,7 @@ class RunConfig:
     lock_wait_s: float | None
     when_busy: WhenBusy = "enqueue"
     checkpoint: int | None = None
+    durability: Durability = "sync"
     thread_name: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +80,7 @@ def run_config(config: Mapping[str, Any] | None) -> RunConfig:
         lock_wait_s=_seconds(values, "lock_wait", None, zero_is_none=False),
         when_busy=_one_of(values, "when_busy", WHEN_BUSY),
         checkpoint=_version(values),
+        durability=_one_of(values, "durability", DURABILITY),
         thread_name=_text_id(values, "thread_name", limit_bytes=_MAX_RUN_ID_BYTES),
         metadata=_metadata(values),
         values=values,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -63,9 +63,9 @@ class RunResult[S: AgentState]:
 class GraphRun[S: AgentState]:
     """Drives one run; used once.
 
-    Every step is committed before the next one starts. Whatever ends the run early, a node's
-    error, a kill, a lost lock, leaves the last committed step as the thread's head, from where
-    an invoke without messages goes on.
+    Every step is committed before the next one starts, or with a weaker durability at the latest
+    before the run ends. Whatever ends it early, a node's error, a kill, a lost lock, leaves the last
+    durable step as the thread's head, from where an invoke without messages goes on.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class GraphRun[S: AgentState]:
         self._should_stop = should_stop
         self._checkpointer = checkpointer
         self._held = held
-        self._thread = LiveThread(blueprint, held.session, config.run_id)
+        self._thread = LiveThread(blueprint, held.session, config.run_id, config.durability)
         self._steps = 0
         self._began = False
         self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
@@ -94,9 +94,14 @@ class GraphRun[S: AgentState]:
         Raises:
             See `CompiledGraph.ainvoke`.
         """
-        await self._begin(given)
-        while not (self._thread.progress.done or self._thread.state.execution_meta.is_interrupted()):
-            await self._step()
+        try:
+            await self._begin(given)
+            while not (self._thread.progress.done or self._thread.state.execution_meta.is_interrupted()):
+                await self._step()
+            await self._or_fail(self._thread.flush())
+        except BaseException:  # also when cancelled: nothing may be written once the thread is let go
+            await self._thread.abandon()
+            raise
         self.result.state = self._thread.state
         self._emitter.update("graph_invoked", self._thread.state.execution_meta.current_node, self._steps)
         return self.result
@@ -211,11 +216,12 @@ class GraphRun[S: AgentState]:
             await self._record_failure(error)
             raise error
         self._steps += 1
+        await self._or_fail(self._route_again() if self._thread.progress.route else self._run_nodes())
+
+    async def _or_fail(self, work: Awaitable[None]) -> None:
+        """Leave word of an error of the run's own before it is raised."""
         try:
-            if self._thread.progress.route:
-                await self._route_again()
-            else:
-                await self._run_nodes()
+            await work
         except AgentFlowError as error:
             # What a tool's node made of the ledger's refusal tells less than the refusal itself.
             failure = self._thread.failure or error
@@ -265,8 +271,8 @@ class GraphRun[S: AgentState]:
     async def _end_step(self, outcomes: dict[str, Outcome]) -> None:
         pauses = [
             Pause(id=new_id(), node=node, value=outcome.value)
-            for node, outcome in outcomes.items()
-            if isinstance(outcome, GraphInterrupt)
+            for node in self._blueprint.topology.ordered(outcomes)
+            if isinstance(outcome := outcomes[node], GraphInterrupt)
         ]
         if pauses:
             await self._pause(outcomes, pauses)
@@ -443,6 +449,19 @@ class GraphRun[S: AgentState]:
     async def _record_failure(self, error: AgentFlowError) -> None:
         """Leave word of the failure in the state; what was committed before stays."""
         thread = self._thread
+        try:
+            try:
+                await self._commit_failure(error)
+            except InvalidError:
+                if not await thread.recover():
+                    raise
+                await self._commit_failure(error)
+        except AgentFlowError as failure:
+            logger.warning("The failure %s could not be recorded: %s", error.code, failure.code)
+        self.result.state = thread.state
+
+    async def _commit_failure(self, error: AgentFlowError) -> None:
+        thread = self._thread
         node = error.node if isinstance(error, NodeError) else thread.state.execution_meta.current_node
         state = thread.state.model_copy()
         problem = {"code": error.code, "node": node, "message": str(error)[:2000]}
@@ -452,13 +471,5 @@ class GraphRun[S: AgentState]:
                 "internal_data": {**thread.state.execution_meta.internal_data, "error": problem},
             }
         )
-        try:
-            try:
-                await thread.commit(state, thread.progress, source="update", node=node)
-            except InvalidError:
-                if not thread.drop_tool_results():
-                    raise
-                await thread.commit(state, thread.progress, source="update", node=node)
-        except AgentFlowError as failure:
-            logger.warning("The failure of node %s could not be recorded: %s", node, failure.code)
-        self.result.state = thread.state
+        await thread.commit(state, thread.progress, source="update", node=node)
+        await thread.flush()

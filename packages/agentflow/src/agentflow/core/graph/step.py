@@ -53,7 +53,9 @@ async def run_nodes(  # noqa: PLR0917 - what a step is made of
     running = set(tasks)
     try:
         while running:
-            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            # In the order of the nodes: of two that fail at once it is always the same one that is told.
+            ended = [task for task in tasks if task in done]
             succeeded = {tasks[task]: task.result() for task in ended if not task.exception()}
             if succeeded:
                 yield succeeded

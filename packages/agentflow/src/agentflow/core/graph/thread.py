@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from agentflow.core.graph.blueprint import Blueprint
+from agentflow.core.graph.config import Durability
+from agentflow.core.graph.pipeline import Pipeline
 from agentflow.core.graph.progress import FIELD, Progress, progress_of
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.codec import decode_message, decode_state, encode_fields, encode_message
-from agentflow.core.state.context_log import Entry, change_context
+from agentflow.core.state.context_log import ContextChange, Entry, change_context
 from agentflow.core.state.message import Message
-from agentflow.errors import AgentFlowError
+from agentflow.errors import AgentFlowError, StorageError
 from agentflow.storage.checkpointer.base import ThreadSession
-from agentflow.storage.checkpointer.delta import Fields, diff
+from agentflow.storage.checkpointer.delta import Fields, Patch, diff
 from agentflow.storage.checkpointer.types import (
     CheckpointWrite,
     Committed,
@@ -26,21 +31,50 @@ from agentflow.storage.checkpointer.types import (
     ToolStarts,
 )
 
+# How often a run that holds its checkpoints back asks whether it should stop.
+_LOOK_EVERY_S: Final = 0.25
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is durable of a thread whose run holds its checkpoints back, and where the run stands."""
+
+    fields: Fields
+    entries: Sequence[Entry[Message]]
+    node: str
+
+    def change_to(self, entries: Sequence[Entry[Message]]) -> ContextChange[Message]:
+        """How the stored context becomes `entries`, whatever happened in between."""
+        before, after = dict(self.entries), dict(entries)
+        return ContextChange(
+            added=[(pos, message) for pos, message in entries if before.get(pos) is not message],
+            removed=[pos for pos, message in self.entries if after.get(pos) is not message],
+            entries=list(entries),
+            next_pos=0,
+        )
+
 
 class LiveThread[S: AgentState]:
     """Holds the state at the thread's head and moves both forward together.
 
     `state` and `progress` are what the last committed checkpoint holds; a commit that fails
-    leaves them as they were.
+    leaves them as they were. With durability "async" commits are under way, and with "exit" they are
+    held back until the run rests; `flush` makes them durable.
 
     Attributes:
         failure: Why the tool ledger could not be written: the run must end with it.
     """
 
-    def __init__(self, blueprint: Blueprint[S], session: ThreadSession, run_id: str) -> None:
+    def __init__(
+        self, blueprint: Blueprint[S], session: ThreadSession, run_id: str, durability: Durability = "sync"
+    ) -> None:
         self._blueprint = blueprint
         self._session = session
         self._run_id = run_id
+        self._durability = durability
+        self._pipeline = Pipeline(session.append)
+        self._held_back: _Stored | None = None
+        self._looked_at = 0.0
         self.state: S = blueprint.template
         self.fields: Fields = {}
         self.progress = Progress()
@@ -96,6 +130,7 @@ class LiveThread[S: AgentState]:
 
     async def reload(self) -> None:
         """Start again from what the store holds now."""
+        await self.abandon()
         self._adopt(await self._session.reload())
 
     async def commit(
@@ -108,7 +143,7 @@ class LiveThread[S: AgentState]:
         starts_run: bool = False,
         parent: int | None = None,
     ) -> tuple[Committed, list[Message]]:
-        """Make a state durable and adopt it.
+        """Make a state durable, as soon as the run's durability asks for it, and adopt it.
 
         Returns:
             The acknowledgement, and the messages that joined the context.
@@ -123,33 +158,110 @@ class LiveThread[S: AgentState]:
             fields[FIELD] = left
         change = change_context(self._entries, self._next_pos, state.context)
         async with self._writing:
-            ended = list(self._ended_tools.values())
-            write = CheckpointWrite(
-                expected_head=self._head,
-                thread_no=self._thread_no,
-                source=source,
-                node=node,
-                step=state.execution_meta.step,
-                run_id=self._run_id,
-                patch=diff(self.fields, fields),
-                fields=fields,
-                added=[encode_message(message, pos) for pos, message in change.added],
-                removed=change.removed,
-                starts_run=starts_run,
-                parent=parent,
-                tool_results=ended,
-            )
-            committed = await self._session.append(write)
-            self._head, self._thread_no = committed.head, committed.thread_no
-            self._forget(ended)
-        self.state, self.fields, self.progress = state, fields, progress
-        self._entries, self._next_pos = change.entries, change.next_pos
+            if self._may_wait(state, begins=starts_run or parent is not None):
+                self._held_back = self._held_back or _Stored(self.fields, self._entries, node)
+                self._held_back.node = node
+                committed = Committed(self._head, self.thread_no, await self._should_stop())
+            else:
+                stored = self._held_back
+                write = self._write(
+                    state,
+                    diff(self.fields if stored is None else stored.fields, fields),
+                    fields,
+                    change if stored is None else stored.change_to(change.entries),
+                )
+                write.source, write.node, write.starts_run, write.parent = source, node, starts_run, parent
+                committed = await self._send(write)
+            self.state, self.fields, self.progress = state, fields, progress
+            self._entries, self._next_pos = change.entries, change.next_pos
         return committed, [message for _, message in change.added]
 
+    async def flush(self) -> None:
+        """Make durable what is under way or held back.
+
+        Raises:
+            What `ThreadSession.append` raises.
+        """
+        async with self._writing:
+            await self._flush()
+
+    async def abandon(self) -> None:
+        """Give up what is under way or held back: the run ends at its last durable step."""
+        self._held_back = None
+        await self._pipeline.abandon()
+
+    async def recover(self) -> bool:
+        """After a write that was refused: back to what is durable; whether there is anything else to try."""
+        had = bool(self._ended_tools or self._held_back or self._pipeline.failure)
+        self._ended_tools.clear()
+        if self._held_back or self._pipeline.failure:
+            await self.reload()
+        return had
+
+    def _may_wait(self, state: S, *, begins: bool) -> bool:
+        """Whether a checkpoint may be held back: not where a run begins or rests, nor a tool's answer."""
+        runs_on = state.execution_meta.is_running() and not begins
+        return self._durability == "exit" and runs_on and not self._ended_tools
+
+    async def _should_stop(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return False
+        self._looked_at = now
+        with suppress(StorageError):  # its own writes will tell
+            return await self._session.stop_requested()
+        return False
+
+    async def _flush(self) -> None:
+        if self._held_back is not None:
+            stored = self._held_back
+            change = stored.change_to(self._entries)
+            write = self._write(self.state, diff(stored.fields, self.fields), self.fields, change)
+            write.node = stored.node
+            await self._send(write)
+        await self._pipeline.flush()
+
+    def _write(
+        self, state: S, patch: Patch, fields: Fields, change: ContextChange[Message]
+    ) -> CheckpointWrite:
+        return CheckpointWrite(
+            expected_head=self._head,
+            thread_no=self._thread_no,
+            source="node",
+            node="",
+            step=state.execution_meta.step,
+            run_id=self._run_id,
+            patch=patch,
+            fields=fields,
+            added=[encode_message(message, pos) for pos, message in change.added],
+            removed=change.removed,
+            tool_results=list(self._ended_tools.values()),
+        )
+
+    async def _send(self, write: CheckpointWrite) -> Committed:
+        """Write a checkpoint now, or behind those under way when nothing rests on it yet."""
+        if self._durability == "async" and not write.starts_run and write.parent is None:
+            await self._pipeline.put(write)
+            if write.tool_results:
+                await self._pipeline.flush()
+            committed = Committed(self._head + 1, self.thread_no, self._pipeline.stop_requested)
+        else:
+            await self._pipeline.flush()
+            committed = await self._session.append(write)
+            self._looked_at = asyncio.get_running_loop().time()
+        self._head, self._thread_no = committed.head, committed.thread_no
+        self._held_back = None
+        self._forget(write.tool_results)
+        return committed
+
     async def start_tools(self, intents: Sequence[ToolIntent]) -> Sequence[ToolStart]:
-        """Make durable that tools are about to run; see `ThreadSession.start_tools`."""
+        """Make durable that tools are about to run, and first of all that they were asked for.
+
+        See `ThreadSession.start_tools`.
+        """
         async with self._writing:
             try:
+                await self._flush()
                 return await self._session.start_tools(
                     ToolStarts(self._head, self.thread_no, self._run_id, intents)
                 )
@@ -172,12 +284,6 @@ class LiveThread[S: AgentState]:
                 self.failure = error
                 raise
             self._forget(results)
-
-    def drop_tool_results(self) -> bool:
-        """Give up on results that cannot be stored; whether there were any."""
-        had = bool(self._ended_tools)
-        self._ended_tools.clear()
-        return had
 
     def _forget(self, results: Sequence[ToolResult]) -> None:
         for ended in results:

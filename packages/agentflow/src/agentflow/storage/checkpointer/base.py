@@ -79,6 +79,13 @@ class ThreadSession(ABC):
         """
 
     @abstractmethod
+    async def stop_requested(self) -> bool:
+        """Whether somebody asked this thread's run to stop: for a run that writes too rarely to be told.
+
+        One round trip.
+        """
+
+    @abstractmethod
     async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
         """Write down that tools are about to run, and learn which of them need not.
 

@@ -420,6 +420,10 @@ class _MemorySession(ThreadSession):
         self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
 
+    async def stop_requested(self) -> bool:
+        thread = self._home._find(self._scope, self._thread_id)  # noqa: SLF001 - one unit
+        return thread is not None and thread.stop_requested
+
     async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
         return self._home._start_tools(self._scope, self._thread_id, starts)  # noqa: SLF001 - one unit
 

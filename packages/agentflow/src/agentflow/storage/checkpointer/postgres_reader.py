@@ -144,6 +144,11 @@ class PostgresReader:
         """Leave word for the thread's run."""
         return bool(await self._statements.fetch("request_stop", *who(scope, thread_id)))
 
+    async def stop_requested(self, scope: Scope, thread_id: str) -> bool:
+        """Whether there is word for the thread's run."""
+        rows = await self._statements.fetch("stop_requested", *who(scope, thread_id))
+        return bool(rows and rows[0]["stop_requested"])
+
     async def delete_expired(self, batch_size: int, older_than: timedelta | None) -> int:
         """Delete one batch of threads whose time is over; how many."""
         return len(await self._statements.fetch("delete_expired", batch_size, older_than))

@@ -120,6 +120,10 @@ class PgThreadSession(ThreadSession):
             if call is not None and self._lease.lost:
                 call()
 
+    async def stop_requested(self) -> bool:
+        """See `ThreadSession.stop_requested`."""
+        return await self._backend.reader.stop_requested(self._scope, self._thread_id)
+
     async def start_tools(self, starts: ToolStarts) -> Sequence[ToolStart]:
         """See `ThreadSession.start_tools`."""
         self._check_held()

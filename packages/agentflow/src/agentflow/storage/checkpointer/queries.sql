@@ -384,6 +384,10 @@ UPDATE agentflow_threads SET stop_requested = true
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 RETURNING thread_no
 
+-- name: stop_requested
+SELECT stop_requested FROM agentflow_threads
+WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+
 -- name: delete_expired
 -- Housekeeping over all tenants, on the database's clock: $1 threads at most, older than $2 or past their time.
 -- Threads a writer holds at this moment are left for the next round.

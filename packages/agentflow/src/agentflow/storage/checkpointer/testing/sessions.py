@@ -168,11 +168,15 @@ async def stop_reaches_the_run_and_ends_with_it(checkpointer: BaseCheckpointer) 
     async with checkpointer.session(thread.scope, thread.id) as session:
         await session.reload()
         assert (await session.append(write_after(session.snapshot))).stop_requested is False
+        assert await session.stop_requested() is False
         assert await checkpointer.request_stop(thread.scope, thread.id) is True
+        assert await session.stop_requested() is True
         told = await session.append(write_after(session.snapshot))
         assert (told.head, told.stop_requested) == (3, True)
     assert (await thread.write({"i": 1}, starts_run=True)).stop_requested is False
     assert (await thread.write({"i": 2})).stop_requested is False
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        assert await session.stop_requested() is False
 
 
 async def _turns(count: int) -> None:
