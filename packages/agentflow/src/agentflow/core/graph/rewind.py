@@ -8,8 +8,10 @@ from agentflow.storage.checkpointer.types import CheckpointInfo, Scope
 from agentflow.utils.constants import START
 
 
-async def before_last_run(checkpointer: BaseCheckpointer, scope: Scope, thread_id: str) -> int:
+async def before_last_run(checkpointer: BaseCheckpointer, scope: Scope, thread_id: str) -> int | None:
     """The version the thread's last run found; 0 if that run made the thread.
+
+    None when none ran since the thread was forked or rolled back.
 
     One round trip for each hundred checkpoints of the run.
     """
@@ -18,8 +20,10 @@ async def before_last_run(checkpointer: BaseCheckpointer, scope: Scope, thread_i
         for entry in page:
             if _starts_run(entry):
                 return entry.seq - 1
+            if entry.source in ("fork", "rollback"):
+                return None
         before = page[-1].seq
-    return 0
+    return None  # it was pruned
 
 
 def is_to_be_undone(meta: ExecutionState, *, was_busy: bool) -> bool:

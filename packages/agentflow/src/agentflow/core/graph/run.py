@@ -143,6 +143,8 @@ class GraphRun[S: AgentState]:
         if thread.is_new or not is_to_be_undone(thread.state.execution_meta, was_busy=self._held.was_busy):
             return
         seq = await before_last_run(self._checkpointer, config.scope, config.thread_id)
+        if seq is None:
+            return
         await self._rewind(seq)
         plan_start(given, thread.progress, thread.state.execution_meta)  # a refused input undoes nothing
         await thread.commit(thread.state, thread.progress, source="rollback", node="", parent=seq)
