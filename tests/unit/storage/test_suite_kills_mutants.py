@@ -223,11 +223,18 @@ class FinishesForAnybody(InMemoryCheckpointer):
         super()._finish_tools(replace(scope, principal=None), thread_id, thread_no, results)
 
 
+class ForksComeFromTheHead(InMemoryCheckpointer):
+    def _append(
+        self, scope: Scope, thread_id: str, attributes: NewThread, write: CheckpointWrite
+    ) -> Committed:
+        return super()._append(scope, thread_id, attributes, replace(write, parent=None))
+
+
 MUTANTS = [
     LastWriterWins, ForgetsCheckpointIds, PrefixRead, IgnoresTenants, IgnoresPrincipals, OrphansAfterDelete,
     ResurrectsByLateWrites, SameLifeAfterDelete, HistoryForgetsEdits, SearchesByPattern, SharesItsValues,
     ForgetsIntents, StartsStaleTools, CountsLostReplies, LosesResultsOfCheckpoints, FinishesBeforeItCommits,
-    LastResultWins, FinishesForAnybody,
+    LastResultWins, FinishesForAnybody, ForksComeFromTheHead,
     NeverLocks, NeverStops, NeverClearsStops, SweepsEverything, AcceptsAnything,
 ]  # fmt: skip
 

@@ -127,6 +127,22 @@ class _Changes:
 
 
 @CASES.add
+async def forks_name_what_they_go_on_from(checkpointer: BaseCheckpointer) -> None:
+    """Their parent is an older version, and their node what the writer gave; packing changes neither."""
+    thread = Thread(checkpointer)
+    await thread.write()
+    await thread.write()
+    await thread.write(source="fork", node="7:a\nb", parent=1)
+    await thread.write(source="rollback", node="", parent=0)
+    await thread.write(source="node", node="3:c")
+    expected = [(5, 4, "3:c"), (4, 0, ""), (3, 1, "7:a\nb"), (2, 1, "n"), (1, 0, "n")]
+    for _ in range(2):
+        entries = await checkpointer.history(thread.scope, thread.id)
+        assert [(entry.seq, entry.parent, entry.node) for entry in entries] == expected
+        await checkpointer.pack_idle(idle_for=timedelta(0))
+
+
+@CASES.add
 async def versions_that_are_not_there(checkpointer: BaseCheckpointer) -> None:
     """No version 0, none past the head, none of a missing thread."""
     thread = Thread(checkpointer)
