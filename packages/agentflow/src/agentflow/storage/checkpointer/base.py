@@ -234,7 +234,8 @@ class BaseCheckpointer(ABC):
     async def prune_thread(self, scope: Scope, thread_id: str, *, keep_last: int) -> int:
         """Forget all but a thread's last checkpoints, and the messages that only those showed.
 
-        The state and the versions that are left stay exactly as they were; versions keep their numbers.
+        Of the tool ledger it forgets what finished before them, in turns that are done. The state and the
+        versions that are left stay exactly as they were; versions keep their numbers.
 
         Args:
             scope: Rows outside it do not exist for this call.

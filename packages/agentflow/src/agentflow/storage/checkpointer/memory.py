@@ -46,6 +46,7 @@ from agentflow.storage.checkpointer.types import (
     ToolStart,
     ToolStarts,
     next_pos,
+    oldest_needed_tool,
     snapshot_after,
 )
 from agentflow.utils.jsontext import json_text
@@ -461,4 +462,8 @@ def _pruned(thread: _Thread, keep_last: int) -> int:
     if gone:
         thread.pruned += gone
         thread.rows = [row for row in thread.rows if row.removed_seq is None or row.removed_seq > first]
+        oldest = oldest_needed_tool(json.loads(thread.fields), first)
+        thread.tools = {
+            key: tool for key, tool in thread.tools.items() if tool.result is None or tool.seq >= oldest
+        }
     return gone

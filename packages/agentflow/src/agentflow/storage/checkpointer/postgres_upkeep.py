@@ -18,7 +18,7 @@ from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_unti
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.postgres_rows import folded
 from agentflow.storage.checkpointer.queries import QUERIES
-from agentflow.storage.checkpointer.types import Scope
+from agentflow.storage.checkpointer.types import Scope, oldest_needed_tool
 from agentflow.utils.jsontext import json_text
 
 # Fewer are not worth a row of their own.
@@ -64,6 +64,9 @@ class Upkeep:
             kept = [checkpoint for checkpoint in stored if checkpoint.seq >= first]
             kept[0] = replace(kept[0], is_full=True, delta=fields)
             await _execute(driver, "delete_removed_messages", scope, held["thread_no"], first)
+            now = folded(deltas_until(stored, held["head"]), thread_id)
+            oldest = oldest_needed_tool(now, first)
+            await _execute(driver, "delete_finished_tools", scope, held["thread_no"], oldest)
             await _replace(driver, scope, held["thread_no"], kept)
             return len(gone)
 

@@ -259,6 +259,16 @@ class CheckpointInfo:
     created_at: datetime
 
 
+def oldest_needed_tool(fields: Fields, first_kept: int) -> int:
+    """The version from which on a thread's tool ledger is needed, when checkpoints before one are pruned.
+
+    Not behind the beginning of a turn that is not done: going on may ask for its results again.
+    """
+    run = fields.get("$run")
+    turn = run.get("turn") if isinstance(run, dict) else None
+    return min(first_kept, turn) if isinstance(turn, int) else first_kept
+
+
 def lineage(seq: int, source: str, stored_node: str) -> tuple[int, str]:
     """A checkpoint's parent and node, from what is stored of it."""
     if source in _FROM_OLDER and (found := _LINEAGE.fullmatch(stored_node)):

@@ -52,6 +52,11 @@ INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, i
                                    run_id, delta, first_seq, archive)
 VALUES ($3, $1, $2, $4, 0, false, $7, 'archive', '', '', '', $5, $6)
 
+-- name: delete_finished_tools
+-- Tools of thread number $3 that were first started before version $4, and finished.
+DELETE FROM agentflow_tool_calls
+WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3 AND finished_at IS NOT NULL AND seq < $4
+
 -- name: delete_removed_messages
 -- Messages of thread number $3 that left the context by version $4: no version that is kept shows them.
 DELETE FROM agentflow_messages

@@ -175,6 +175,25 @@ async def the_ledger_goes_with_its_thread(checkpointer: BaseCheckpointer) -> Non
 
 
 @CASES.add
+async def pruning_forgets_what_nobody_asks_for(checkpointer: BaseCheckpointer) -> None:
+    """Finished tools of old versions, but none that runs, and none of the turn that is not done."""
+    thread = Thread(checkpointer)
+    at, (done, running) = await _begun(thread, 2)
+    await _finish(thread, at.thread_no, ToolResult(done.key, "old"))
+    await thread.write({"$run": {"turn": 2}})
+    now, (of_turn,) = await thread.load(), _intents(1)
+    await _start(thread, _starts(now, [of_turn]))
+    for i in range(3):
+        await thread.write({"$run": {"turn": 2}, "i": i}, tool_results=[ToolResult(of_turn.key, "kept")])
+    await checkpointer.prune_thread(thread.scope, thread.id, keep_last=1)
+    entries = await checkpointer.tool_calls(thread.scope, thread.id)
+    assert [entry.key for entry in entries] == [running.key, of_turn.key]
+    await thread.write({"text": "nul \0"})
+    await checkpointer.prune_thread(thread.scope, thread.id, keep_last=1)
+    assert [entry.key for entry in await checkpointer.tool_calls(thread.scope, thread.id)] == [running.key]
+
+
+@CASES.add
 async def ledgers_are_seen_within_their_scope_only(checkpointer: BaseCheckpointer) -> None:
     """Another tenant or principal neither reads, starts nor finishes anything there."""
     scope = new_scope()
