@@ -290,14 +290,14 @@ async def test_cancelled(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_stop_reaches_every_mode(mode: str) -> None:
-    """Also a run that writes nothing meanwhile: it looks now and then."""
+async def test_stop_reaches_every_mode(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a run that writes nothing meanwhile: it looks now and then, here each time."""
+    monkeypatch.setattr("agentflow.core.graph.thread._LOOK_EVERY_S", 0.0)
     store, began, go_on = InMemoryCheckpointer(), asyncio.Event(), asyncio.Event()
 
     async def wait(i: int) -> None:
         began.set()
         await go_on.wait()
-        await asyncio.sleep(0.02)
 
     app = chain(store, 100, wait)
     config = T | {"durability": mode, "recursion_limit": 1000}

@@ -81,6 +81,14 @@ def test_results_follow_their_call() -> None:
     ]
 
 
+def test_results_of_calls_with_one_id_stay_apart() -> None:
+    """Of one message: in their order. Of a later message: its own, and the older call gets a note."""
+    twice = [said(call("a", n=1), call("a", n=2)), result("a", "one"), result("a", "two")]
+    assert shape(to_chat(twice)) == [("assistant", ["a", "a"]), ("tool", "a", "one"), ("tool", "a", "two")]
+    again = to_chat([said(call("a")), said(call("a")), result("a", "late")])
+    assert [m["content"] for m in again if m["role"] == "tool"] == ["The tool gave no result.", "late"]
+
+
 def test_a_call_without_a_result_gets_a_note_and_a_result_without_a_call_is_left_out() -> None:
     """An endpoint refuses either as it stands."""
     chat = to_chat([result("never", "x"), said(TextBlock(text="wait"), call("a"))])
