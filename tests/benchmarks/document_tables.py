@@ -8,6 +8,8 @@ from tests.benchmarks.report import Report
 from tests.benchmarks.table import number
 
 SMALL_CACHE_GB = 1.5
+QUIET = 0.5
+BUSY = ", so the machine was busy: expect better, and trust no latency"
 
 
 def machine(report: Report) -> str:
@@ -18,7 +20,8 @@ def machine(report: Report) -> str:
         f"Measured on {about['cpus']} shared CPUs (client and servers together), PostgreSQL "
         f"{postgres['server_version']} with shared_buffers {postgres['shared_buffers']}, "
         f"fsync {postgres['fsync']}, synchronous_commit {postgres['synchronous_commit']}, "
-        f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds."
+        f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds. Load average of other work when "
+        f"the run began: {about['load']:g}{BUSY if about['load'] > QUIET else ''}."
     )
 
 
