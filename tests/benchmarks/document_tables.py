@@ -20,8 +20,8 @@ def machine(report: Report) -> str:
         f"Measured on {about['cpus']} shared CPUs (client and servers together), PostgreSQL "
         f"{postgres['server_version']} with shared_buffers {postgres['shared_buffers']}, "
         f"fsync {postgres['fsync']}, synchronous_commit {postgres['synchronous_commit']}, "
-        f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds. Load average of other work when "
-        f"the run began: {about['load']:g}{BUSY if about['load'] > QUIET else ''}."
+        f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds. Other work when "
+        f"it began: load {about['load']:g}{BUSY if about['load'] > QUIET else ''}."
     )
 
 
