@@ -9,7 +9,6 @@ from tests.benchmarks.table import number
 
 SMALL_CACHE_GB = 1.5
 QUIET = 0.5
-BUSY = ", so the machine was busy: expect better, and trust no latency"
 
 
 def machine(report: Report) -> str:
@@ -20,9 +19,15 @@ def machine(report: Report) -> str:
         f"Measured on {about['cpus']} shared CPUs (client and servers together), PostgreSQL "
         f"{postgres['server_version']} with shared_buffers {postgres['shared_buffers']}, "
         f"fsync {postgres['fsync']}, synchronous_commit {postgres['synchronous_commit']}, "
-        f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds. Other work when "
-        f"it began: load {about['load']:g}{BUSY if about['load'] > QUIET else ''}."
-    )
+        f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds."
+    ) + _load(about.get("load", 0))
+
+
+def _load(load: float) -> str:
+    """A word of warning when other work ran beside it."""
+    if load <= QUIET:
+        return ""
+    return f" Other work ran on the machine (load {load:g} when it began): expect better, trust no latency."
 
 
 def goals(report: Report) -> str:
