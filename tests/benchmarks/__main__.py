@@ -11,6 +11,7 @@ import uvloop
 from tests.benchmarks import arguments
 from tests.benchmarks.arguments import PEERS, Arguments
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.document_tables import QUIET
 from tests.benchmarks.goals import OF_PEERS
 from tests.benchmarks.measures import MEASURES
 from tests.benchmarks.picture import draw
@@ -22,6 +23,8 @@ from tests.benchmarks.table import table
 async def measure(bench: Bench, only: tuple[str, ...]) -> Report:
     """These measurements, one after the other."""
     bench.report.about = {**await about(bench.dsn), "sizes": asdict(bench.sizes)}
+    if bench.report.about["load"] > QUIET:
+        print(f"other work runs here (load {bench.report.about['load']:g}): spreads will be wide")
     for name in only:
         print(f"measuring: {name}", flush=True)
         await MEASURES[name](bench)

@@ -34,8 +34,8 @@ def read(words: list[str] | None, about: str) -> Arguments:
 def _parser(about: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help=f"measure these alone: {','.join(MEASURES)}")
-    parser.add_argument("--rounds", type=int, help="rounds a figure is the median of (3)")
-    parser.add_argument("--seconds", type=float, help="time a system runs in one round (2)")
+    parser.add_argument("--rounds", type=int, help="rounds a figure is the median of (7)")
+    parser.add_argument("--seconds", type=float, help="time a system runs in one round (1)")
     parser.add_argument("--threads", type=int, help="idle threads that are weighed (304 a generation)")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="where the figures go (.bench/agentflow.json)")

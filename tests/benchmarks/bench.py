@@ -11,15 +11,15 @@ class Sizes:
 
     Attributes:
         rounds: In each one every system runs once, one after another; a figure is their median.
-        seconds: How long a system runs in one round.
+        seconds: How long a system runs in one round; many short rounds pair better on a busy machine.
         threads: Idle threads that are weighed.
         read_threads: Threads that readers pick from.
         young, old: The turns that are compared for growth, with `around` turns on both sides.
         grown_threads: Threads that are grown to the old turn.
     """
 
-    rounds: int = 3
-    seconds: float = 2.0
+    rounds: int = 7
+    seconds: float = 1.0
     threads: int = 304
     read_threads: int = 64
     young: int = 10

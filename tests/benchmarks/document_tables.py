@@ -8,6 +8,7 @@ from tests.benchmarks.report import Report
 from tests.benchmarks.table import number
 
 SMALL_CACHE_GB = 1.5
+QUIET = 0.5
 
 
 def machine(report: Report) -> str:
@@ -19,7 +20,14 @@ def machine(report: Report) -> str:
         f"{postgres['server_version']} with shared_buffers {postgres['shared_buffers']}, "
         f"fsync {postgres['fsync']}, synchronous_commit {postgres['synchronous_commit']}, "
         f"Python {about['python']}; medians of {about['sizes']['rounds']} rounds."
-    )
+    ) + _load(about.get("load", 0))
+
+
+def _load(load: float) -> str:
+    """A word of warning when other work ran beside it."""
+    if load <= QUIET:
+        return ""
+    return f" Other work ran on the machine (load {load:g} when it began): expect better, trust no latency."
 
 
 def goals(report: Report) -> str:

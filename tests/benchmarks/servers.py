@@ -51,4 +51,5 @@ async def about(dsn: str) -> dict[str, Any]:
         postgres = {name: await connection.fetchval(f"SHOW {name}") for name in names}
     finally:
         await connection.close()
-    return {"cpus": os.cpu_count(), "python": platform.python_version(), "postgres": postgres}
+    machine = {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
+    return {**machine, "python": platform.python_version(), "postgres": postgres}
