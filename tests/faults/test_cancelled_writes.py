@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -135,27 +136,8 @@ async def test_one_of_a_group(engine: AsyncEngine) -> None:
     for thread in threads:
         await turn(thread)
     heads = [1] * len(threads)
-    commits = (await checkpointer.backend()).writer._commits
-    send_group = commits._send_group
     for step in range(MOST_STEPS):
-        struck = False
-
-        async def stepped(items: Any) -> Any:
-            return await at_step(step, strike, send_group(items))
-
-        def strike() -> None:
-            nonlocal struck
-            struck = True
-            writes[-1].cancel()
-
-        commits._send_group = stepped
-        sessions = [checkpointer.session(scope, thread.id) for thread in threads]
-        for session in sessions:
-            await session.__aenter__()
-        writes = [asyncio.create_task(append(session)) for session in sessions]
-        answers = await asyncio.gather(*writes, return_exceptions=True)
-        for session in sessions:
-            await session.__aexit__(None, None, None)
+        struck, answers = await written_together(checkpointer, threads, step)
         assert answers[:-1] == [None] * 7
         assert isinstance(answers[-1], asyncio.CancelledError) or not struck
         now = [(await whole(thread)).head for thread in threads]
@@ -167,3 +149,31 @@ async def test_one_of_a_group(engine: AsyncEngine) -> None:
     assert not struck
     assert step > 0
     await restored(checkpointer, engine)
+
+
+async def written_together(
+    checkpointer: PgCheckpointer, threads: Sequence[Thread], step: int
+) -> tuple[bool, list[Any]]:
+    """A write to each; the last is cancelled when the statement of their group suspends for the step-th time."""
+    commits = (await checkpointer.backend()).writer._commits
+    send_group = commits._send_group
+    struck = False
+
+    def strike() -> None:
+        nonlocal struck
+        struck = True
+        writes[-1].cancel()
+
+    async def stepped(items: Sequence[Any]) -> Any:
+        return await at_step(step, strike, send_group(items))
+
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(checkpointer.session(thread.scope, thread.id))
+            for thread in threads
+        ]
+        commits._send_group = stepped
+        writes = [asyncio.create_task(append(session)) for session in sessions]
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        commits._send_group = send_group
+    return struck, answers
