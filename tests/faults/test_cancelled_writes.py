@@ -94,6 +94,7 @@ async def test_a_lone_write(engine: AsyncEngine, redis_url: str, store: str, siz
     redis = redis_url if store == "redis" else None
     checkpointer = PgCheckpointer.from_engine(engine, redis, lease_s=0.3)
     thread = Thread(checkpointer)
+    struck = True
     for step in range(MOST_STEPS):
         await goes_on(thread)
         before = (await thread.load()).head
@@ -112,6 +113,7 @@ async def test_on_dead_connections(engine: AsyncEngine, database_url: str, at_ha
     """Those that the server closed are thrown away by whoever meets them; none is missing afterwards."""
     checkpointer = PgCheckpointer.from_engine(engine, None)
     thread = Thread(checkpointer)
+    struck = True
     for step in range(MOST_STEPS):
         await goes_on(thread)
         if not at_hand:
@@ -136,6 +138,7 @@ async def test_one_of_a_group(engine: AsyncEngine) -> None:
     for thread in threads:
         await turn(thread)
     heads = [1] * len(threads)
+    struck = True
     for step in range(MOST_STEPS):
         struck, answers = await written_together(checkpointer, threads, step)
         assert answers[:-1] == [None] * 7
@@ -154,7 +157,7 @@ async def test_one_of_a_group(engine: AsyncEngine) -> None:
 async def written_together(
     checkpointer: PgCheckpointer, threads: Sequence[Thread], step: int
 ) -> tuple[bool, list[Any]]:
-    """A write to each; the last is cancelled when the statement of their group suspends for the step-th time."""
+    """A write to each; the last is cancelled when their group's statement suspends for the step-th time."""
     commits = (await checkpointer.backend()).writer._commits
     send_group = commits._send_group
     struck = False
