@@ -1,4 +1,4 @@
-"""Writers killed with SIGKILL: what was acknowledged is there, what is in doubt whole or not, others go on."""
+"""Writers killed with SIGKILL: the acknowledged is there, a write in doubt whole or not, others go on."""
 
 import asyncio
 import signal
