@@ -14,6 +14,8 @@ from agentflow_embedded import EmbeddedPostgres
 from tests.support.wire_proxy import WireProxy
 
 CUTS = 100
+CUTS_OF_GROUPS = 200
+WRITERS = 8
 
 
 async def test_cut_answers_have_one_effect(database_url: str) -> None:
@@ -40,6 +42,46 @@ async def test_cut_answers_have_one_effect(database_url: str) -> None:
         await engine.dispose()
 
 
+async def test_cut_answers_of_groups(database_url: str) -> None:
+    """Eight writers share statements whose replies are lost: each knows its own commit again."""
+    async with WireProxy(database_url) as proxy:
+        engine = create_async_engine(proxy.url, pool_size=4, max_overflow=0)
+        checkpointer = PgCheckpointer.from_engine(engine, redis_url=None, retry_s=60)
+        await checkpointer.asetup()
+        scope = new_scope()
+        heads = dict.fromkeys(range(WRITERS), 0)
+
+        async def writer(number: int) -> None:
+            async with checkpointer.session(scope, f"t{number}") as session:
+                while proxy.cuts < CUTS_OF_GROUPS:
+                    proxy.cut_answers = 1
+                    i = heads[number]
+                    write = write_after(session.snapshot, {"i": i}, added=[message(i, str(i))])
+                    heads[number] = (await session.append(write)).head
+                    assert heads[number] == i + 1
+
+        await asyncio.gather(*map(writer, heads))
+        proxy.cut_answers = 0
+        assert proxy.cuts >= CUTS_OF_GROUPS
+        assert sum(heads.values()) >= CUTS_OF_GROUPS
+        for number, head in heads.items():
+            await _has_exactly(Thread(checkpointer, scope, f"t{number}"), head)
+        await checkpointer.aclose()
+        pool = engine.pool
+        assert isinstance(pool, QueuePool)
+        assert pool.checkedout() == 0
+        await engine.dispose()
+
+
+async def _has_exactly(thread: Thread, head: int) -> None:
+    """Every version once, and with each its message."""
+    snapshot = await thread.load()
+    assert snapshot.head == head
+    assert [row.content for row in snapshot.messages] == [str(i) for i in range(head)]
+    entries = await thread.checkpointer.history(thread.scope, thread.id, limit=head + 1)
+    assert [entry.seq for entry in entries] == list(range(head, 0, -1))
+
+
 async def test_cut_answers_of_everything_else(database_url: str) -> None:
     """Reads, stops and deletions are repeated too; a deletion may then say that it found nothing."""
     async with WireProxy(database_url) as proxy:
@@ -60,33 +102,46 @@ async def test_cut_answers_of_everything_else(database_url: str) -> None:
 
 @pytest.mark.own_server
 async def test_killed_under_writers(own_postgres: EmbeddedPostgres) -> None:
-    """SIGKILL and restart, twice, under eight writers: each goes on by itself, no version lost or doubled."""
-    checkpointer = PgCheckpointer(own_postgres.url, redis_url=None, retry_s=60)
+    """SIGKILL and restart, twice, under eight writers: each goes on by itself, no version lost or doubled.
+
+    Who reads meanwhile, in this process and in another, never sees less than what was acknowledged before.
+    """
+    writes = PgCheckpointer(own_postgres.url, redis_url=None, retry_s=60)
+    other = PgCheckpointer(own_postgres.url, redis_url=None, retry_s=60)
     scope = new_scope()
-    acknowledged = dict.fromkeys(range(8), 0)
+    acknowledged = dict.fromkeys(range(WRITERS), 0)
     stop = asyncio.Event()
 
     async def writer(number: int) -> None:
-        thread = Thread(checkpointer, scope, f"t{number}")
+        thread = Thread(writes, scope, f"t{number}")
         while not stop.is_set():
-            ack = await thread.write({"i": acknowledged[number]}, added=[message(acknowledged[number])])
-            assert ack.head == acknowledged[number] + 1
+            i = acknowledged[number]
+            ack = await thread.write({"i": i}, added=[message(i, str(i))])
+            assert ack.head == i + 1
             acknowledged[number] = ack.head
 
-    writers = [asyncio.create_task(writer(number)) for number in acknowledged]
+    async def reader(checkpointer: PgCheckpointer) -> None:
+        while not stop.is_set():
+            for number in acknowledged:
+                known = acknowledged[number]
+                snapshot = await checkpointer.load(scope, f"t{number}")
+                head = 0 if snapshot is None else snapshot.head
+                assert head >= known
+                assert snapshot is None or len(snapshot.messages) == head
+
+    running = [asyncio.create_task(writer(number)) for number in acknowledged]
+    running += [asyncio.create_task(reader(checkpointer)) for checkpointer in (writes, other)]
     for _ in range(2):
-        await _grown(acknowledged, writers)
+        await _grown(acknowledged, running)
         await asyncio.to_thread(own_postgres.kill)
         await asyncio.to_thread(own_postgres.start)
-    await _grown(acknowledged, writers)
+    await _grown(acknowledged, running)
     stop.set()
-    await asyncio.gather(*writers)
+    await asyncio.gather(*running)
     for number, head in acknowledged.items():
-        snapshot = await Thread(checkpointer, scope, f"t{number}").load()
-        assert (snapshot.head, len(snapshot.messages)) == (head, head)
-        entries = await checkpointer.history(scope, f"t{number}", limit=head + 1)
-        assert [entry.seq for entry in entries] == list(range(head, 0, -1))
-    await checkpointer.aclose()
+        await _has_exactly(Thread(writes, scope, f"t{number}"), head)
+    await writes.aclose()
+    await other.aclose()
 
 
 async def _grown(acknowledged: dict[int, int], writers: list[asyncio.Task[None]]) -> None:

@@ -180,6 +180,63 @@ async def test_stale_entries_after_an_outage(
     await checkpointer.aclose()
 
 
+async def test_flushed_paused_and_killed_under_runs(
+    two: list[PgCheckpointer], redis: Redis, own_valkey: EmbeddedValkey
+) -> None:
+    """Runs in two processes go on through it all; what either reads is never behind what was acknowledged."""
+    scope = new_scope()
+    acknowledged = dict.fromkeys(("a", "b", "c", "d"), 0)
+    turns = 0
+    stop = asyncio.Event()
+
+    async def run(checkpointer: PgCheckpointer, name: str) -> None:
+        nonlocal turns
+        while not stop.is_set():
+            try:
+                async with checkpointer.session(scope, name) as session:
+                    head = await append(session, "x")
+            except (StaleCheckpointError, LeaseLostError, ThreadBusyError):
+                continue
+            acknowledged[name] = max(acknowledged[name], head)
+            turns += 1
+
+    async def read(checkpointer: PgCheckpointer) -> None:
+        while not stop.is_set():
+            for name in acknowledged:
+                known = acknowledged[name]
+                snapshot = await checkpointer.load(scope, name)
+                head = 0 if snapshot is None else snapshot.head
+                assert head >= known
+                assert snapshot is None or len(snapshot.messages) == head
+
+    async def more_turns() -> None:
+        goal = turns + 40
+        async with asyncio.timeout(60):
+            while turns < goal:
+                failed = [task for task in running if task.done()]
+                assert not failed, failed[0].exception()
+                await asyncio.sleep(0.01)
+
+    running = [asyncio.create_task(run(one, name)) for one in two for name in acknowledged]
+    running += [asyncio.create_task(read(one)) for one in two]
+    await more_turns()
+    await redis.flushall()
+    await more_turns()
+    own_valkey.pause()
+    await more_turns()
+    own_valkey.resume()
+    await more_turns()
+    await asyncio.to_thread(own_valkey.kill)
+    await more_turns()
+    await asyncio.to_thread(own_valkey.start)
+    await more_turns()
+    stop.set()
+    await asyncio.gather(*running)
+    for name, head in acknowledged.items():
+        entries = await two[0].history(scope, name, limit=head + 1)
+        assert [entry.seq for entry in entries] == list(range(head, 0, -1))
+
+
 async def _until_locked(redis: Redis) -> None:
     async with asyncio.timeout(30):
         while not [key async for key in redis.scan_iter("af:*:l")]:  # noqa: ASYNC110 - another process tells
