@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from agentflow.errors import AgentFlowError
+from agentflow.errors import AgentFlowError, StoreUnavailableError
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import Thread, message, write_after
 from tests.support.wire_proxy import WireProxy
@@ -160,3 +160,44 @@ async def backend_pid(checkpointer: PgCheckpointer) -> int:
         pid: int = await driver.fetchval("SELECT pg_backend_pid()")
         assert isinstance(driver, asyncpg.Connection)
         return pid
+
+
+async def test_closing_waits_for_a_read_under_way(database_url: str) -> None:
+    """It gets its answer; afterwards no connection is open, whoever made it."""
+    checkpointer = PgCheckpointer(database_url, redis_url=None, cache_bytes=0)
+    thread = Thread(checkpointer)
+    await thread.write()
+    holder = await asyncpg.connect(database_url.replace("+asyncpg", "", 1))
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE agentflow_threads IN ACCESS EXCLUSIVE MODE")
+        read = asyncio.create_task(thread.load())
+        waiting = (
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'agentflow_threads'::regclass"
+        )
+        while not await holder.fetchval(waiting):
+            pass
+        closing = asyncio.create_task(checkpointer.aclose())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not closing.done()
+    assert (await read).head == 1
+    await closing
+    await holder.close()
+
+
+async def test_closing_ends_the_tries_of_a_write(proxy: WireProxy) -> None:
+    """A write that waits to try again is told at once, and opens nothing any more; later use opens anew."""
+    checkpointer = PgCheckpointer(proxy.url, redis_url=None, retry_s=600)
+    thread = Thread(checkpointer)
+    await thread.write()
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        before, proxy.cut_answers = proxy.cuts, 10**6
+        write = asyncio.create_task(session.append(write_after(session.snapshot)))
+        while proxy.cuts < before + 3:  # noqa: ASYNC110 - the proxy counts
+            await asyncio.sleep(0)
+        await checkpointer.aclose()
+        with pytest.raises(StoreUnavailableError):
+            await write
+    proxy.cut_answers = 0
+    assert (await thread.load()).head == 2
+    await checkpointer.aclose()

@@ -53,7 +53,7 @@ def state_of(snapshot: Snapshot | None, thread_id: str, live: Sequence[object] =
     spaces = spaces_of(snapshot.fields, thread_id)
     messages = live or [None] * len(snapshot.messages)
     rows = [
-        (stored.pos, row_of(stored, message))  # type: ignore[arg-type]
+        (stored.pos, row_of(stored, message))  # type: ignore[arg-type]  # `live` are the rows' messages
         for stored, message in zip(snapshot.messages, messages, strict=True)
     ]
     lasts: dict[str, Last | None] = {node: (entry["id"], entry["seq"]) for node, entry in spaces.items()}

@@ -21,15 +21,16 @@ _LONGEST_DELAY_S: Final = 0.5
 class Backoff:
     """How long to wait between tries, and when to give up."""
 
-    def __init__(self, retry_s: float) -> None:
-        """Of a first try that failed just now."""
+    def __init__(self, retry_s: float, connections: Connections) -> None:
+        """Of a first try that failed just now, on connections that may be closed meanwhile."""
+        self._connections = connections
         self._clock = asyncio.get_running_loop().time
         self._give_up_at = self._clock() + retry_s
         self._delay_s = 0.0
 
     async def wait(self) -> bool:
         """Wait before the next try, at first not at all; False when there should be none."""
-        if self._clock() + self._delay_s >= self._give_up_at:
+        if self._connections.closed or self._clock() + self._delay_s >= self._give_up_at:
             return False
         await asyncio.sleep(self._delay_s)
         self._delay_s = min(max(2 * self._delay_s, _FIRST_DELAY_S), _LONGEST_DELAY_S)
@@ -70,7 +71,7 @@ class Statements:
 
     def backoff(self) -> Backoff:
         """For a call that failed just now."""
-        return Backoff(self._retry_s)
+        return Backoff(self._retry_s, self._connections)
 
     async def fetch_once(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         """As `fetch`, without trying again."""
@@ -88,5 +89,5 @@ class Statements:
             yield driver
 
     async def close(self) -> None:
-        """Give connections at hand back to the pool."""
+        """Wait for the statements under way, send no more, and give every connection back to the pool."""
         await self._connections.close()

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from agentflow.errors import ConfigurationError
+from agentflow.errors import ConfigurationError, StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import translated
 
 _SCHEMES = {"postgresql+asyncpg", "postgresql", "postgres"}
@@ -97,6 +97,9 @@ class Connections:
         self._spare: list[_Held] = []
         self._returning: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._in_use = 0
+        self._unused: asyncio.Future[None] | None = None
+        self.closed = False
         pool = engine.sync_engine.pool
         self._most_spare = pool.size() // 4 if isinstance(pool, QueuePool) else 0
         if self._most_spare:
@@ -109,23 +112,36 @@ class Connections:
         A connection that was cut or cancelled in the middle never goes back to the pool.
 
         Raises:
+            StoreUnavailableError: Closed.
             What `driver_errors.translated` raises, also for what happens inside.
         """
-        with translated():
-            held = await self._take()
-            sound = False
-            try:
-                yield held.driver
-                sound = True
-            except asyncpg.PostgresError as error:
-                # The server answered: the connection is as good as before, unless it is being closed.
-                sound = not isinstance(error, asyncpg.OperatorInterventionError)
-                raise
-            finally:
-                await self._give_back(held, sound=sound and not held.driver.is_closed())
+        if self.closed:
+            raise StoreUnavailableError("The checkpointer was closed meanwhile; the call may be repeated.")
+        self._in_use += 1
+        try:
+            with translated():
+                held = await self._take()
+                sound = False
+                try:
+                    yield held.driver
+                    sound = True
+                except asyncpg.PostgresError as error:
+                    # The server answered: the connection is as good as before, unless it is being closed.
+                    sound = not isinstance(error, asyncpg.OperatorInterventionError)
+                    raise
+                finally:
+                    await self._give_back(held, sound=sound and not held.driver.is_closed())
+        finally:
+            self._in_use -= 1
+            if self._unused is not None and not self._in_use and not self._unused.done():
+                self._unused.set_result(None)
 
     async def close(self) -> None:
-        """Give back what is at hand."""
+        """Lend no more, wait for what is lent, and give back what is at hand. For good."""
+        self.closed = True
+        if self._in_use:
+            self._unused = asyncio.get_running_loop().create_future()
+            await self._unused
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
