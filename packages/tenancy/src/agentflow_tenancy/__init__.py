@@ -4,12 +4,14 @@ from agentflow_tenancy.authenticator import Authenticator
 from agentflow_tenancy.errors import (
     CredentialError,
     ForbiddenError,
+    InvalidLimitsError,
     InvalidSlugError,
     SlugTakenError,
     TenancyError,
     TenantSuspendedError,
 )
 from agentflow_tenancy.keys import ApiKey, new_api_key, parse_api_key
+from agentflow_tenancy.plans import PLANS, Limits, limits_of
 from agentflow_tenancy.repository import TenantRepository
 from agentflow_tenancy.slugs import check_slug, public_thread_id, stored_thread_id
 from agentflow_tenancy.tenants import ALL_SCOPES, GRAPH_INVOKE, THREADS_READ, THREADS_WRITE, Principal, Tenant
@@ -17,13 +19,16 @@ from agentflow_tenancy.tenants import ALL_SCOPES, GRAPH_INVOKE, THREADS_READ, TH
 __all__ = [
     "ALL_SCOPES",
     "GRAPH_INVOKE",
+    "PLANS",
     "THREADS_READ",
     "THREADS_WRITE",
     "ApiKey",
     "Authenticator",
     "CredentialError",
     "ForbiddenError",
+    "InvalidLimitsError",
     "InvalidSlugError",
+    "Limits",
     "Principal",
     "SlugTakenError",
     "TenancyError",
@@ -31,6 +36,7 @@ __all__ = [
     "TenantRepository",
     "TenantSuspendedError",
     "check_slug",
+    "limits_of",
     "new_api_key",
     "parse_api_key",
     "public_thread_id",

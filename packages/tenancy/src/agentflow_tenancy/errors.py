@@ -13,6 +13,12 @@ class InvalidSlugError(TenancyError):
     code = "INVALID_SLUG"
 
 
+class InvalidLimitsError(TenancyError):
+    """A plan or a limit is none that there is."""
+
+    code = "INVALID_LIMITS"
+
+
 class SlugTakenError(TenancyError):
     """There is a tenant of that name."""
 
