@@ -50,12 +50,14 @@ def doom(fate: Fate) -> None:
     """Let the process meet its fate in the library's own calls."""
     fetch, publish = Statements.fetch_once, ThreadCache.publish
 
-    async def fetch_once(self: Statements, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        if not name.startswith("append"):
-            return await fetch(self, name, *arguments)
+    async def fetch_once(
+        self: Statements, statement: str, *arguments: Any, shown: str | None = None
+    ) -> list[asyncpg.Record]:
+        if "INSERT INTO agentflow_checkpoints" not in statement:
+            return await fetch(self, statement, *arguments, shown=shown)
         if fate.passes("before its commit"):
             die()
-        sending = asyncio.ensure_future(fetch(self, name, *arguments))
+        sending = asyncio.ensure_future(fetch(self, statement, *arguments, shown=shown))
         if fate.passes("while it commits"):
             # Sent, and not waited for.
             for _ in range(3):

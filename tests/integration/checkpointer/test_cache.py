@@ -107,12 +107,15 @@ async def test_locks_are_their_holders(cache: ThreadCache, keys: Keys) -> None:
 
 
 async def test_keys_are_one_scopes_and_one_threads(cache: ThreadCache) -> None:
-    """No tenants, placements, epochs or ids share a key; each has one hash tag, free of the id's signs."""
+    """No tenants or ids share a key, no placements or epochs a state; each key has one hash tag, free of the id's
+    signs. The lock stays the same when its tenant moves or gets a new epoch."""
     scope = new_scope()
     scopes = [scope, replace(scope, epoch=1), replace(scope, placement=1), new_scope()]
     ids = ["a", "b", "a:b", "a}:l", "{x}", "", "é", "e\u0301", "x" * 200, "x" * 201, "h" + "0" * 64, "YQ"]
-    names = [name for s in scopes for i in ids for name in cache.keys(s, i).all()]
-    assert len(set(names)) == 2 * len(scopes) * len(ids)
+    keys = [cache.keys(s, i) for s in scopes for i in ids]
+    assert len({key.state for key in keys}) == len(scopes) * len(ids)
+    assert len({key.lock for key in keys}) == 2 * len(ids)
+    names = [name for key in keys for name in key.all()]
     for name in names:
         assert (name.count("{"), name.count("}")) == (1, 1)
         assert name.isascii()

@@ -91,8 +91,9 @@ class ThreadCache:
 
     def keys(self, scope: Scope, thread_id: str) -> Keys:
         """The keys of a thread; its id is encoded, so that it can neither collide nor steer a shard."""
-        tag = f"af:{{{scope.tenant_id.hex}:{scope.epoch}:{self._digest(scope.placement, thread_id)}}}"
-        return Keys(lock=f"{tag}:l", state=f"{tag}:s")
+        tag = f"af:{{{scope.tenant_id.hex}:{self._digest(thread_id)}}}"
+        # A new epoch or placement voids what is cached, and lets nobody into a thread that a run holds.
+        return Keys(lock=f"{tag}:l", state=f"{tag}:s:{scope.placement}:{scope.epoch}")
 
     async def begin(self, keys: Keys, token: str, known: tuple[int, int] | None = None) -> Began:
         """Take the lock and get the state, unless it is the version the caller has. One round trip.
@@ -181,9 +182,9 @@ class ThreadCache:
         done = await self._call(_PUBLISH, keys, token, self._ttl_ms, *version, *was, *chunks.bodies)
         return CachedBase(snapshot.head, chunks.layout) if done else None
 
-    def _digest(self, placement: int, thread_id: str) -> str:
+    def _digest(self, thread_id: str) -> str:
         """Of what tells threads of a tenant apart: it can neither collide nor steer a shard."""
-        raw = hashlib.blake2b(f"{self._instance}:{placement}:{thread_id}".encode(), digest_size=16).digest()
+        raw = hashlib.blake2b(f"{self._instance}:{thread_id}".encode(), digest_size=16).digest()
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
     async def _call(self, script: Script, keys: Keys, *arguments: Any) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer.pool import Connections
-from agentflow.storage.checkpointer.queries import QUERIES
+from agentflow.storage.checkpointer.queries import QUERIES, SHOW_TENANTS
 
 _FIRST_DELAY_S: Final = 0.05
 _LONGEST_DELAY_S: Final = 0.5
@@ -38,7 +38,7 @@ class Backoff:
 
 
 class Statements:
-    """The statements of `queries.sql`, on one engine of this event loop."""
+    """Statements on one engine of this event loop."""
 
     def __init__(self, engine: AsyncEngine, *, retry_s: float) -> None:
         """Nothing is sent yet.
@@ -51,10 +51,21 @@ class Statements:
         self._retry_s = retry_s
 
     async def fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a statement that touches no tenant's rows; see `fetch_text`."""
+        return await self.fetch_text(QUERIES[name], *arguments)
+
+    async def fetch_text(
+        self, statement: str, *arguments: Any, shown: str | None = None
+    ) -> list[asyncpg.Record]:
         """Run a statement in a transaction of its own: one round trip, durable when it returns.
 
         Every statement may be repeated: a write recognises its own commit, the others say what is.
         So a lost connection or reply is met by trying again, for a bounded time.
+
+        Args:
+            statement: Of the named ones.
+            arguments: Its parameters.
+            shown: Tenants that row level security shall show, set before it: three round trips more.
 
         Raises:
             StoreUnavailableError: No answer for `retry_s`.
@@ -63,7 +74,7 @@ class Statements:
         backoff: Backoff | None = None
         while True:
             try:
-                return await self.fetch_once(name, *arguments)
+                return await self.fetch_once(statement, *arguments, shown=shown)
             except StoreUnavailableError:
                 backoff = backoff or self.backoff()
                 if not await backoff.wait():
@@ -73,10 +84,16 @@ class Statements:
         """For a call that failed just now."""
         return Backoff(self._retry_s, self._connections)
 
-    async def fetch_once(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        """As `fetch`, without trying again."""
+    async def fetch_once(
+        self, statement: str, *arguments: Any, shown: str | None = None
+    ) -> list[asyncpg.Record]:
+        """As `fetch_text`, without trying again."""
         async with self._connections.use() as driver:
-            return await driver.fetch(QUERIES[name], *arguments)
+            if shown is None:
+                return await driver.fetch(statement, *arguments)
+            async with driver.transaction():
+                await driver.fetchval(SHOW_TENANTS, shown)
+                return await driver.fetch(statement, *arguments)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[asyncpg.Connection[Any]]:

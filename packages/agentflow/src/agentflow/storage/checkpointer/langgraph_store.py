@@ -12,7 +12,7 @@ from uuid import UUID
 
 from agentflow.errors import ConflictError, CorruptStateError
 from agentflow.storage.checkpointer.limits import check_texts, check_thread_id
-from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, messages_of, no_thread, who
+from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, messages_of, no_thread
 from agentflow.storage.checkpointer.types import NewThread, Scope, Snapshot, StoredMessage
 from agentflow.utils.jsontext import json_text
 
@@ -173,10 +173,8 @@ class LangGraphStore:
     async def page(self, look_for: Listing, cursor: tuple[UUID, int] | None, limit: int) -> Page:
         """Up to `limit` checkpoints behind the cursor."""
         last_id, last_no = cursor or (None, None)
-        rows = await self._fetch(
+        rows = await self._fetch_all(
             "lg_list",
-            self._scope.placement,
-            self._scope.tenant_id,
             look_for.thread_id,
             self._scope.principal,
             look_for.node,
@@ -222,7 +220,7 @@ class LangGraphStore:
             ConflictError: The target exists; it stays as it is.
         """
         check_thread_id(target)
-        number = (await self._fetch("lg_thread_number"))[0]["thread_no"]
+        number = (await (await self._home.backend()).statements.fetch("lg_thread_number"))[0]["thread_no"]
         row = (await self._fetch("lg_copy", *self._who(source), target, number))[0]
         if not row["found"]:
             raise no_thread(source)
@@ -270,16 +268,18 @@ class LangGraphStore:
 
     async def threads_of_runs(self, run_ids: Sequence[str], after: str, limit: int) -> list[str]:
         """Ids above `after` of threads that hold a checkpoint of these runs, ascending."""
-        owner = (self._scope.placement, self._scope.tenant_id, after, self._scope.principal)
-        rows = await self._fetch("lg_threads_of_runs", *owner, list(run_ids), limit)
+        rows = await self._fetch_all("lg_threads_of_runs", after, self._scope.principal, list(run_ids), limit)
         return [row["thread_id"] for row in rows]
 
     def _who(self, thread_id: str) -> tuple[Any, ...]:
         check_thread_id(thread_id)
-        return who(self._scope, thread_id)
+        return (thread_id, self._scope.principal)
 
     async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await (await self._home.backend()).statements.fetch(name, *arguments)
+        return await (await self._home.backend()).of_tenants.ask(self._scope, name, *arguments)
+
+    async def _fetch_all(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await (await self._home.backend()).of_tenants.ask_all(self._scope, name, *arguments)
 
 
 def _reading(row: asyncpg.Record, thread_id: str, node: str) -> Reading:

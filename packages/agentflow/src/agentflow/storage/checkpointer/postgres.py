@@ -306,9 +306,9 @@ class PgCheckpointer(BaseCheckpointer):
 
     async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
         """See `BaseCheckpointer.delete_expired`. One round trip a batch, on the database's clock."""
-        reader = (await self.backend()).reader
+        upkeep = (await self.backend()).upkeep
         deleted = 0
-        while batch := await reader.delete_expired(batch_size, older_than):
+        while batch := await upkeep.delete_expired(batch_size, older_than):
             deleted += batch
         return deleted
 

@@ -19,6 +19,7 @@ from agentflow.storage.checkpointer.postgres_tools import PostgresTools
 from agentflow.storage.checkpointer.postgres_upkeep import Upkeep
 from agentflow.storage.checkpointer.postgres_writer import PostgresWriter
 from agentflow.storage.checkpointer.schema.setup import ensure_schema
+from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.thread_memory import ThreadMemory
 from agentflow.storage.checkpointer.thread_reader import ThreadReader
 from agentflow.storage.checkpointer.types import Scope
@@ -66,11 +67,12 @@ class Backend:
         self._preparing = asyncio.Lock()
         self._statements = Statements(engine, retry_s=timing.retry_s)
         self._cache: ThreadCache | None = None
-        self.reader = PostgresReader(self._statements)
-        self.threads = ThreadReader(self.reader, memory)
-        self.writer = PostgresWriter(self._statements, thread_ttl=timing.thread_ttl)
-        self.upkeep = Upkeep(self._statements)
-        self.tools = PostgresTools(self._statements)
+        self.of_tenants = TenantStatements(self._statements)
+        self.reader = PostgresReader(self.of_tenants)
+        self.threads = ThreadReader(self.of_tenants, self.reader, memory)
+        self.writer = PostgresWriter(self._statements, self.of_tenants, thread_ttl=timing.thread_ttl)
+        self.upkeep = Upkeep(self._statements, self.of_tenants)
+        self.tools = PostgresTools(self.of_tenants)
         self.ready = False
 
     @property
@@ -89,6 +91,8 @@ class Backend:
             if self.ready:
                 return
             instance_id = await ensure_schema(self._engine, self._statements)
+            shown = await self._statements.fetch("is_shown_all")
+            self.of_tenants.is_shown_all = shown[0]["is_shown_all"]
             if self._make_redis is not None:
                 self._cache = self._new_cache(self._make_redis(), instance_id)
             self.ready = True

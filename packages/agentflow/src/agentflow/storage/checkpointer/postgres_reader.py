@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from uuid import UUID
+from typing import Any
+
+import asyncpg
 
 from agentflow.errors import CheckpointNotFoundError
 from agentflow.storage.checkpointer.archive import deltas_until, unpack
-from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.group_read import Question
-from agentflow.storage.checkpointer.postgres_rows import (
-    fields_of,
-    folded,
-    info_of,
-    messages_of,
-    no_thread,
-    who,
-)
+from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, info_of, messages_of, no_thread
+from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     Scope,
@@ -51,40 +45,28 @@ class Loaded:
 class PostgresReader:
     """Answers from the tables; see `BaseCheckpointer` for what each method gives and raises."""
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: TenantStatements) -> None:
         """Use the statements of this event loop."""
         self._statements = statements
 
     async def load(self, scope: Scope, thread_id: str, last_messages: int | None = None) -> Loaded | None:
         """The thread's latest version, or with only its last messages."""
-        rows = await self._statements.fetch("load", *who(scope, thread_id), last_messages)
-        if not rows:
-            return None
-        row = rows[0]
-        fields = fields_of(row["state"], thread_id)
-        snapshot = Snapshot(row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row)[::-1])
-        return Loaded(snapshot, row["state"])
+        rows = await self._statements.ask_once(scope, "load", thread_id, scope.principal, last_messages)
+        return _loaded(rows[0], thread_id) if rows else None
 
-    async def load_group(self, placement: int, questions: Sequence[Question]) -> dict[int, Loaded]:
+    async def load_group(self, questions: Sequence[Question]) -> dict[int, Loaded]:
         """Latest versions: place in the list, from 0 -> thread. None for those that do not exist."""
-        rows = await self._statements.fetch("load_group", placement, *_asked(questions))
-        found = {}
-        for row in rows:
-            fields = fields_of(row["state"], questions[row["i"] - 1][1])
-            snapshot = Snapshot(
-                row["thread_no"], row["head"], row["next_pos"], fields, messages_of(row)[::-1]
-            )
-            found[row["i"] - 1] = Loaded(snapshot, row["state"])
-        return found
+        rows = await self._statements.ask_several(_scopes(questions), "load_group", *_asked(questions))
+        return {row["i"] - 1: _loaded(row, questions[row["i"] - 1][1]) for row in rows}
 
-    async def versions(self, placement: int, questions: Sequence[Question]) -> dict[int, Version]:
+    async def versions(self, _placement: int, questions: Sequence[Question]) -> dict[int, Version]:
         """Lives and heads: place in the list, from 0 -> version. None for those that do not exist."""
-        rows = await self._statements.fetch("versions", placement, *_asked(questions))
+        rows = await self._statements.ask_several(_scopes(questions), "versions", *_asked(questions))
         return {row["i"] - 1: (row["thread_no"], row["head"]) for row in rows}
 
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """The thread as it was at a version."""
-        rows = await self._statements.fetch("load_at", *who(scope, thread_id), max(0, min(seq, 2**31 - 1)))
+        rows = await self._ask("load_at", scope, thread_id, max(0, min(seq, 2**31 - 1)))
         if not rows:
             raise no_thread(thread_id)
         row = rows[0]
@@ -100,7 +82,7 @@ class PostgresReader:
         self, scope: Scope, thread_id: str, before: int | None, limit: int
     ) -> Sequence[CheckpointInfo]:
         """Checkpoints, newest first."""
-        rows = await self._statements.fetch("history", *who(scope, thread_id), before, limit)
+        rows = await self._ask("history", scope, thread_id, before, limit)
         found: list[CheckpointInfo] = []
         for row in rows:
             seq, checkpoint_id, source, stored_node, step, run_id, created_at, archive = row
@@ -115,49 +97,55 @@ class PostgresReader:
 
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
         """A thread's attributes."""
-        rows = await self._statements.fetch("get_thread", *who(scope, thread_id))
+        rows = await self._ask("get_thread", scope, thread_id)
         return info_of(rows[0]) if rows else None
 
     async def list_threads(
         self, scope: Scope, search: str | None, offset: int, limit: int, id_prefix: str
     ) -> Sequence[ThreadInfo]:
         """Threads, last changed first."""
-        owner = (scope.placement, scope.tenant_id, scope.principal)
-        rows = await self._statements.fetch("list_threads", *owner, search, offset, limit, len(id_prefix))
+        rows = await self._statements.ask_all(
+            scope, "list_threads", scope.principal, search, offset, limit, len(id_prefix)
+        )
         return [info_of(row) for row in rows]
 
     async def list_messages(
         self, scope: Scope, thread_id: str, search: str | None, offset: int, limit: int | None
     ) -> Sequence[StoredMessage]:
         """The context's messages, oldest first."""
-        rows = await self._statements.fetch("list_messages", *who(scope, thread_id), search, offset, limit)
+        rows = await self._ask("list_messages", scope, thread_id, search, offset, limit)
         if not rows:
             raise no_thread(thread_id)
         return [StoredMessage(*row) for row in rows if row["pos"] is not None]
 
     async def delete_thread(self, scope: Scope, thread_id: str) -> int | None:
         """Delete a thread; its number, or None if there was none."""
-        rows = await self._statements.fetch("delete_thread", *who(scope, thread_id))
+        rows = await self._ask("delete_thread", scope, thread_id)
         return rows[0]["thread_no"] if rows else None
 
     async def request_stop(self, scope: Scope, thread_id: str) -> bool:
         """Leave word for the thread's run."""
-        return bool(await self._statements.fetch("request_stop", *who(scope, thread_id)))
+        return bool(await self._ask("request_stop", scope, thread_id))
 
     async def stop_requested(self, scope: Scope, thread_id: str) -> bool:
         """Whether there is word for the thread's run."""
-        rows = await self._statements.fetch("stop_requested", *who(scope, thread_id))
+        rows = await self._ask("stop_requested", scope, thread_id)
         return bool(rows and rows[0]["stop_requested"])
 
-    async def delete_expired(self, batch_size: int, older_than: timedelta | None) -> int:
-        """Delete one batch of threads whose time is over; how many."""
-        return len(await self._statements.fetch("delete_expired", batch_size, older_than))
+    async def _ask(self, name: str, scope: Scope, thread_id: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._statements.ask(scope, name, thread_id, scope.principal, *arguments)
 
 
-def _asked(questions: Sequence[Question]) -> tuple[list[UUID], list[str], list[str | None]]:
-    """Tenants, ids and principals, as the statements for groups take them."""
-    return (
-        [scope.tenant_id for scope, _ in questions],
-        [thread_id for _, thread_id in questions],
-        [scope.principal for scope, _ in questions],
-    )
+def _loaded(row: asyncpg.Record, thread_id: str) -> Loaded:
+    fields, messages = fields_of(row["state"], thread_id), messages_of(row)[::-1]
+    snapshot = Snapshot(row["thread_no"], row["head"], row["next_pos"], fields, messages, row["placement"])
+    return Loaded(snapshot, row["state"])
+
+
+def _scopes(questions: Sequence[Question]) -> list[Scope]:
+    return [scope for scope, _ in questions]
+
+
+def _asked(questions: Sequence[Question]) -> tuple[list[str], list[str | None]]:
+    """Ids and principals, as the statements for groups take them."""
+    return [thread_id for _, thread_id in questions], [scope.principal for scope, _ in questions]

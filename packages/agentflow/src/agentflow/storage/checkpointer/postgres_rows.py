@@ -10,14 +10,9 @@ import asyncpg
 
 from agentflow.errors import CorruptStateError, ThreadNotFoundError
 from agentflow.storage.checkpointer.delta import Fields, apply
-from agentflow.storage.checkpointer.types import Scope, StoredMessage, ThreadInfo, ToolResult
+from agentflow.storage.checkpointer.types import StoredMessage, ThreadInfo, ToolResult
 
 _COLUMNS = ("pos", "message_id", "role", "content_kind", "content", "extra", "sent_at")
-
-
-def who(scope: Scope, thread_id: str) -> tuple[Any, ...]:
-    """The first four parameters of most statements."""
-    return (scope.placement, scope.tenant_id, thread_id, scope.principal)
 
 
 def columns_of(messages: Sequence[StoredMessage]) -> list[list[Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from agentflow.errors import LeaseLostError, ThreadBusyError
+from agentflow.errors import LeaseLostError, StaleCheckpointError, ThreadBusyError
 from agentflow.storage.checkpointer.base import ThreadSession
 from agentflow.storage.checkpointer.cache_types import CachedBase, News
 from agentflow.storage.checkpointer.limits import Limits, check_tool_results, encode_write
@@ -55,7 +55,7 @@ class PgThreadSession(ThreadSession):
         self._thread_id = thread_id
         self._new_thread = new_thread
         self._wait_s = wait_s
-        self._local_key = (scope.tenant_id, scope.placement, thread_id)
+        self._local_key = (scope.tenant_id, thread_id)
         self._memory_key = key_of(scope, thread_id)
         self._lease: Lease | None = None
         self._base: CachedBase | None = None
@@ -98,9 +98,15 @@ class PgThreadSession(ThreadSession):
         self._check_held()
         # Until it is acknowledged, what we and the cache hold may be wrong.
         self._doubtful = True
-        committed = await self._backend.writer.append(
-            self._scope, self._thread_id, self._new_thread, write, encoded
-        )
+        placement = None if self.snapshot is None else self.snapshot.placement
+        try:
+            committed = await self._backend.writer.append(
+                self._scope, self._thread_id, self._new_thread, write, encoded, placement
+            )
+        except StaleCheckpointError:
+            # A thread that nobody knew to be here may have been moved: like one that a cache did not have.
+            self.from_cache |= self.snapshot is None and self._is_moving()
+            raise
         if write.expected_head != (0 if self.snapshot is None else self.snapshot.head):
             # It was sent again, or goes on from what this session did not read.
             await self.reload()
@@ -141,6 +147,10 @@ class PgThreadSession(ThreadSession):
         self.from_cache = self._doubtful = False
         return self.snapshot
 
+    def _is_moving(self) -> bool:
+        """Whether the thread may be in more than one place: no cache knows in which."""
+        return len(self._backend.of_tenants.placements.look(self._scope)) > 1
+
     async def _enter(self, wait_s: float) -> None:
         remembered = self._remembered()
         if self._lease is not None:
@@ -148,7 +158,7 @@ class PgThreadSession(ThreadSession):
             if began is None:
                 raise self._busy()
             # A cached state does not know its owner: who sees only their own threads asks the store.
-            if began.snapshot is not None and self._scope.principal is None:
+            if began.snapshot is not None and self._scope.principal is None and not self._is_moving():
                 if remembered is None or not _is_behind(began.snapshot, remembered):
                     self.snapshot, self._base, self.from_cache = began.snapshot, began.base, True
                     return
@@ -161,7 +171,7 @@ class PgThreadSession(ThreadSession):
             self.snapshot, self.from_cache = remembered.snapshot(), True
 
     def _remembered(self) -> Remembered | None:
-        if self._scope.principal is not None:
+        if self._scope.principal is not None or self._is_moving():
             return None
         return self._home.memory.get(self._memory_key)
 

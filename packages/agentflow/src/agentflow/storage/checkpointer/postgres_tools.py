@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentflow.errors import StaleCheckpointError
-from agentflow.storage.checkpointer.driver_statements import Statements
-from agentflow.storage.checkpointer.postgres_rows import no_thread, results_of, who
+from agentflow.storage.checkpointer.postgres_rows import no_thread, results_of
+from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.types import Scope, ToolCallInfo, ToolResult, ToolStart, ToolStarts
 
 
 class PostgresTools:
     """See `ThreadSession.start_tools` and its neighbours."""
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: TenantStatements) -> None:
         """Use the statements of this event loop."""
         self._statements = statements
 
@@ -24,9 +24,11 @@ class PostgresTools:
             StaleCheckpointError, ThreadNotFoundError, and what `Statements.fetch` raises.
         """
         intents = starts.intents
-        rows = await self._statements.fetch(
+        rows = await self._statements.ask(
+            scope,
             "start_tools",
-            *who(scope, thread_id),
+            thread_id,
+            scope.principal,
             starts.expected_head,
             starts.thread_no,
             starts.run_id,
@@ -49,17 +51,17 @@ class PostgresTools:
         self, scope: Scope, thread_id: str, thread_no: int, results: Sequence[ToolResult]
     ) -> None:
         """Keep results."""
-        await self._statements.fetch("finish_tools", *who(scope, thread_id), thread_no, *results_of(results))
+        await self._statements.ask(
+            scope, "finish_tools", thread_id, scope.principal, thread_no, *results_of(results)
+        )
 
     async def calls(self, scope: Scope, thread_id: str) -> Sequence[ToolCallInfo]:
         """A thread's ledger."""
-        rows = await self._statements.fetch("tool_calls", *who(scope, thread_id))
+        rows = await self._statements.ask(scope, "tool_calls", thread_id, scope.principal)
         return [ToolCallInfo(**row) for row in rows]
 
     async def _refuse(self, scope: Scope, thread_id: str, starts: ToolStarts) -> None:
-        rows = await self._statements.fetch(
-            "why_not", scope.placement, scope.tenant_id, thread_id, starts.expected_head, scope.principal
-        )
+        rows = await self._statements.ask(scope, "why_not", thread_id, starts.expected_head, scope.principal)
         if rows and not rows[0]["visible"]:
             raise no_thread(thread_id)
         found = rows[0]["head"] if rows else 0

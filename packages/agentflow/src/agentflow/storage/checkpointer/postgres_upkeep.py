@@ -17,7 +17,8 @@ import asyncpg
 from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_until, pack, unpack
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.postgres_rows import folded
-from agentflow.storage.checkpointer.queries import QUERIES
+from agentflow.storage.checkpointer.queries import located
+from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.types import Scope, oldest_needed_tool
 from agentflow.utils.jsontext import json_text
 
@@ -30,9 +31,14 @@ type _Driver = asyncpg.Connection[Any]
 class Upkeep:
     """Packing and pruning, of one event loop."""
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: Statements, of_tenants: TenantStatements) -> None:
         """Nothing is sent yet."""
         self._statements = statements
+        self._of_tenants = of_tenants
+
+    async def delete_expired(self, batch_size: int, older_than: timedelta | None) -> int:
+        """Delete one batch of threads whose time is over; how many."""
+        return len(await self._statements.fetch("delete_expired", batch_size, older_than))
 
     async def pack_idle(self, batch_size: int, idle_for: timedelta) -> int:
         """Pack one batch of idle threads; how many were found."""
@@ -51,10 +57,12 @@ class Upkeep:
 
     async def prune(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
         """Delete all but a thread's last checkpoints; how many went, None if there is no such thread."""
-        async with self._statements.transaction() as driver:
-            held = await _row(driver, "wait_for_thread", scope, thread_id, scope.principal)
+        async with self._of_tenants.transaction(scope) as driver:
+            at = self._of_tenants.placements.look(scope)
+            held = await _row(driver, "wait_for_thread", scope, at, thread_id, scope.principal)
             if held is None:
                 return None
+            scope = replace(scope, placement=held["placement"])
             first = held["head"] - keep_last + 1
             stored = await _stored(driver, scope, held["thread_no"])
             gone = [checkpoint for checkpoint in stored if checkpoint.seq < first]
@@ -71,8 +79,9 @@ class Upkeep:
             return len(gone)
 
     async def _pack(self, scope: Scope, thread_id: str) -> None:
-        async with self._statements.transaction() as driver:
-            held = await _row(driver, "hold_thread", scope, thread_id, scope.principal)
+        async with self._of_tenants.transaction(scope) as driver:
+            at = (scope.placement,)
+            held = await _row(driver, "hold_thread", scope, at, thread_id, scope.principal)
             if held is not None:
                 stored = await _stored(driver, scope, held["thread_no"])
                 await _replace(driver, scope, held["thread_no"], stored)
@@ -81,7 +90,9 @@ class Upkeep:
 async def _stored(driver: _Driver, scope: Scope, thread_no: int) -> list[PackedCheckpoint]:
     """Every checkpoint of a thread, oldest first, packed ones too."""
     checkpoints: list[PackedCheckpoint] = []
-    for row in await driver.fetch(QUERIES["checkpoints_of"], scope.placement, scope.tenant_id, thread_no):
+    for row in await driver.fetch(
+        located("checkpoints_of", (scope.placement,)), scope.placement, scope.tenant_id, thread_no
+    ):
         *columns, archive = row
         checkpoints += [PackedCheckpoint(*columns)] if archive is None else unpack(archive)
     return checkpoints
@@ -95,9 +106,11 @@ async def _replace(driver: _Driver, scope: Scope, thread_no: int, kept: Sequence
     await _execute(driver, "insert_archive", scope, *arguments)
 
 
-async def _row(driver: _Driver, name: str, scope: Scope, *arguments: Any) -> asyncpg.Record | None:
-    return await driver.fetchrow(QUERIES[name], scope.placement, scope.tenant_id, *arguments)
+async def _row(
+    driver: _Driver, name: str, scope: Scope, at: tuple[int, ...], *arguments: Any
+) -> asyncpg.Record | None:
+    return await driver.fetchrow(located(name, at), scope.placement, scope.tenant_id, *arguments)
 
 
 async def _execute(driver: _Driver, name: str, scope: Scope, *arguments: Any) -> None:
-    await driver.execute(QUERIES[name], scope.placement, scope.tenant_id, *arguments)
+    await driver.execute(located(name, (scope.placement,)), scope.placement, scope.tenant_id, *arguments)

@@ -14,7 +14,10 @@ from agentflow.storage.checkpointer.driver_errors import RowVanishedError
 from agentflow.storage.checkpointer.driver_statements import Backoff, Statements
 from agentflow.storage.checkpointer.group_commit import GroupCommit
 from agentflow.storage.checkpointer.limits import EncodedWrite
+from agentflow.storage.checkpointer.placements import NOWHERE
 from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread, results_of
+from agentflow.storage.checkpointer.queries import QUERIES, located
+from agentflow.storage.checkpointer.tenant_statements import TenantStatements, shown
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, Scope, next_pos
 from agentflow.utils.jsontext import json_text
 
@@ -33,6 +36,7 @@ class QueuedWrite:
     attributes: NewThread
     write: CheckpointWrite
     encoded: EncodedWrite
+    placement: int
     key: tuple[int, int, str]
     size_bytes: int
 
@@ -57,14 +61,19 @@ class QueuedWrite:
 class PostgresWriter:
     """Appends checkpoints."""
 
-    def __init__(self, statements: Statements, *, thread_ttl: timedelta | None) -> None:
+    def __init__(
+        self, statements: Statements, of_tenants: TenantStatements, *, thread_ttl: timedelta | None
+    ) -> None:
         """Nothing is written yet.
 
         Args:
             statements: Of this event loop.
+            of_tenants: Over the same.
             thread_ttl: Set anew by each write; None leaves a thread's time as it is.
         """
         self._statements = statements
+        self._of_tenants = of_tenants
+        self._placements = of_tenants.placements
         self._ttl = thread_ttl
         self._commits: GroupCommit[QueuedWrite, asyncpg.Record | None] = GroupCommit(
             self._send_one, self._send_group
@@ -77,23 +86,35 @@ class PostgresWriter:
         attributes: NewThread,
         write: CheckpointWrite,
         encoded: EncodedWrite,
+        placement: int | None = None,
     ) -> Committed:
         """See `ThreadSession.append`.
+
+        Args:
+            placement: Where the thread was seen last, if it is known.
 
         Raises:
             StaleCheckpointError, ThreadNotFoundError, and what `Statements.fetch` raises.
 
         One round trip, shared with writes that wait at the same moment; a second one only to tell why a write
-        was refused. Locks the thread's row for the length of the statement.
+        was refused, and a third when the thread had moved. Locks the thread's row for the length of the
+        statement.
         """
-        key = (scope.placement, scope.tenant_id.int, thread_id)
-        item = QueuedWrite(
-            scope, thread_id, attributes, write, encoded, key, _OVERHEAD_BYTES + encoded.size_bytes
-        )
-        row = await self._submit(item)
-        if row is not None:
-            return Committed(row["head"], row["thread_no"], row["stop_requested"])
-        return await self._why_not(scope, thread_id, write)
+        moved: Backoff | None = None
+        at = self._first_place(scope, write) if placement is None else placement
+        while True:
+            row = await self._submit(_queued(scope, thread_id, attributes, write, encoded, at))
+            if row is not None:
+                return Committed(row["head"], row["thread_no"], row["stop_requested"], at)
+            answer = await self._why_not(scope, thread_id, write, at)
+            if isinstance(answer, Committed):
+                return answer
+            if answer == NOWHERE:
+                moved = moved or self._statements.backoff()
+                if not await moved.wait():
+                    raise StoreUnavailableError("The tenant is being moved; the call may be repeated.")
+                continue
+            at = answer
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -113,21 +134,21 @@ class PostgresWriter:
     async def _send_one(self, item: QueuedWrite) -> asyncpg.Record | None:
         name, arguments = self._alone(item)
         try:
-            rows = await self._statements.fetch_once(name, *arguments)
+            rows = await self._statements.fetch_once(located(name, (item.placement,)), *arguments)
         except RowVanishedError:
             return None
         return rows[0] if rows else None
 
     async def _send_group(self, items: Sequence[QueuedWrite]) -> list[asyncpg.Record | None]:
         answers: list[asyncpg.Record | None] = [None] * len(items)
-        for row in await self._statements.fetch_once("append_group", *self._together(items)):
+        for row in await self._statements.fetch_once(QUERIES["append_group"], *self._together(items)):
             answers[row["i"] - 1] = row
         return answers
 
     def _together(self, items: Sequence[QueuedWrite]) -> list[Any]:
         rows = [
             (
-                item.scope.placement,
+                item.placement,
                 item.scope.tenant_id,
                 item.thread_id,
                 item.write.thread_no,
@@ -149,7 +170,8 @@ class PostgresWriter:
         ]
         messages = [message for item in items for message in item.write.added]
         places = [place for place, item in enumerate(items, 1) for _ in item.write.added]
-        return [*zip(*rows, strict=True), self._ttl, places, *columns_of(messages)]
+        tenants = shown([item.scope for item in items])
+        return [*zip(*rows, strict=True), self._ttl, places, *columns_of(messages), tenants]
 
     def _alone(self, item: QueuedWrite) -> tuple[str, list[Any]]:
         write, encoded = item.write, item.encoded
@@ -157,7 +179,7 @@ class PostgresWriter:
             return "create_thread", self._creation(item)
         delta = item.delta
         arguments: list[Any] = [
-            item.scope.placement,
+            item.placement,
             item.scope.tenant_id,
             item.thread_id,
             next_pos(0, write.added),
@@ -187,7 +209,7 @@ class PostgresWriter:
     def _creation(self, item: QueuedWrite) -> list[Any]:
         write = item.write
         return [
-            item.scope.placement,
+            item.placement,
             item.scope.tenant_id,
             item.thread_id,
             next_pos(0, write.added),
@@ -204,20 +226,52 @@ class PostgresWriter:
             *columns_of(write.added),
         ]
 
-    async def _why_not(self, scope: Scope, thread_id: str, write: CheckpointWrite) -> Committed:
-        """The commit that this write already was, or the reason it was refused."""
-        rows = await self._statements.fetch(
-            "why_not", scope.placement, scope.tenant_id, thread_id, write.expected_head, scope.principal
-        )
+    def _first_place(self, scope: Scope, write: CheckpointWrite) -> int:
+        if write.expected_head == 0:
+            return self._placements.creates_in(scope)
+        return self._placements.look(scope)[0]
+
+    async def _why_not(
+        self, scope: Scope, thread_id: str, write: CheckpointWrite, at: int
+    ) -> Committed | int:
+        """The commit that this write already was, where to write it instead, or the reason it was refused."""
+        rows = await self._of_tenants.ask(scope, "why_not", thread_id, write.expected_head, scope.principal)
         if not rows:
-            raise StaleCheckpointError(thread_id, expected=write.expected_head, found=0)
+            return self._another_place(scope, thread_id, write, at)
         row = rows[0]
         if not row["visible"]:
             raise no_thread(thread_id)
         if row["checkpoint_id"] == write.checkpoint_id:
             # The reply to an earlier try was lost, its commit was not.
-            return Committed(write.expected_head + 1, row["thread_no"], row["stop_requested"])
+            return Committed(
+                write.expected_head + 1, row["thread_no"], row["stop_requested"], row["placement"]
+            )
+        is_same = row["thread_no"] == write.thread_no and row["head"] == write.expected_head
+        if is_same and row["placement"] != at:
+            place: int = row["placement"]
+            return place
         raise StaleCheckpointError(thread_id, expected=write.expected_head, found=row["head"])
+
+    def _another_place(self, scope: Scope, thread_id: str, write: CheckpointWrite, at: int) -> int:
+        """Where a thread that is nowhere is to be made."""
+        if write.expected_head:
+            raise StaleCheckpointError(thread_id, expected=write.expected_head, found=0)
+        place = self._placements.creates_in(scope)
+        # Refused although this is the place: nobody might make a thread in that moment.
+        return NOWHERE if place == at or self._placements.is_nowhere(scope) else place
+
+
+def _queued(
+    scope: Scope,
+    thread_id: str,
+    attributes: NewThread,
+    write: CheckpointWrite,
+    encoded: EncodedWrite,
+    at: int,
+) -> QueuedWrite:
+    key = (at, scope.tenant_id.int, thread_id)
+    size_bytes = _OVERHEAD_BYTES + encoded.size_bytes
+    return QueuedWrite(scope, thread_id, attributes, write, encoded, at, key, size_bytes)
 
 
 def _metadata(attributes: NewThread) -> str:

@@ -1,6 +1,12 @@
 -- Every statement the checkpointer sends, by name. `$1` is the placement and `$2` the tenant in each one that
 -- touches a tenant's rows, bound for every table it reads: the planner then visits one leaf.
 -- `$4` there, or as said, is the principal: when not null, other users' threads do not exist.
+--
+-- Row level security shows a statement the rows of the tenants in `agentflow.tenants` only. A statement that begins with
+-- `s` sets that itself, and everything it touches hangs on the row of `s`, so that it happens afterwards: what is
+-- inserted is selected from it, what is read stands in a LATERAL with OFFSET 0 below it. UPDATE and DELETE cannot be made
+-- to wait so, which is why `append_edits` and its like update by INSERT ... ON CONFLICT.
+-- Plain SELECTs are wrapped when they are loaded; the others run behind a set_config of their own (queries.py).
 
 -- name: schema_version
 -- The version a database is at; no row without the schema.
@@ -27,12 +33,23 @@ ORDER BY placement
 -- name: instance_id
 SELECT instance_id FROM agentflow_instance
 
+-- name: is_shown_all
+-- Whether row level security leaves this role alone.
+SELECT NOT row_security_active('agentflow_threads'::regclass) AS is_shown_all
+
 -- name: create_thread
--- First checkpoint of a thread; no row comes back when there is one already.
-WITH t AS (
+-- First checkpoint of a thread; no row comes back when there is one already, or when the tenant makes its threads in
+-- another placement now.
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
     INSERT INTO agentflow_threads (placement, tenant_id, thread_id, head, next_pos, run_id, state,
                                    user_id, name, metadata, expires_at)
-    VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9::text::jsonb, now() + $10::interval)
+    SELECT $1, $2, $3, 1, $4, $5, $6, $7, $8, $9::text::jsonb, now() + $10::interval
+    FROM s
+    CROSS JOIN LATERAL (
+        SELECT coalesce((SELECT creates_in FROM agentflow_placements WHERE tenant_id = $2), $1) = $1 AS here
+        WHERE s.tenants IS NOT NULL OFFSET 0
+    ) d
+    WHERE d.here
     ON CONFLICT (tenant_id, thread_id, placement) DO NOTHING
     RETURNING thread_no
 ), c AS (
@@ -55,10 +72,10 @@ SELECT thread_no, 1 AS head, false AS stop_requested FROM t
 
 -- name: append
 -- A further checkpoint without messages; no row comes back when the head is not the expected one.
-WITH t AS (
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
     INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, next_pos, run_id, state, stop_requested,
                                         expires_at, head, thread_no, user_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11)
+    SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11 FROM s
     ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
     SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
         state = excluded.state, updated_at = excluded.updated_at,
@@ -76,10 +93,10 @@ SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed
 
 -- name: append_messages
 -- The same with messages.
-WITH t AS (
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
     INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, next_pos, run_id, state, stop_requested,
                                         expires_at, head, thread_no, user_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11)
+    SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11 FROM s
     ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
     SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
         state = excluded.state, updated_at = excluded.updated_at,
@@ -103,9 +120,9 @@ SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed
 
 -- name: append_group
 -- Checkpoints of different threads, ordered by key; new threads too ($4 null, $5 zero). `i` comes back for those
--- that were committed. A null delta: this checkpoint holds all fields.
-WITH b AS (
-    SELECT * FROM unnest(
+-- that were committed. A null delta: this checkpoint holds all fields. $27: the tenants of all.
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', $27::text, true) AS tenants), b AS (
+    SELECT b.* FROM s, unnest(
         $1::int[], $2::uuid[], $3::text[], $4::bigint[],
         $5::int[], $6::int[], $7::text[], $8::text[],
         $9::text[], $10::boolean[], $11::text[], $12::text[],
@@ -121,6 +138,8 @@ WITH b AS (
            next_pos, run_id, state, user_id, starts_run AND expected > 0, name, metadata::jsonb,
            now() + $18::interval
     FROM b
+    WHERE expected > 0
+       OR coalesce((SELECT d.creates_in FROM agentflow_placements d WHERE d.tenant_id = b.tenant_id), placement) = placement
     ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
     SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
         state = excluded.state, updated_at = excluded.updated_at,
@@ -156,14 +175,18 @@ SELECT i, thread_no, head, stop_requested, existed FROM o
 
 -- name: append_edits
 -- The same with messages that leave the context too ($25): their rows stay for history.
-WITH t AS (
-    UPDATE agentflow_threads
-    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
-        stop_requested = stop_requested AND NOT $7::boolean,
-        expires_at = coalesce(now() + $8::interval, expires_at)
-    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
-      AND ($11::text IS NULL OR user_id = $11)
-    RETURNING thread_no, head, stop_requested
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
+    INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, next_pos, run_id, state, stop_requested,
+                                        expires_at, head, thread_no, user_id)
+    SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11 FROM s
+    ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
+    SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
+        state = excluded.state, updated_at = excluded.updated_at,
+        stop_requested = t.stop_requested AND NOT excluded.stop_requested,
+        expires_at = coalesce(excluded.expires_at, t.expires_at)
+    WHERE t.head = excluded.head - 1 AND t.thread_no = excluded.thread_no
+      AND (excluded.user_id IS NULL OR t.user_id = excluded.user_id)
+    RETURNING t.thread_no, t.head, t.stop_requested, t.created_at
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
                                        source, node, run_id, delta)
@@ -175,23 +198,35 @@ WITH t AS (
     FROM t, unnest($18::int[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
                    $24::double precision[]) AS m
 ), r AS (
-    UPDATE agentflow_messages m SET removed_seq = t.head
+    INSERT INTO agentflow_messages (thread_no, created_at, sent_at, placement, pos, seq, removed_seq, content_kind,
+                                    tenant_id, message_id, role, content, extra)
+    SELECT x.thread_no, x.created_at, x.sent_at, x.placement, x.pos, x.seq, t.head, x.content_kind, x.tenant_id,
+           x.message_id, x.role, x.content, x.extra
     FROM t
-    WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.pos = ANY ($25::int[])
-      AND m.removed_seq IS NULL
+    CROSS JOIN LATERAL (
+        SELECT * FROM agentflow_messages m
+        WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.pos = ANY ($25::int[])
+          AND m.removed_seq IS NULL
+        OFFSET 0
+    ) x
+    ON CONFLICT (tenant_id, thread_no, pos, seq, placement) DO UPDATE SET removed_seq = excluded.removed_seq
 )
-SELECT thread_no, head, stop_requested FROM t
+SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed FROM t
 
 -- name: append_tools
 -- The same with tools that ended: their keys $26 and what they answered $27.
-WITH t AS (
-    UPDATE agentflow_threads
-    SET head = head + 1, next_pos = greatest(next_pos, $4), run_id = $5, state = $6, updated_at = now(),
-        stop_requested = stop_requested AND NOT $7::boolean,
-        expires_at = coalesce(now() + $8::interval, expires_at)
-    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND head = $9 AND thread_no = $10
-      AND ($11::text IS NULL OR user_id = $11)
-    RETURNING thread_no, head, stop_requested
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
+    INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, next_pos, run_id, state, stop_requested,
+                                        expires_at, head, thread_no, user_id)
+    SELECT $1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9::int + 1, $10, $11 FROM s
+    ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
+    SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
+        state = excluded.state, updated_at = excluded.updated_at,
+        stop_requested = t.stop_requested AND NOT excluded.stop_requested,
+        expires_at = coalesce(excluded.expires_at, t.expires_at)
+    WHERE t.head = excluded.head - 1 AND t.thread_no = excluded.thread_no
+      AND (excluded.user_id IS NULL OR t.user_id = excluded.user_id)
+    RETURNING t.thread_no, t.head, t.stop_requested, t.created_at
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
                                        source, node, run_id, delta)
@@ -203,30 +238,53 @@ WITH t AS (
     FROM t, unnest($18::int[], $19::text[], $20::text[], $21::smallint[], $22::text[], $23::text[],
                    $24::double precision[]) AS m
 ), r AS (
-    UPDATE agentflow_messages m SET removed_seq = t.head
+    INSERT INTO agentflow_messages (thread_no, created_at, sent_at, placement, pos, seq, removed_seq, content_kind,
+                                    tenant_id, message_id, role, content, extra)
+    SELECT x.thread_no, x.created_at, x.sent_at, x.placement, x.pos, x.seq, t.head, x.content_kind, x.tenant_id,
+           x.message_id, x.role, x.content, x.extra
     FROM t
-    WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.pos = ANY ($25::int[])
-      AND m.removed_seq IS NULL
+    CROSS JOIN LATERAL (
+        SELECT * FROM agentflow_messages m
+        WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.pos = ANY ($25::int[])
+          AND m.removed_seq IS NULL
+        OFFSET 0
+    ) x
+    ON CONFLICT (tenant_id, thread_no, pos, seq, placement) DO UPDATE SET removed_seq = excluded.removed_seq
 ), l AS (
-    UPDATE agentflow_tool_calls l SET finished_at = now(), result = r.result
-    FROM t, unnest($26::uuid[], $27::text[]) AS r (tool_key, result)
-    WHERE l.placement = $1 AND l.tenant_id = $2 AND l.thread_no = t.thread_no AND l.tool_key = r.tool_key
-      AND l.finished_at IS NULL
+    INSERT INTO agentflow_tool_calls (thread_no, started_at, finished_at, placement, seq, idx, attempt, tenant_id,
+                                      tool_key, started_by, call_id, name, node, run_id, result)
+    SELECT x.thread_no, x.started_at, now(), x.placement, x.seq, x.idx, x.attempt, x.tenant_id, x.tool_key,
+           x.started_by, x.call_id, x.name, x.node, x.run_id, x.answer
+    FROM t
+    CROSS JOIN LATERAL (
+        SELECT l.*, r.answer
+        FROM unnest($26::uuid[], $27::text[]) AS r (key, answer)
+        JOIN agentflow_tool_calls l ON l.tool_key = r.key
+        WHERE l.placement = $1 AND l.tenant_id = $2 AND l.thread_no = t.thread_no AND l.finished_at IS NULL
+        OFFSET 0
+    ) x
+    ON CONFLICT (tenant_id, thread_no, tool_key, placement) DO UPDATE
+    SET finished_at = excluded.finished_at, result = excluded.result
 )
-SELECT thread_no, head, stop_requested FROM t
+SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed FROM t
 
 -- name: start_tools
 -- Intents of tools, if the thread is at head $5 and of life $6; no row comes back when it is not. The thread's row
 -- stays as it is until the intents are committed. A start that is not the one sent before ($8) is one more attempt.
-WITH t AS MATERIALIZED (
-    SELECT thread_no FROM agentflow_threads
-    WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
-      AND head = $5 AND thread_no = $6
-    FOR SHARE
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS MATERIALIZED (
+    SELECT x.*
+    FROM s
+    CROSS JOIN LATERAL (
+        SELECT thread_no, placement FROM agentflow_threads
+        WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
+          AND head = $5 AND thread_no = $6 AND s.tenants IS NOT NULL
+        OFFSET 0
+        FOR SHARE
+    ) x
 )
 INSERT INTO agentflow_tool_calls AS l (thread_no, placement, tenant_id, seq, run_id, started_by,
                                        tool_key, call_id, name, node, idx)
-SELECT t.thread_no, $1, $2, $5, $7, $8, c.*
+SELECT t.thread_no, t.placement, $2, $5, $7, $8, c.*
 FROM t, unnest($9::uuid[], $10::text[], $11::text[], $12::text[], $13::int[]) AS c
 ON CONFLICT (tenant_id, thread_no, tool_key, placement) DO UPDATE
 SET attempt = l.attempt + (l.finished_at IS NULL AND l.started_by <> excluded.started_by)::int,
@@ -241,6 +299,7 @@ WHERE l.placement = $1 AND l.tenant_id = $2 AND l.thread_no = $5 AND l.tool_key 
   AND l.finished_at IS NULL
   AND t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND t.thread_no = $5
   AND ($4::text IS NULL OR t.user_id = $4)
+RETURNING l.tool_key
 
 -- name: tool_calls
 -- A thread's tool ledger.
@@ -252,12 +311,16 @@ ORDER BY l.seq, l.node, l.idx
 
 -- name: why_not
 -- Why a write found nothing to change: $4 the head it expected, $5 the principal.
-SELECT t.head, t.thread_no, t.stop_requested, c.checkpoint_id,
+SELECT t.placement, t.head, t.thread_no, t.stop_requested, c.checkpoint_id,
        ($5::text IS NULL OR t.user_id = $5) AS visible
 FROM agentflow_threads t
 LEFT JOIN agentflow_checkpoints c
        ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no AND c.seq = $4::int + 1
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3
+
+-- name: placement_of
+-- Where tenant $2 has its threads, if it ever moved.
+SELECT placement, moving_to, creates_in FROM agentflow_placements WHERE tenant_id = $2 AND $1::int IS NOT NULL
 
 -- name: versions
 -- Lives and heads of threads of one placement: $2 their tenants, $3 ids, $4 principals.
@@ -270,7 +333,7 @@ JOIN agentflow_threads t
 
 -- name: load
 -- A thread and its context in one answer, the newest message first: all of it, or the last $5.
-SELECT t.thread_no, t.head, t.next_pos, t.state, m.*
+SELECT t.placement, t.thread_no, t.head, t.next_pos, t.state, m.*
 FROM agentflow_threads t
 CROSS JOIN LATERAL (
     SELECT array_agg(x.pos) AS pos, array_agg(x.message_id) AS message_id, array_agg(x.role) AS role,
@@ -287,7 +350,7 @@ WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text I
 
 -- name: load_group
 -- Threads of one placement as by `load`, whole: $2 their tenants, $3 ids, $4 principals.
-SELECT w.i::int AS i, t.thread_no, t.head, t.next_pos, t.state, m.*
+SELECT w.i::int AS i, t.placement, t.thread_no, t.head, t.next_pos, t.state, m.*
 FROM unnest($2::uuid[], $3::text[], $4::text[]) WITH ORDINALITY AS w (tenant_id, thread_id, principal, i)
 JOIN agentflow_threads t
   ON t.placement = $1 AND t.tenant_id = w.tenant_id AND t.thread_id = w.thread_id

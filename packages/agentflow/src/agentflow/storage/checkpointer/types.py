@@ -37,6 +37,7 @@ class Scope:
     Attributes:
         tenant_id: Owner of the rows.
         placement: Number of the list partition its rows live in.
+        moving_to: The one it is being moved to, if it is; its threads are in either.
         principal: When set, only threads whose `user_id` is this one are visible.
         epoch: Changes to make every cached value of the tenant void at once.
     """
@@ -45,6 +46,7 @@ class Scope:
     placement: int = 0
     principal: str | None = None
     epoch: int = 0
+    moving_to: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class Snapshot:
         next_pos: First position that no message of the thread has ever had.
         fields: Every state field but the context, as JSON data.
         messages: The context, in order.
+        placement: Where it was found; None for where the scope says.
     """
 
     thread_no: int
@@ -89,6 +92,7 @@ class Snapshot:
     next_pos: int
     fields: Fields
     messages: Sequence[StoredMessage]
+    placement: int | None = field(default=None, compare=False)
 
 
 def _new_id() -> uuid.UUID:
@@ -208,11 +212,13 @@ class Committed:
         head: The version it became.
         thread_no: See `Snapshot`.
         stop_requested: Somebody asked this thread's run to stop.
+        placement: Where the thread is; None for where the scope says.
     """
 
     head: int
     thread_no: int
     stop_requested: bool
+    placement: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,4 +329,6 @@ def snapshot_after(before: Snapshot | None, write: CheckpointWrite, committed: C
         messages += write.added
         messages.sort(key=lambda message: message.pos)
     first_free = next_pos(before.next_pos if before is not None else 0, write.added)
-    return Snapshot(committed.thread_no, committed.head, first_free, write.fields, messages)
+    return Snapshot(
+        committed.thread_no, committed.head, first_free, write.fields, messages, committed.placement
+    )

@@ -24,13 +24,13 @@ LIMIT $1
 
 -- name: hold_thread
 -- Keeps writers out until the transaction ends; no row when one is at work, or the thread is gone.
-SELECT thread_no, head FROM agentflow_threads
+SELECT thread_no, head, placement FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 FOR UPDATE SKIP LOCKED
 
 -- name: wait_for_thread
 -- The same, but waits for the writer at work.
-SELECT thread_no, head FROM agentflow_threads
+SELECT thread_no, head, placement FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 FOR UPDATE
 

@@ -12,7 +12,12 @@ from typing import Final
 
 STANDALONE_PLACEMENT: Final = 0
 
-_FILES: Final = {1: "0001_threads.sql", 2: "0002_children.sql", 3: "0003_hot_path.sql"}
+_FILES: Final = {
+    1: "0001_threads.sql",
+    2: "0002_children.sql",
+    3: "0003_hot_path.sql",
+    4: "0004_tenants.sql",
+}
 _PARTITION_FILES: Final = {1: "partition_0001.sql", 2: "partition_0002.sql", 3: "partition_0003.sql"}
 
 LATEST_VERSION: Final = max(_FILES)

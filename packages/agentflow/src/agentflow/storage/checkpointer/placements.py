@@ -1,0 +1,88 @@
+"""Where tenants' threads are: the scope says it, unless the tenant has moved since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.storage.checkpointer.queries import behind_tenants
+from agentflow.storage.checkpointer.types import STANDALONE_TENANT, Scope
+
+# `creates_in` for the moment of a move in which nobody may make a thread.
+NOWHERE: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A tenant's row of `agentflow_placements`.
+
+    Attributes:
+        moving_to: Some of its threads may be there already.
+        creates_in: Where new threads go, or NOWHERE.
+    """
+
+    placement: int
+    moving_to: int | None
+    creates_in: int
+
+
+class Placements:
+    """What this process knows of tenants that moved. It may be old: statements find that out by themselves.
+
+    A thread that is looked for in too few places is missed, which is when to `learn`. A thread is never
+    made in the wrong place, because the statement that makes it compares `creates_in`.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        """Nothing is known yet."""
+        self._statements = statements
+        self._known: dict[UUID, Where] = {}
+
+    def look(self, scope: Scope) -> tuple[int, ...]:
+        """Every placement that may hold threads of the scope's tenant; the likeliest first."""
+        known = self._known.get(scope.tenant_id)
+        if known is None and scope.moving_to is None:
+            return (scope.placement,)
+        places = [scope.placement, scope.moving_to]
+        if known is not None:
+            places = [known.placement, known.moving_to, *places]
+        return tuple(dict.fromkeys(place for place in places if place is not None))
+
+    def look_for_all(self, scopes: Iterable[Scope]) -> tuple[int, ...]:
+        """The same for several tenants."""
+        return tuple(dict.fromkeys(place for scope in scopes for place in self.look(scope)))
+
+    def creates_in(self, scope: Scope) -> int:
+        """Where a new thread goes."""
+        known = self._known.get(scope.tenant_id)
+        if known is not None and known.creates_in != NOWHERE:
+            return known.creates_in
+        return scope.placement if scope.moving_to is None else scope.moving_to
+
+    def is_nowhere(self, scope: Scope) -> bool:
+        """Whether nobody may make a thread of the tenant at this moment."""
+        known = self._known.get(scope.tenant_id)
+        return known is not None and known.creates_in == NOWHERE
+
+    async def learn(self, scope: Scope) -> bool:
+        """Ask where the tenant is; whether that is news. One round trip.
+
+        A tenant of the library's own has no name and never moves.
+
+        Raises:
+            What `Statements.fetch` raises.
+        """
+        if scope.tenant_id == STANDALONE_TENANT:
+            return False
+        before = (self.look(scope), self.creates_in(scope))
+        rows = await self._statements.fetch_text(
+            behind_tenants("placement_of", ()), scope.placement, scope.tenant_id
+        )
+        if rows:
+            self._known[scope.tenant_id] = Where(*rows[0])
+        else:
+            self._known.pop(scope.tenant_id, None)
+        return (self.look(scope), self.creates_in(scope)) != before
