@@ -17,6 +17,7 @@ import httpx
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from agentflow_tenancy import ALL_SCOPES, Tenant, TenantRepository, new_api_key
+from tests.support import databases
 
 READY_WITHIN_S = 60.0
 
@@ -44,7 +45,7 @@ class Api:
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ,
-            "AGENTFLOW_DATABASE_URL": database_url,
+            "AGENTFLOW_DATABASE_URL": databases.app_url(database_url),
             "AGENTFLOW_REDIS_URL": redis_url or "none",
             "AGENTFLOW_KEY_PEPPER": self.pepper,
             "AGENTFLOW_PORT": str(self.port),

@@ -11,11 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
+from agentflow.storage.checkpointer.pool import engine_from_url
+from agentflow_tenancy.roles import ensure_login
 from tests.support.run import ROOT
 
 _LEAVE_TIMEOUT_S = 5.0
+# Of the server, so shared by all tests of a run: made once, with a password that says nothing.
+_APP_LOGIN = "agentflow_test_app"
+_APP_PASSWORD = "test"
 
 
 def new_name(kind: str) -> str:
@@ -51,6 +57,12 @@ def open_connections(server_url: str, name: str, timeout_s: float = _LEAVE_TIMEO
     return run(_open_connections(server_url, name, timeout_s))
 
 
+def app_url(database_url: str) -> str:
+    """The address for a service: by a login that row level security binds, which `migrate` made."""
+    url = make_url(database_url).set(username=_APP_LOGIN, password=_APP_PASSWORD)
+    return url.render_as_string(hide_password=False)
+
+
 def migrate(database_url: str) -> None:
     """Bring a database to the newest schema as an operator would, with alembic."""
     done = subprocess.run(
@@ -63,12 +75,25 @@ def migrate(database_url: str) -> None:
     )
     if done.returncode != 0:
         raise RuntimeError(f"the migrations failed:\n{done.stdout}{done.stderr}")
+    run(_ensure_login(database_url))
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end from anywhere, also where a loop is running, without touching that loop."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+async def _ensure_login(database_url: str) -> None:
+    engine = engine_from_url(database_url, pool_size=1, max_overflow=0, timeout_s=30)
+    try:
+        async with engine.begin() as connection:
+            found = "SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = :name"
+            if (await connection.execute(text(found), {"name": _APP_LOGIN})).scalar_one():
+                return
+        await ensure_login(engine, _APP_LOGIN, _APP_PASSWORD)
+    finally:
+        await engine.dispose()
 
 
 async def _execute(server_url: str, statement: str) -> None:

@@ -12,8 +12,9 @@ import pytest
 from tests.support.api import Api, _children, running_api, say
 from tests.support.otlp_collector import otlp_collector
 
+DOWN = "postgresql+asyncpg://u:secret-word@127.0.0.1:1/x"
 GOOD = {
-    "AGENTFLOW_DATABASE_URL": "postgresql+asyncpg://u:secret-word@127.0.0.1:1/x",
+    "AGENTFLOW_DATABASE_URL": DOWN,
     "AGENTFLOW_REDIS_URL": "none",
     "AGENTFLOW_KEY_PEPPER": "secret-word" * 3,
     "AGENTFLOW_PORT": "0",
@@ -53,7 +54,7 @@ def test_wrong_settings_are_told(change: dict[str, str], words: str) -> None:
 def test_it_starts_before_its_database(redis_url: str) -> None:
     """And says that it is not ready; what needs no database is served."""
     with (
-        running_api("postgresql+asyncpg://u:secret-word@127.0.0.1:1/x", redis_url) as api,
+        running_api(DOWN, redis_url, AGENTFLOW_DATABASE_URL=DOWN) as api,
         api.client() as client,
     ):
         ready = client.get("/health/ready")

@@ -107,8 +107,10 @@ async def test_locks_are_their_holders(cache: ThreadCache, keys: Keys) -> None:
 
 
 async def test_keys_are_one_scopes_and_one_threads(cache: ThreadCache) -> None:
-    """No tenants or ids share a key, no placements or epochs a state; each key has one hash tag, free of the id's
-    signs. The lock stays the same when its tenant moves or gets a new epoch."""
+    """No tenants or ids share a key, no placements or epochs a state.
+
+    Each key has one hash tag, free of the id's signs. A lock stays when its tenant moves or has a new epoch.
+    """
     scope = new_scope()
     scopes = [scope, replace(scope, epoch=1), replace(scope, placement=1), new_scope()]
     ids = ["a", "b", "a:b", "a}:l", "{x}", "", "é", "e\u0301", "x" * 200, "x" * 201, "h" + "0" * 64, "YQ"]

@@ -102,7 +102,7 @@ async def test_two_sweepers_share_the_work(
 
 def start(database_url: str, redis_url: str, **more: str) -> "subprocess.Popen[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTFLOW_")} | {
-        "AGENTFLOW_DATABASE_URL": database_url,
+        "AGENTFLOW_OPERATIONS_DATABASE_URL": database_url,
         "AGENTFLOW_REDIS_URL": redis_url,
         **more,
     }
@@ -175,18 +175,21 @@ def test_an_outage_is_waited_out(own_postgres: EmbeddedPostgres, redis_url: str)
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"AGENTFLOW_DATABASE_URL": ""}, "Set AGENTFLOW_DATABASE_URL"),
+        ({"AGENTFLOW_OPERATIONS_DATABASE_URL": ""}, "Set AGENTFLOW_OPERATIONS_DATABASE_URL"),
         ({"AGENTFLOW_REDIS_URL": ""}, "Set AGENTFLOW_REDIS_URL"),
         ({"AGENTFLOW_SWEEP_EVERY_S": "often"}, "AGENTFLOW_SWEEP_EVERY_S must be a number"),
         ({"AGENTFLOW_RETENTION_DAYS": "-1"}, "AGENTFLOW_RETENTION_DAYS must be a number"),
         ({"AGENTFLOW_RETENTION_DAYS": "nan"}, "AGENTFLOW_RETENTION_DAYS must be a number"),
-        ({"AGENTFLOW_DATABASE_URL": "mysql://u:secret-word@h/x"}, "postgresql+asyncpg://user:password@"),
+        (
+            {"AGENTFLOW_OPERATIONS_DATABASE_URL": "mysql://u:secret-word@h/x"},
+            "postgresql+asyncpg://user:password@",
+        ),
     ],
 )
 def test_wrong_settings_are_told(environment: dict[str, str], words: str) -> None:
     """By name, with what to write; exit code 1, no trace, no password."""
     given = {
-        "AGENTFLOW_DATABASE_URL": "postgresql+asyncpg://u:p@127.0.0.1:1/x",
+        "AGENTFLOW_OPERATIONS_DATABASE_URL": "postgresql+asyncpg://u:p@127.0.0.1:1/x",
         "AGENTFLOW_REDIS_URL": "none",
     }
     with start("", "", **{**given, **environment}) as process:

@@ -1,28 +1,21 @@
 """Tenants and keys in the database."""
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib import resources
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow_tenancy.errors import SlugTakenError
 from agentflow_tenancy.keys import ApiKey
+from agentflow_tenancy.queries import QUERIES
 from agentflow_tenancy.schema import POOL_PLACEMENTS
 from agentflow_tenancy.slugs import check_slug
 from agentflow_tenancy.tenants import ALL_SCOPES, KeyRecord, Principal, Tenant
-
-_HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_PARTS: Final = _HEADER.split(
-    resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8")
-)
-QUERIES: Final = {name: text(body) for name, body in zip(_PARTS[1::2], _PARTS[2::2], strict=True)}
 
 
 class TenantRepository:

@@ -1,16 +1,22 @@
 """`python -m agentflow_api`: serve until SIGTERM or Ctrl-C."""
 
+import asyncio
+import logging
 import sys
 
 from granian import Granian
 from granian.constants import Interfaces, Loops
 
-from agentflow.errors import ConfigurationError, GraphDefinitionError
+from agentflow.errors import ConfigurationError, GraphDefinitionError, StorageError
 from agentflow.storage.checkpointer import InMemoryCheckpointer, PgCheckpointer
+from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.lifetime import tell_workers_first
 from agentflow_api.settings import Settings, SettingsError, read_settings
 from agentflow_telemetry import configure_logging
+from agentflow_tenancy.roles import UnsafeRoleError, check_app_role
+
+logger = logging.getLogger("agentflow.api")
 
 # A node that takes longer is cut off; its thread stays at the step before.
 _STOP_WITHIN_S = 30
@@ -24,6 +30,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     _check(settings)
+    asyncio.run(_check_role(settings))
     server = Granian(
         "agentflow_api.app:create_app",
         address=settings.host,
@@ -50,6 +57,19 @@ def _check(settings: Settings) -> None:
         sys.exit(str(error))
     except (ImportError, AttributeError, TypeError, GraphDefinitionError) as error:
         sys.exit(f"AGENTFLOW_AGENTS: {error}")
+
+
+async def _check_role(settings: Settings) -> None:
+    """A login that sees too much is told at once; without an answer from Postgres the first request asks."""
+    engine = engine_from_url(settings.database_url, pool_size=1, max_overflow=0, timeout_s=5)
+    try:
+        await check_app_role(engine)
+    except UnsafeRoleError as error:
+        sys.exit(str(error))
+    except (StorageError, ConfigurationError) as error:
+        logger.warning("Postgres does not answer yet: %s", error)
+    finally:
+        await engine.dispose()
 
 
 if __name__ == "__main__":

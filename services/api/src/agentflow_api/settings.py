@@ -32,7 +32,8 @@ class Settings:
 
 # Variable -> what it is for; docs/reference/settings.md shows the same list.
 VARIABLES: Final = {
-    "AGENTFLOW_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database. Required.",
+    "AGENTFLOW_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database, by a login "
+    "of the role agentflow_app (`agentflow-cloud login`). Required.",
     "AGENTFLOW_REDIS_URL": "Redis or Valkey, redis://host:6379/0. Required; `none` runs on Postgres alone.",
     "AGENTFLOW_KEY_PEPPER": "Secret of at least 32 characters that API keys are hashed with. Required.",
     "AGENTFLOW_HOST": "Address to listen on. 127.0.0.1 if not set.",

@@ -13,6 +13,7 @@ from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.graph.running import RunningRuns
 from agentflow_api.settings import Settings
 from agentflow_tenancy import Authenticator, TenantRepository
+from agentflow_tenancy.roles import RoleGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Wiring:
     """The process's parts."""
 
     settings: Settings
+    role: RoleGuard
     repository: TenantRepository
     authenticator: Authenticator
     checkpointer: PgCheckpointer
@@ -54,6 +56,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
     try:
         yield Wiring(
             settings=settings,
+            role=RoleGuard(engine),
             repository=repository,
             authenticator=Authenticator(repository, settings.key_pepper),
             checkpointer=checkpointer,

@@ -13,10 +13,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from sqlalchemy.engine import make_url
+
 from agentflow.errors import AgentFlowError
 from agentflow_cloud.children import Children
 from agentflow_cloud.demo_tenant import SLUG, ensure_demo_tenant
 from agentflow_cloud.errors import CommandError
+from agentflow_cloud.login import login
 from agentflow_cloud.migrate import migrate
 from agentflow_cloud.state import DevFile, StateFolder, state_folder
 from agentflow_embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
@@ -24,6 +27,7 @@ from agentflow_tenancy import TenancyError
 
 _DEFAULT_PORT = 8000
 _READY_WITHIN_S = 60.0
+_APP_LOGIN = "agentflow_api"
 _LOOK_EVERY_S = 0.1
 
 
@@ -69,8 +73,10 @@ def _serve(stack: ExitStack) -> int:
     )
     children = Children()
     stack.callback(children.stop)
+    login(database_url, _APP_LOGIN, state.secret("app_password"))
     environment = {
-        "AGENTFLOW_DATABASE_URL": database_url,
+        "AGENTFLOW_DATABASE_URL": _app_url(database_url, state),
+        "AGENTFLOW_OPERATIONS_DATABASE_URL": database_url,
         "AGENTFLOW_REDIS_URL": redis_url,
         "AGENTFLOW_KEY_PEPPER": pepper,
         "AGENTFLOW_HOST": "127.0.0.1",
@@ -97,6 +103,12 @@ def _servers(stack: ExitStack, state: StateFolder) -> tuple[str, str]:
     if not redis_url:
         redis_url = stack.enter_context(EmbeddedValkey(state.path)).url
     return database_url, redis_url
+
+
+def _app_url(database_url: str, state: StateFolder) -> str:
+    """The database as the services see it: by a login that row level security binds."""
+    url = make_url(database_url).set(username=_APP_LOGIN, password=state.secret("app_password"))
+    return url.render_as_string(hide_password=False)
 
 
 def _port() -> int:

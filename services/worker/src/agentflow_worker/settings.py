@@ -24,7 +24,8 @@ class Settings:
 
 
 VARIABLES: Final = {
-    "AGENTFLOW_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database. Required.",
+    "AGENTFLOW_OPERATIONS_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database, "
+    "by the login that migrates: sweeps and moves see every tenant. Required.",
     "AGENTFLOW_REDIS_URL": "Redis or Valkey, redis://host:6379/0. Required; `none` runs on Postgres alone.",
     "AGENTFLOW_SWEEP_EVERY_S": "Seconds between sweeps for expired threads. 60 if not set.",
     "AGENTFLOW_RETENTION_DAYS": "Delete threads that did not change for so many days. Never if not set.",
@@ -43,7 +44,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     days = _positive(environment, "AGENTFLOW_RETENTION_DAYS")
     keep = _positive(environment, "AGENTFLOW_KEEP_CHECKPOINTS")
     return Settings(
-        database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
+        database_url=_required(environment, "AGENTFLOW_OPERATIONS_DATABASE_URL"),
         redis_url=None if redis_url.lower() == "none" else redis_url,
         sweep_every_s=_positive(environment, "AGENTFLOW_SWEEP_EVERY_S") or 60.0,
         retention=None if days is None else timedelta(days=days),

@@ -12,5 +12,14 @@ _FILES: Final = {1: "0001_tenants.sql"}
 
 def tenancy_statements(version: int) -> Sequence[str]:
     """The statements that bring the control plane from `version - 1` to `version`, in order."""
-    text = resources.files(__name__).joinpath(_FILES[version]).read_text(encoding="utf-8")
+    return _statements(_FILES[version])
+
+
+def role_statements() -> Sequence[str]:
+    """The statements that make the roles of a deployment, where they are missing, with their rights."""
+    return _statements("roles.sql")
+
+
+def _statements(file: str) -> Sequence[str]:
+    text = resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
     return [statement.strip() for statement in text.split("--;\n") if statement.strip()]

@@ -19,6 +19,7 @@ async def ready(wiring: Wiring) -> Response[bytes]:
 
     503 with Retry-After while Postgres is away.
     """
+    await wiring.role.require()
     await wiring.repository.ping()
     await wiring.checkpointer.asetup()
     return success({"postgres": "ok", "redis": await _redis(wiring)})

@@ -30,6 +30,7 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     scheme, _, key = given[0].decode("latin-1").strip().partition(" ")
     if scheme.lower() != "bearer":
         raise CredentialError("Send your API key as 'Authorization: Bearer <key>'.")
+    await wiring.role.require()
     principal = await wiring.authenticator.authenticate(key.strip())
     request.scope["state"]["principal"] = principal
     return principal

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer.cache_types import CacheUnavailableError
 from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.lease import Lease
 from agentflow.storage.checkpointer.postgres_reader import PostgresReader
 from agentflow.storage.checkpointer.postgres_tools import PostgresTools
 from agentflow.storage.checkpointer.postgres_upkeep import Upkeep
 from agentflow.storage.checkpointer.postgres_writer import PostgresWriter
 from agentflow.storage.checkpointer.schema.setup import ensure_schema
-from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.thread_memory import ThreadMemory
 from agentflow.storage.checkpointer.thread_reader import ThreadReader
 from agentflow.storage.checkpointer.types import Scope

@@ -11,9 +11,9 @@ import asyncpg
 
 from agentflow.errors import CheckpointNotFoundError
 from agentflow.storage.checkpointer.archive import deltas_until, unpack
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.group_read import Question
 from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, info_of, messages_of, no_thread
-from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     Scope,

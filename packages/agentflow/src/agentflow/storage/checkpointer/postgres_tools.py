@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentflow.errors import StaleCheckpointError
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.postgres_rows import no_thread, results_of
-from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.types import Scope, ToolCallInfo, ToolResult, ToolStart, ToolStarts
 
 

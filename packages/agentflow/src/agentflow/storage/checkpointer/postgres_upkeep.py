@@ -16,9 +16,9 @@ import asyncpg
 
 from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_until, pack, unpack
 from agentflow.storage.checkpointer.driver_statements import Statements
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.postgres_rows import folded
 from agentflow.storage.checkpointer.queries import located
-from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.types import Scope, oldest_needed_tool
 from agentflow.utils.jsontext import json_text
 

@@ -12,12 +12,12 @@ import asyncpg
 from agentflow.errors import StaleCheckpointError, StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import RowVanishedError
 from agentflow.storage.checkpointer.driver_statements import Backoff, Statements
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements, shown
 from agentflow.storage.checkpointer.group_commit import GroupCommit
 from agentflow.storage.checkpointer.limits import EncodedWrite
 from agentflow.storage.checkpointer.placements import NOWHERE
 from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread, results_of
 from agentflow.storage.checkpointer.queries import QUERIES, located
-from agentflow.storage.checkpointer.tenant_statements import TenantStatements, shown
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, Scope, next_pos
 from agentflow.utils.jsontext import json_text
 

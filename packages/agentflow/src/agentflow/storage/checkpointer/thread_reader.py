@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.group_read import GroupRead, Question
 from agentflow.storage.checkpointer.postgres_reader import Loaded, PostgresReader
-from agentflow.storage.checkpointer.tenant_statements import TenantStatements
 from agentflow.storage.checkpointer.thread_memory import ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import Scope, Snapshot
 

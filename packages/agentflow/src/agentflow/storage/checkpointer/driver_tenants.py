@@ -52,7 +52,7 @@ class TenantStatements:
         return await self.ask_once(scope, name, *arguments)
 
     async def ask_all(self, scope: Scope, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        """The same for what looks over all threads: too few rows cannot be told from enough, so it learns first."""
+        """The same for what looks over all threads. Learns first: too few rows look like enough."""
         if scope.tenant_id != STANDALONE_TENANT:
             await self.placements.learn(scope)
         return await self.ask_once(scope, name, *arguments)
