@@ -30,7 +30,7 @@ def _make(request: pytest.FixtureRequest) -> BaseCheckpointer:
     return PgCheckpointer(database_url, redis_url=redis_url)
 
 
-# Housekeeping over all tenants is not for the service's login, which is shown no tenant that it does not name.
+# Housekeeping over all tenants is not for the service's login, which is shown the tenants that it names.
 FOR_OPERATORS = {"pruning_keeps_the_last_versions_exactly", "unchanged_threads_are_swept"}
 EXAMPLES = [
     (store, case)

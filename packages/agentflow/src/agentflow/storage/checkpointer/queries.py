@@ -45,14 +45,13 @@ def located(name: str, at: tuple[int, ...]) -> str:
     one made for each call takes longer than the call.
     """
     places = ", ".join(str(int(placement)) for placement in at)
+    condition = f"= {places}" if len(at) == 1 else f"IN ({places})"
     statement = QUERIES[name]
-    located = _PLACEMENT.sub(rf"\1 = {places}" if len(at) == 1 else rf"\1 IN ({places})", statement)
-    if located == statement or _FIRST.search(located):
-        return located
-    # The parameter must still be used somewhere.
-    return _PLACEMENT.sub(rf"\1 IN ({places}) AND $1::int IS NOT NULL", statement, count=1).replace(
-        "placement = $1", f"placement IN ({places})"
-    )
+    text = _PLACEMENT.sub(rf"\1 {condition}", statement)
+    if text != statement and not _FIRST.search(text):
+        # The parameter must still be used somewhere.
+        text = text.replace(condition, f"{condition} AND $1::int IS NOT NULL", 1)
+    return text
 
 
 def shows_tenants(name: str) -> bool:
