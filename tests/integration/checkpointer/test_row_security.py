@@ -176,4 +176,4 @@ async def test_leaves_are_named_as_numbers() -> None:
         if shows_tenants(name):
             assert text.index("set_config") < text.index("agentflow_threads")
     with pytest.raises(ValueError, match="invalid literal"):
-        located("load", ("1; DROP",))  # type: ignore[arg-type]
+        located("load", ("1; DROP",))
