@@ -15,6 +15,7 @@ class Sizes:
         threads: Idle threads that are weighed.
         read_threads: Threads that readers pick from.
         young, old: The turns that are compared for growth, with `around` turns on both sides.
+        partitions: Of the largest database.
         grown_threads: Threads that are grown to the old turn.
     """
 
@@ -27,6 +28,7 @@ class Sizes:
     around: int = 5
     grown_threads: int = 3
     writers: tuple[int, ...] = (1, 16, 64)
+    partitions: int = 1000
 
 
 SMOKE = Sizes(
@@ -38,6 +40,7 @@ SMOKE = Sizes(
     old=5,
     around=1,
     grown_threads=1,
+    partitions=12,
     writers=(1, 16, 64),
 )
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.growth import measure_growth
+from tests.benchmarks.measures.partitions import measure_partitions
 from tests.benchmarks.measures.pools import measure_pools
 from tests.benchmarks.measures.reads import measure_reads
 from tests.benchmarks.measures.storage import measure_storage
@@ -19,4 +20,5 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "wire": measure_wire,
     "turns": measure_turns,
     "pool": measure_pools,
+    "partitions": measure_partitions,
 }

@@ -61,8 +61,8 @@ class CompiledGraph[S: AgentState]:
                 "interrupt": have it stopped at its next node boundary, keep what it did; "rollback": the
                 same, and undo what it did), `checkpoint` (version to run from instead of the latest),
                 `durability` ("sync": each step durable before the next; "async": in order while the next
-                runs; "exit": the input, then all of it when the run rests), `scope`; everything else is
-                handed to the nodes as it is.
+                runs; "exit": the input, then all of it when the run rests), `scope` or `tenant_id`;
+                everything else is handed to the nodes as it is.
             response_granularity: `low` messages of this run only; `partial` also `context` and
                 `context_summary`; `full` also `state`.
 

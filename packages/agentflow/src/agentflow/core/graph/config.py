@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
+from uuid import UUID
 
 from agentflow.core.state.message import new_id
 from agentflow.errors import InvalidIdError, InvalidInputError
@@ -100,13 +101,21 @@ def required_thread_id(config: Mapping[str, Any]) -> str:
 
 
 def scope_of(config: Mapping[str, Any]) -> Scope:
-    """The scope bound in the config; the standalone one when none is."""
+    """The scope bound in the config, or that of the tenant it names; else the standalone one."""
     scope = config.get("scope")
     if scope is None:
-        return Scope()
+        return _scope_of_tenant(config)
     if not isinstance(scope, Scope):
         raise InvalidInputError("config['scope'] must be an agentflow.storage.checkpointer.Scope.")
     return scope
+
+
+def _scope_of_tenant(config: Mapping[str, Any]) -> Scope:
+    named = config.get("tenant_id")
+    if isinstance(named, UUID):
+        return Scope(named)
+    name = _text_id(config, "tenant_id", limit_bytes=_MAX_RUN_ID_BYTES)
+    return Scope() if name is None else Scope.of_tenant(name)
 
 
 def _text_id(config: Mapping[str, Any], key: str, *, limit_bytes: int) -> str | None:

@@ -55,6 +55,8 @@ def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s
         connect_args={
             "timeout": min(timeout_s, 5.0),
             "command_timeout": timeout_s,
+            # Reading statements stand there once for each placement.
+            "statement_cache_size": 500,
             "server_settings": {"application_name": "agentflow", "jit": "off", **_PLANS},
         },
     )

@@ -14,6 +14,7 @@ from agentflow.storage.checkpointer.delta import Fields, Patch
 from agentflow.utils.jsontext import size_bytes
 
 STANDALONE_TENANT: Final = uuid.UUID(int=0)
+_TENANT_NAMES: Final = uuid.UUID("7a8f0e0c-5a1d-4e63-9c5e-2f1b6f0a9d11")
 
 # How `StoredMessage.content` is to be read.
 PLAIN_TEXT: Final = 0  # the text of a single text block, as it is: searchable with plain SQL
@@ -47,6 +48,14 @@ class Scope:
     principal: str | None = None
     epoch: int = 0
     moving_to: int | None = None
+
+    @classmethod
+    def of_tenant(cls, name: str) -> Scope:
+        """The scope of a tenant by its name: a UUID stands for itself, any other text for one made of it."""
+        try:
+            return cls(uuid.UUID(name))
+        except ValueError:
+            return cls(uuid.uuid5(_TENANT_NAMES, name))
 
 
 @dataclass(slots=True)
