@@ -109,7 +109,7 @@ async def test_locks_that_never_end_are_not_believed(two: list[PgCheckpointer], 
     await thread.write({"i": 1})
     keys = [key async for key in redis.scan_iter("af:*")]
     assert keys
-    lock = keys[0].rsplit(b":", 1)[0] + b":l"
+    lock = keys[0].partition(b"}")[0] + b"}:l"
     for head, garbage in ((2, {"string": "x"}), (3, {"list": "x"})):
         if "string" in garbage:
             await redis.set(lock, "x")
