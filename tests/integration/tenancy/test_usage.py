@@ -1,4 +1,4 @@
-"""What tenants used: counted in the transaction of the work, exact over retries, deletions, packing and roll-ups."""
+"""What tenants used: counted in the transaction of the work, exact over deletions, packing and roll-ups."""
 
 import asyncio
 import uuid
@@ -71,9 +71,7 @@ async def total(usage: UsageRepository, tenant: Scope) -> Usage:
     assert len(buckets) <= 2  # the hour may end in the middle of a test
     whole = Usage()
     for _, bucket in buckets:
-        whole = Usage(
-            *(getattr(whole, name) + getattr(bucket, name) for name in Usage.__dataclass_fields__)
-        )
+        whole = Usage(*(getattr(whole, name) + getattr(bucket, name) for name in Usage.__dataclass_fields__))
     return whole
 
 
@@ -91,7 +89,7 @@ async def kept_bytes(rows: "asyncpg.Connection[asyncpg.Record]", tenant: Scope) 
 async def test_a_run_is_counted(
     checkpointer: PgCheckpointer, usage: UsageRepository, rows: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Its start, its checkpoints, its thread, its bytes; tokens of an edited message and of an input once or never."""
+    """Its start, checkpoints, thread and bytes; tokens of an edited message once, of an input never."""
     tenant = scope()
     app = graph(checkpointer)
     claimed = Message.text_message("hello").model_copy(update={"usages": SPENT})

@@ -1,4 +1,4 @@
-"""Who asks the quotas: a tenant by one of its keys, with the limits that hold, in the form the scripts take."""
+"""Who asks the quotas: a tenant by one of its keys, with the limits that hold, as the scripts take them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Allowance:
     """Limits of a tenant and of one of its keys.
 
     Attributes:
-        limits: For what is counted for the tenant as a whole: its own, with the key's instead where it has some.
+        limits: For what is counted for the tenant as a whole: its own, or the key's where it has some.
         pace_limits: For its rate of requests: its own, whatever its keys'.
         key_limits: The key's own: its rate is counted for itself, too.
         keys: Of Redis, in the order of the scripts.

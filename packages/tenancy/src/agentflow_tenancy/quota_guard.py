@@ -124,7 +124,7 @@ class QuotaGuard:
         degraded: Redis does not answer: rates are this process's share, and spending goes on trust.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is made of, by name
+    def __init__(
         self,
         store: QuotaStore | None,
         truth: Truth,

@@ -1,4 +1,4 @@
-"""The Lua that Redis runs for quotas: each call checks everything it is asked for, then takes all of it or nothing.
+"""The Lua that Redis runs for quotas: a call checks everything it is asked for, then takes all or nothing.
 
 A tenant's keys share a hash tag. In order:
 
@@ -8,9 +8,9 @@ runs      sorted set: token of each run under way -> when its lease ends, in mil
 new       sorted set: those of them that may make a thread
 used      hash: threads, bytes, t<day> tokens, c<day> checkpoints; seeded, once Postgres was asked
 
-`used` counts up from nothing from the moment it is found missing, and the seed adds what Postgres knows: what
-is spent between the two is counted, in the worst case twice, never not at all. It ends after a while and is seeded
-anew, and at once when a run's lease ran out: nobody said what that run had spent.
+`used` counts up from nothing from the moment it is found missing, and the seed adds what Postgres knows:
+what is spent between the two is counted, in the worst case twice, never not at all. It ends after a while and
+is seeded anew, and at once when a run's lease ran out: nobody said what that run had spent.
 """
 
 from typing import Final
@@ -33,11 +33,12 @@ local now_ms = math.floor(now_us / 1000)
 local day = math.floor(time[1] / 86400)
 """
 
-# ARGV for requests of the tenant and of the key, each: microseconds a request, capacity ('' is no limit); then, for a run:
-# token ('' for none), lease ms, 1 if it may make a thread, limits of runs, threads, bytes, tokens and checkpoints
-# ('' is no limit), ms that `used` lives -> {what, retry after ms, left and ms until it is all there again of requests
-# and of key requests, then of a run what is left of each, the ms until the day ends}. `what` is 0 when all was taken, -1
-# when `used` must be seeded first, else the number of the quota. What is not limited has -1 left.
+# ARGV for requests of the tenant and of the key, each: microseconds a request, capacity ('' is no limit); then,
+# for a run: token ('' for none), lease ms, 1 if it may make a thread, limits of runs, threads, bytes, tokens and
+# checkpoints ('' is no limit), ms that `used` lives -> {what, retry after ms, left and ms until it is all there
+# again of requests and of key requests, then of a run what is left of each, the ms until the day ends}. `what` is
+# 0 when all was taken, -1 when `used` must be seeded first, else the number of the quota. What is not limited has
+# -1 left.
 TAKE: Final = (
     _CLOCK
     + """
@@ -118,9 +119,9 @@ return answer
 """
 )
 
-# KEYS runs, new, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent since the last
-# call: threads, bytes, tokens, checkpoints -> what is used: threads, bytes, tokens and checkpoints of today; {} when that
-# is to be seeded.
+# KEYS runs, new, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent since the
+# last call: threads, bytes, tokens, checkpoints -> what is used: threads, bytes, tokens and checkpoints of today;
+# {} when that is to be seeded.
 SPEND: Final = (
     _CLOCK
     + """
@@ -150,8 +151,8 @@ return spent
 """
 )
 
-# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it -> 1 if it was
-# added, 0 if somebody else did.
+# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it -> 1 if
+# it was added, 0 if somebody else did.
 SEED: Final = """
 if redis.call('HSETNX', KEYS[1], 'seeded', 1) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'threads', ARGV[1])

@@ -34,7 +34,7 @@ class Standing:
         window_s: Length of the window; None for what is held rather than spent.
         remaining: How much is left.
         reset_s: Until all of it is there again; None for what is held.
-        unit: What is counted, in the words of the RateLimit header fields; None for what they have no word for.
+        unit: What is counted, in the words of the RateLimit header fields; None where they have none.
     """
 
     name: str

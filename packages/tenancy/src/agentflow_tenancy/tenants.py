@@ -7,7 +7,7 @@ from typing import Final
 
 from agentflow.storage.checkpointer import Scope
 from agentflow_tenancy.errors import ForbiddenError
-from agentflow_tenancy.plans import Limits
+from agentflow_tenancy.plans import NO_LIMITS, Limits
 from agentflow_tenancy.slugs import public_thread_id, stored_thread_id
 
 THREADS_READ: Final = "threads:read"
@@ -35,7 +35,7 @@ class Tenant:
     epoch: int
     agents: tuple[str, ...] | None
     default_agent: str
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Principal:
     key_id: str
     scopes: frozenset[str]
     expires_at: datetime | None = None
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
 
     @property
     def scope(self) -> Scope:

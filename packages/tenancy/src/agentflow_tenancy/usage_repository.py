@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from importlib import resources
 from typing import Any, Final, Literal, Protocol, Self
@@ -43,6 +43,10 @@ class Usage:
     tokens_out: int = 0
     stored_bytes: int = 0
     threads: int = 0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Both."""
+        return Usage(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     @classmethod
     def of(cls, row: _Row) -> Self:

@@ -45,7 +45,7 @@ class TokenBudget:
     """So many tokens.
 
     Attributes:
-        left: Below zero when a node used more than there were: its answer is kept, the next node does not start.
+        left: Below zero when a node used more than there were; its answer is kept.
     """
 
     def __init__(self, tokens: int) -> None:
