@@ -21,12 +21,12 @@ class LocalQuotas:
         """Nothing is counted yet."""
         self._processes = processes
         self._clock = clock
-        self._due_s: OrderedDict[str, float] = OrderedDict()
+        self._due: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._runs: dict[str, set[str]] = {}
 
     def take(self, allowance: Allowance, token: str = "") -> Decision:
         """Take a request and, with a token, a run, or nothing."""
-        arrivals: list[tuple[str, float]] = []
+        arrivals: list[tuple[str, tuple[float, float]]] = []
         limits = zip(
             OF_A_REQUEST, allowance.keys, (allowance.pace_limits, allowance.key_limits), strict=False
         )
@@ -39,10 +39,10 @@ class LocalQuotas:
         if token and not self._enter(allowance, token):
             return Decision(False, (), "concurrent-runs", 1.0)
         for key, due in arrivals:
-            self._due_s[key] = due
-            self._due_s.move_to_end(key)
-        while len(self._due_s) > _MOST:
-            self._due_s.popitem(last=False)
+            self._due[key] = due
+            self._due.move_to_end(key)
+        while len(self._due) > _MOST:
+            self._due.popitem(last=False)
         return Decision(True)
 
     def end(self, allowance: Allowance, token: str) -> None:
@@ -53,7 +53,7 @@ class LocalQuotas:
             if not running:
                 del self._runs[allowance.keys[2]]
 
-    def _arrive(self, key: str, limits: Limits) -> tuple[float | None, float]:
+    def _arrive(self, key: str, limits: Limits) -> tuple[tuple[float, float] | None, float]:
         """When the next one is due after this one, and how long this one is too early: see the script."""
         found = pace(limits)
         if found is None:
@@ -62,9 +62,10 @@ class LocalQuotas:
         interval_s = interval_us / 1e6 * self._processes
         capacity = at_once if at_once == 0 else max(1, at_once // self._processes)
         now = self._clock()
-        due = max(self._due_s.get(key, 0.0), now)
+        at, was_s = self._due.get(key, (now, interval_s))
+        due = now + max(0.0, at - now) / was_s * interval_s
         wait_s = due + interval_s * (1 - capacity) - now
-        return due + interval_s, wait_s if wait_s > _TOO_LITTLE_S else 0.0
+        return (due + interval_s, interval_s), wait_s if wait_s > _TOO_LITTLE_S else 0.0
 
     def _enter(self, allowance: Allowance, token: str) -> bool:
         limit = allowance.limits.concurrent_runs

@@ -199,6 +199,12 @@ class QuotaGuard:
         finally:
             await asyncio.shield(self._end(run))
 
+    async def forget(self, principal: Principal) -> None:
+        """Something of the tenant's was deleted: there is room for as much. Redis being away is no error."""
+        allowance = allowance_of(principal)
+        if self._store is not None and allowance.spends:
+            await self._asked(partial(self._store.forget, allowance))
+
     def tokens_left(self, allowance: Allowance) -> int | None:
         """What is left of today's tokens, as far as is known here; None without a limit."""
         return None if allowance.limits.tokens_per_day is None else self._tokens.get(allowance.tenant_id)

@@ -2,7 +2,7 @@
 
 A tenant's keys share a hash tag. In order:
 
-rate      theoretical arrival time of the tenant's next request, in microseconds (GCRA)
+rate      when the tenant's next request is due (GCRA), in microseconds, and those of one request then
 key_rate  the same for the credential
 runs      sorted set: token of each run under way -> when its lease ends, in milliseconds
 new       sorted set: those of them that may make a thread
@@ -33,19 +33,24 @@ local now_ms = math.floor(now_us / 1000)
 local day = math.floor(time[1] / 86400)
 """
 
-# ARGV for requests of the tenant and of the key, each: microseconds a request, capacity ('' is no limit); then,
-# for a run: token ('' for none), lease ms, 1 if it may make a thread, limits of runs, threads, bytes, tokens and
-# checkpoints ('' is no limit), ms that `used` lives -> {what, retry after ms, left and ms until it is all there
-# again of requests and of key requests, then of a run what is left of each, the ms until the day ends}. `what` is
-# 0 when all was taken, -1 when `used` must be seeded first, else the number of the quota. What is not limited has
-# -1 left.
+# ARGV for requests of the tenant and of the key, each: microseconds a request, capacity ('' is no
+# limit); then, for a run: token ('' for none), lease ms, 1 if it may make a thread, limits of runs,
+# threads, bytes, tokens and checkpoints ('' is no limit), ms that `used` lives -> {what, retry after
+# ms, left and ms until it is all there again of requests and of key requests, then of a run what is
+# left of each, the ms until the day ends}. `what` is 0 when all was taken, -1 when `used` must be
+# seeded first, else the number of the quota. What is not limited has -1 left.
 TAKE: Final = (
     _CLOCK
     + """
 local function arrive(key, interval, capacity)
   if interval == '' then return nil, -1, 0, 0 end
   interval, capacity = tonumber(interval), tonumber(capacity)
-  local due = math.max(tonumber(redis.call('GET', key)) or 0, now_us)
+  local due = now_us
+  local at, was = string.match(redis.call('GET', key) or '', '^(%S+) (%S+)$')
+  if at and tonumber(at) > now_us then
+    -- As many requests behind as it was, also at a rate that changed meanwhile.
+    due = now_us + (at - now_us) / was * interval
+  end
   local wait = due + interval * (1 - capacity) - now_us
   if wait > 0 or capacity == 0 then
     return nil, 0, math.ceil((due - now_us) / 1000), math.max(1, math.ceil(wait / 1000))
@@ -113,15 +118,15 @@ if ARGV[5] ~= '' then
     redis.call('PEXPIRE', new, ARGV[6] * 2)
   end
 end
-if due then redis.call('SET', KEYS[1], string.format('%.0f', due), 'PX', reset + 1) end
-if key_due then redis.call('SET', KEYS[2], string.format('%.0f', key_due), 'PX', key_reset + 1) end
+if due then redis.call('SET', KEYS[1], string.format('%.0f ', due) .. ARGV[1], 'PX', reset + 1) end
+if key_due then redis.call('SET', KEYS[2], string.format('%.0f ', key_due) .. ARGV[3], 'PX', key_reset + 1) end
 return answer
 """
 )
 
-# KEYS runs, new, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent since the
-# last call: threads, bytes, tokens, checkpoints -> what is used: threads, bytes, tokens and checkpoints of today;
-# {} when that is to be seeded.
+# KEYS runs, new, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent
+# since the last call: threads, bytes, tokens, checkpoints -> what is used: threads, bytes, tokens and
+# checkpoints of today; {} when that is to be seeded.
 SPEND: Final = (
     _CLOCK
     + """
@@ -151,8 +156,8 @@ return spent
 """
 )
 
-# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it -> 1 if
-# it was added, 0 if somebody else did.
+# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to
+# keep it -> 1 if it was added, 0 if somebody else did.
 SEED: Final = """
 if redis.call('HSETNX', KEYS[1], 'seeded', 1) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'threads', ARGV[1])
@@ -162,3 +167,6 @@ redis.call('HINCRBY', KEYS[1], 'c' .. ARGV[3], ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return 1
 """
+
+# KEYS used: Postgres is asked anew.
+FORGET: Final = "return redis.call('DEL', KEYS[1])"

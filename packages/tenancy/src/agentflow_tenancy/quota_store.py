@@ -16,6 +16,7 @@ from agentflow_tenancy.quotas import Decision, Used
 _TAKE: Final = Script(quota_scripts.TAKE)
 _SPEND: Final = Script(quota_scripts.SPEND)
 _SEED: Final = Script(quota_scripts.SEED)
+_FORGET: Final = Script(quota_scripts.FORGET)
 
 _NO_RUN: Final = ("",)
 # What a request's script needs of the keys; a run's needs all.
@@ -75,6 +76,10 @@ class QuotaStore:
         """Add what Postgres knows to what was counted since it was asked, unless somebody did."""
         facts = (used.threads, used.stored_bytes, used.day, used.tokens, used.checkpoints, self._keep_ms)
         await self._scripts.call(_SEED, allowance.keys[4:], facts)
+
+    async def forget(self, allowance: Allowance) -> None:
+        """Have Postgres asked anew: something that was kept is gone."""
+        await self._scripts.call(_FORGET, allowance.keys[4:], ())
 
     async def close(self) -> None:
         """Wait for what is under way."""

@@ -31,19 +31,27 @@ FROM (
 ) u
 GROUP BY 1 ORDER BY 1
 
--- name: usage_of_all
--- Every tenant's usage from :since until before :until, in the order of slugs after :after, at most :limit.
-SELECT t.tenant_id, t.slug, coalesce(sum(u.runs), 0)::bigint AS runs,
-       coalesce(sum(u.checkpoints), 0)::bigint AS checkpoints, coalesce(sum(u.tokens_in), 0)::bigint AS tokens_in,
-       coalesce(sum(u.tokens_out), 0)::bigint AS tokens_out, coalesce(sum(u.bytes), 0)::bigint AS bytes,
-       coalesce(sum(u.threads), 0)::bigint AS threads
-FROM (SELECT tenant_id, slug FROM agentflow_tenants WHERE slug > :after ORDER BY slug LIMIT :limit) t
-LEFT JOIN (
-    SELECT tenant_id, at, runs, checkpoints, tokens_in, tokens_out, bytes, threads FROM agentflow_usage_events
+-- name: show_tenants
+-- Whose rows the transaction is about: under row level security there are no others.
+SELECT set_config('agentflow.tenants', :shown, true)
+
+-- name: page_of_tenants
+-- Tenants in the order of slugs after :after, at most :limit.
+SELECT tenant_id, slug FROM agentflow_tenants WHERE slug > :after ORDER BY slug LIMIT :limit
+
+-- name: usage_of_several
+-- What each of these tenants used from :since until before :until; no row for one that did nothing.
+SELECT u.tenant_id, sum(u.runs)::bigint AS runs, sum(u.checkpoints)::bigint AS checkpoints,
+       sum(u.tokens_in)::bigint AS tokens_in, sum(u.tokens_out)::bigint AS tokens_out, sum(u.bytes)::bigint AS bytes,
+       sum(u.threads)::bigint AS threads
+FROM (
+    SELECT tenant_id, runs, checkpoints, tokens_in, tokens_out, bytes, threads FROM agentflow_usage_events
+    WHERE tenant_id = ANY (CAST(:tenant_ids AS uuid[])) AND at >= :since AND at < :until
     UNION ALL
-    SELECT tenant_id, hour, runs, checkpoints, tokens_in, tokens_out, bytes, threads FROM agentflow_usage_hours
-) u ON u.tenant_id = t.tenant_id AND u.at >= :since AND u.at < :until
-GROUP BY t.tenant_id, t.slug ORDER BY t.slug
+    SELECT tenant_id, runs, checkpoints, tokens_in, tokens_out, bytes, threads FROM agentflow_usage_hours
+    WHERE tenant_id = ANY (CAST(:tenant_ids AS uuid[])) AND hour >= :since AND hour < :until
+) u
+GROUP BY u.tenant_id
 
 -- name: roll_up
 -- Add at most :batch events to their hours, in one statement: each is in exactly one of the two, also when this is killed or

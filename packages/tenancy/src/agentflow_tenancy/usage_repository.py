@@ -4,24 +4,15 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from importlib import resources
-from typing import Any, Final, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer.driver_errors import translated
-from agentflow_tenancy.named_queries import named
+from agentflow_tenancy.queries import USAGE_QUERIES
 from agentflow_tenancy.quotas import Used
 
 Granularity = Literal["hour", "day"]
-
-_QUERIES: Final = {
-    name: text(query)
-    for name, query in named(
-        resources.files(__package__).joinpath("usage_queries.sql").read_text(encoding="utf-8")
-    )
-}
 
 
 class _Row(Protocol):
@@ -71,7 +62,7 @@ class TenantUsage:
 
 
 class UsageRepository:
-    """Reads usage, and rolls it up. Each method is one transaction and one statement.
+    """Reads usage, and rolls it up. Each method is one transaction.
 
     Every method raises StoreUnavailableError when Postgres does not answer.
     """
@@ -82,7 +73,7 @@ class UsageRepository:
 
     async def used(self, tenant_id: uuid.UUID) -> Used:
         """What a tenant keeps, and spent today: what quotas start from."""
-        row = (await self._rows("used", {"tenant_id": tenant_id}))[0]
+        row = (await self._rows("used", [tenant_id], {"tenant_id": tenant_id}))[0]
         return Used(row["threads"], row["bytes"], row["day"], row["tokens"], row["checkpoints"])
 
     async def of_tenant(
@@ -97,28 +88,34 @@ class UsageRepository:
             granularity: What to add up.
         """
         values = {"tenant_id": tenant_id, "since": since, "until": until, "unit": granularity}
-        return [(row["start"], Usage.of(row)) for row in await self._rows("usage", values)]
+        return [(row["start"], Usage.of(row)) for row in await self._rows("usage", [tenant_id], values)]
 
     async def of_all(
         self, since: datetime, until: datetime, *, after: str = "", limit: int = 100
     ) -> list[TenantUsage]:
         """Every tenant's, in the order of slugs, from the one behind `after` on."""
-        values = {"since": since, "until": until, "after": after, "limit": limit}
-        rows = await self._rows("usage_of_all", values)
-        return [
-            TenantUsage(uuid.UUID(bytes=row["tenant_id"].bytes), row["slug"], Usage.of(row)) for row in rows
-        ]
+        page = await self._rows("page_of_tenants", [], {"after": after, "limit": limit})
+        slugs = {uuid.UUID(bytes=row["tenant_id"].bytes): row["slug"] for row in page}
+        values = {"since": since, "until": until, "tenant_ids": list(slugs)}
+        rows = await self._rows("usage_of_several", list(slugs), values)
+        found = {uuid.UUID(bytes=row["tenant_id"].bytes): Usage.of(row) for row in rows}
+        return [TenantUsage(one, slug, found.get(one, Usage())) for one, slug in slugs.items()]
 
     async def roll_up(self, *, batch: int = 20_000) -> int:
-        """Add events to their hours, some at a time; how many of them."""
+        """Add events to their hours, some at a time; how many of them. The operator's business."""
         rolled = 0
         while True:
-            done: int = (await self._rows("roll_up", {"batch": batch}))[0]["rolled"]
+            done: int = (await self._rows("roll_up", [], {"batch": batch}))[0]["rolled"]
             rolled += done
             if done < batch:
                 return rolled
 
-    async def _rows(self, name: str, values: Mapping[str, Any]) -> Sequence[_Row]:
+    async def _rows(
+        self, name: str, tenants: Sequence[uuid.UUID], values: Mapping[str, Any]
+    ) -> Sequence[_Row]:
         with translated():
             async with self._engine.begin() as connection:
-                return (await connection.execute(_QUERIES[name], values)).mappings().all()
+                if tenants:
+                    shown = "{" + ",".join(map(str, tenants)) + "}"
+                    await connection.execute(USAGE_QUERIES["show_tenants"], {"shown": shown})
+                return (await connection.execute(USAGE_QUERIES[name], values)).mappings().all()

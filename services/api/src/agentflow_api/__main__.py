@@ -9,8 +9,8 @@ from granian.constants import Interfaces, Loops
 
 from agentflow.errors import ConfigurationError, GraphDefinitionError, StorageError
 from agentflow.storage.checkpointer import InMemoryCheckpointer, PgCheckpointer
-from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow.storage.checkpointer.cache import client_from_url
+from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.lifetime import tell_workers_first
 from agentflow_api.settings import Settings, SettingsError, read_settings

@@ -160,3 +160,24 @@ FROM (
 ) kept
 GROUP BY tenant_id
 --;
+
+-- The same walls as around what is counted: who is not an operator sees the tenants that its statement names.
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['agentflow_usage_events', 'agentflow_usage_hours'] LOOP
+        EXECUTE format('CREATE POLICY agentflow_tenant ON %I USING (tenant_id = ANY ('
+                       '(SELECT nullif(current_setting(''agentflow.tenants'', true), '''')::uuid[])::uuid[]))', table_name);
+        EXECUTE format('CREATE POLICY agentflow_operator ON %I TO agentflow_operator USING (true)', table_name);
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', table_name);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO agentflow_operator', table_name);
+    END LOOP;
+END
+$$
+--;
+-- The API adds what its runs did, and reads; nobody but the operator changes what was counted.
+GRANT SELECT, INSERT ON agentflow_usage_events TO agentflow_app
+--;
+GRANT SELECT ON agentflow_usage_hours TO agentflow_app
+--;
