@@ -15,17 +15,6 @@ is seeded anew, and at once when a run's lease ran out: nobody said what that ru
 
 from typing import Final
 
-# What was refused, by the number the script answers with.
-QUOTAS: Final = (
-    "requests",
-    "key-requests",
-    "concurrent-runs",
-    "threads",
-    "stored-bytes",
-    "tokens-per-day",
-    "checkpoints-per-day",
-)
-
 _CLOCK: Final = """
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
@@ -118,8 +107,11 @@ if ARGV[5] ~= '' then
     redis.call('PEXPIRE', new, ARGV[6] * 2)
   end
 end
-if due then redis.call('SET', KEYS[1], string.format('%.0f ', due) .. ARGV[1], 'PX', reset + 1) end
-if key_due then redis.call('SET', KEYS[2], string.format('%.0f ', key_due) .. ARGV[3], 'PX', key_reset + 1) end
+local function keep(key, at, interval, ms)
+  if at then redis.call('SET', key, string.format('%.0f ', at) .. interval, 'PX', ms + 1) end
+end
+keep(KEYS[1], due, ARGV[1], reset)
+keep(KEYS[2], key_due, ARGV[3], key_reset)
 return answer
 """
 )
