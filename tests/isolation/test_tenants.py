@@ -29,7 +29,7 @@ def without_ids(response: httpx.Response) -> Any:
     headers = {
         name: value
         for name, value in response.headers.items()
-        if name not in ("x-request-id", "x-timestamp", "date")
+        if name not in ("x-request-id", "x-timestamp", "date", "ratelimit")
     }
     return response.status_code, headers, body
 

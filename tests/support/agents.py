@@ -7,6 +7,7 @@ from typing import Any
 
 from agentflow.core.graph import StateGraph
 from agentflow.core.state import AgentState, Message
+from agentflow.core.state.message import TokenUsages
 from agentflow.utils import END, interrupt
 
 AGENTS = ",".join(
@@ -19,6 +20,7 @@ AGENTS = ",".join(
         "infinite": "tests.support.agents:infinite",
         "asks": "tests.support.agents:asks",
         "loops": "tests.support.agents:loops",
+        "spends": "tests.support.agents:spends",
     }.items()
 )
 
@@ -35,6 +37,11 @@ async def first(state: AgentState) -> Message:
 
 async def second(_state: AgentState) -> Message:
     return Message.text_message("second", role="assistant")
+
+
+async def counted(_state: AgentState) -> Message:
+    usages = TokenUsages(prompt_tokens=30, completion_tokens=12, total_tokens=42)
+    return Message.text_message("42", role="assistant").model_copy(update={"usages": usages})
 
 
 async def broken(_state: AgentState) -> Message:
@@ -66,6 +73,14 @@ waits = (
     StateGraph()
     .add_node("FIRST", first)
     .add_node("SECOND", second)
+    .set_entry_point("FIRST")
+    .add_edge("FIRST", "SECOND")
+    .add_edge("SECOND", END)
+)
+spends = (
+    StateGraph()
+    .add_node("FIRST", counted)
+    .add_node("SECOND", counted)
     .set_entry_point("FIRST")
     .add_edge("FIRST", "SECOND")
     .add_edge("SECOND", END)

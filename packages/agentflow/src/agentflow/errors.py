@@ -180,6 +180,12 @@ class GraphRecursionError(ExecutionError):
     code = "GRAPH_RECURSION_LIMIT"
 
 
+class TokenBudgetExceededError(ExecutionError):
+    """The run used up its `token_budget`; its state is saved at the last node boundary."""
+
+    code = "TOKEN_BUDGET_EXCEEDED"
+
+
 class NodeError(ExecutionError):
     """A node raised; the original is `__cause__`.
 

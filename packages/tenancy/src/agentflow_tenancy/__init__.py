@@ -6,15 +6,30 @@ from agentflow_tenancy.errors import (
     ForbiddenError,
     InvalidLimitsError,
     InvalidSlugError,
+    OverloadedError,
+    QuotaExceededError,
+    QuotasUnavailableError,
     SlugTakenError,
     TenancyError,
     TenantSuspendedError,
 )
+from agentflow_tenancy.fair_share import FairShare
 from agentflow_tenancy.keys import ApiKey, new_api_key, parse_api_key
 from agentflow_tenancy.plans import PLANS, Limits, limits_of
+from agentflow_tenancy.quota_guard import QuotaGuard, Run
+from agentflow_tenancy.quota_store import QuotaStore
 from agentflow_tenancy.repository import TenantRepository
 from agentflow_tenancy.slugs import check_slug, public_thread_id, stored_thread_id
-from agentflow_tenancy.tenants import ALL_SCOPES, GRAPH_INVOKE, THREADS_READ, THREADS_WRITE, Principal, Tenant
+from agentflow_tenancy.tenants import (
+    ALL_SCOPES,
+    GRAPH_INVOKE,
+    THREADS_READ,
+    THREADS_WRITE,
+    USAGE_READ,
+    Principal,
+    Tenant,
+)
+from agentflow_tenancy.usage_repository import Usage, UsageRepository
 
 __all__ = [
     "ALL_SCOPES",
@@ -22,19 +37,29 @@ __all__ = [
     "PLANS",
     "THREADS_READ",
     "THREADS_WRITE",
+    "USAGE_READ",
     "ApiKey",
     "Authenticator",
     "CredentialError",
+    "FairShare",
     "ForbiddenError",
     "InvalidLimitsError",
     "InvalidSlugError",
     "Limits",
+    "OverloadedError",
     "Principal",
+    "QuotaExceededError",
+    "QuotaGuard",
+    "QuotaStore",
+    "QuotasUnavailableError",
+    "Run",
     "SlugTakenError",
     "TenancyError",
     "Tenant",
     "TenantRepository",
     "TenantSuspendedError",
+    "Usage",
+    "UsageRepository",
     "check_slug",
     "limits_of",
     "new_api_key",

@@ -1,5 +1,12 @@
 """What goes wrong with tenants and credentials, split by what the caller can do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentflow_tenancy.quotas import Decision
+
 
 class TenancyError(Exception):
     """Root of this package's errors."""
@@ -17,6 +24,33 @@ class InvalidLimitsError(TenancyError):
     """A plan or a limit is none that there is."""
 
     code = "INVALID_LIMITS"
+
+
+class QuotaExceededError(TenancyError):
+    """A limit is reached: ask again in `retry_after_s`.
+
+    Attributes:
+        decision: What the quotas said.
+    """
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(_refusal(decision))
+        self.decision = decision
+        self.retry_after_s = decision.retry_after_s
+
+
+class QuotasUnavailableError(TenancyError):
+    """What was spent is not known, for longer than is given on trust: nothing more is spent until it is."""
+
+    code = "QUOTAS_UNAVAILABLE"
+
+
+class OverloadedError(TenancyError):
+    """Too much of the same tenant waits here already."""
+
+    code = "OVERLOADED"
 
 
 class SlugTakenError(TenancyError):
@@ -41,3 +75,12 @@ class TenantSuspendedError(ForbiddenError):
     """The tenant is suspended."""
 
     code = "TENANT_SUSPENDED"
+
+
+def _refusal(decision: Decision) -> str:
+    standing = decision.standing(decision.quota or "")
+    limit = "" if standing is None else f" of {standing.limit}"
+    return (
+        f"The quota {decision.quota!r}{limit} is used up. Try again in {decision.retry_after_s:.0f} s"
+        " or ask for a higher limit."
+    )

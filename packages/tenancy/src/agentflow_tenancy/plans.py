@@ -65,6 +65,8 @@ class Limits:
 
 LIMIT_NAMES: Final = tuple(field.name for field in fields(Limits))
 
+NO_LIMITS: Final = Limits()
+
 PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
     {
         "free": Limits(

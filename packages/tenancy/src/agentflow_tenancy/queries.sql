@@ -71,5 +71,5 @@ UNION ALL
 SELECT 'row level security is not forced on ' || c.relname
 FROM pg_catalog.pg_class c
 WHERE c.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_messages', 'agentflow_tool_calls',
-                    'agentflow_writes', 'agentflow_placements')
+                    'agentflow_writes', 'agentflow_placements', 'agentflow_usage_events', 'agentflow_usage_hours')
   AND pg_table_is_visible(c.oid) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)

@@ -7,12 +7,14 @@ from typing import Final
 
 from agentflow.storage.checkpointer import Scope
 from agentflow_tenancy.errors import ForbiddenError
+from agentflow_tenancy.plans import NO_LIMITS, Limits
 from agentflow_tenancy.slugs import public_thread_id, stored_thread_id
 
 THREADS_READ: Final = "threads:read"
 THREADS_WRITE: Final = "threads:write"
 GRAPH_INVOKE: Final = "graph:invoke"
-ALL_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE)
+USAGE_READ: Final = "usage:read"
+ALL_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE, USAGE_READ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Tenant:
         placement: Number of the list partition its rows live in.
         epoch: Part of every cache key of the tenant; a new number voids them all.
         agents: Names it may use; None means every hosted one.
+        limits: Its plan's, overridden by its own.
     """
 
     tenant_id: uuid.UUID
@@ -32,16 +35,22 @@ class Tenant:
     epoch: int
     agents: tuple[str, ...] | None
     default_agent: str
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request acts as: a tenant, by one of its keys, with that key's rights."""
+    """Who a request acts as: a tenant, by one of its keys, with that key's rights.
+
+    Attributes:
+        limits: The key's own.
+    """
 
     tenant: Tenant
     key_id: str
     scopes: frozenset[str]
     expires_at: datetime | None = None
+    limits: Limits = NO_LIMITS
 
     @property
     def scope(self) -> Scope:

@@ -9,6 +9,7 @@ from granian.constants import Interfaces, Loops
 
 from agentflow.errors import ConfigurationError, GraphDefinitionError, StorageError
 from agentflow.storage.checkpointer import InMemoryCheckpointer, PgCheckpointer
+from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.lifetime import tell_workers_first
@@ -52,6 +53,8 @@ def _check(settings: Settings) -> None:
     """What no worker could start with is told once, here; what it imports the workers inherit."""
     try:
         PgCheckpointer(settings.database_url, settings.redis_url)
+        if settings.quota_redis_url is not None:
+            client_from_url(settings.quota_redis_url, timeout_s=0.5)
         AgentRegistry(settings.agents, InMemoryCheckpointer())
     except ConfigurationError as error:
         sys.exit(str(error))

@@ -10,13 +10,16 @@ from litestar.di import Provide
 
 from agentflow_api.graph.routes import graph_router
 from agentflow_api.health.routes import ping, ready
+from agentflow_api.http.admission import provide_admitted
 from agentflow_api.http.agent_prefix import AgentPrefix
-from agentflow_api.http.credentials import provide_principal
+from agentflow_api.http.credentials import provide_operator, provide_principal
+from agentflow_api.http.doorkeeper import Doorkeeper
 from agentflow_api.http.errors import answer_error
 from agentflow_api.http.exact_paths import ExactPaths
 from agentflow_api.lifetime import told_to_stop
 from agentflow_api.settings import Settings, read_settings
 from agentflow_api.threads.routes import threads_router
+from agentflow_api.usage.routes import usage_router
 from agentflow_api.wiring import Wiring, opened
 from agentflow_telemetry import SpanPerRequest
 
@@ -47,13 +50,15 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
     cors = CORSConfig(
         allow_origins=list(chosen.cors_origins),
         allow_headers=["authorization", "content-type"],
-        expose_headers=["x-request-id", "x-timestamp"],
+        expose_headers=["x-request-id", "x-timestamp", "ratelimit", "ratelimit-policy", "retry-after"],
     )
     app = Litestar(
-        route_handlers=[ping, ready, graph_router, threads_router],
+        route_handlers=[ping, ready, graph_router, threads_router, usage_router],
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),
-            "principal": Provide(provide_principal),
+            "credential": Provide(provide_principal),
+            "principal": Provide(provide_admitted),
+            "operator": Provide(provide_operator),
         },
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
@@ -62,4 +67,4 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         logging_config=None,  # the process's own, set before
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )
-    return SpanPerRequest(ExactPaths(AgentPrefix(app)), service="agentflow-api")
+    return SpanPerRequest(ExactPaths(Doorkeeper(AgentPrefix(app))), service="agentflow-api")

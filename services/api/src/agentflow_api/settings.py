@@ -28,6 +28,11 @@ class Settings:
     pool_size: int = 20
     lock_wait_s: float = 30.0
     store_timeout_s: float = 10.0
+    operator_token: str | None = field(default=None, repr=False)
+    quota_redis_url: str | None = field(default=None, repr=False)
+    replicas: int = 1
+    quota_grace_s: float = 30.0
+    requests_at_once: int = 16
 
 
 # Variable -> what it is for; docs/reference/settings.md shows the same list.
@@ -45,6 +50,11 @@ VARIABLES: Final = {
     "AGENTFLOW_POOL_SIZE": "Connections to Postgres each process keeps. 20 if not set.",
     "AGENTFLOW_LOCK_WAIT_S": "Seconds a run waits while another one holds its thread. 30 if not set.",
     "AGENTFLOW_STORE_TIMEOUT_S": "Seconds one statement may take; then the answer is 503. 10 if not set.",
+    "AGENTFLOW_OPERATOR_TOKEN": "Secret of the operator's routes, /v1/admin. They are closed if not set.",
+    "AGENTFLOW_QUOTA_REDIS_URL": "Redis or Valkey that counts quotas. AGENTFLOW_REDIS_URL if not set.",
+    "AGENTFLOW_REPLICAS": "Machines that run this service; without Redis each gives its share. 1 if not set.",
+    "AGENTFLOW_QUOTA_GRACE_S": "Seconds without Redis that limited tenants may spend on. 30 if not set.",
+    "AGENTFLOW_REQUESTS_AT_ONCE": "Requests that each process works on; half for one tenant. 16 if not set.",
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
     "AGENTFLOW_MODEL_API_KEY": "Its key. Without a base URL, OPENAI_API_KEY if not set.",
@@ -65,9 +75,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         agents = parse_agents(environment.get("AGENTFLOW_AGENTS", ""))
     except ValueError as error:
         raise SettingsError(f"AGENTFLOW_AGENTS: {error}") from error
+    cache_url = None if redis_url.lower() == "none" else redis_url
     return Settings(
         database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
-        redis_url=None if redis_url.lower() == "none" else redis_url,
+        redis_url=cache_url,
         key_pepper=pepper,
         host=environment.get("AGENTFLOW_HOST", "127.0.0.1"),
         port=_whole(environment, "AGENTFLOW_PORT", 8000, least=0),
@@ -78,6 +89,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         pool_size=_whole(environment, "AGENTFLOW_POOL_SIZE", 20, least=1),
         lock_wait_s=_whole(environment, "AGENTFLOW_LOCK_WAIT_S", 30, least=0),
         store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
+        operator_token=environment.get("AGENTFLOW_OPERATOR_TOKEN") or None,
+        quota_redis_url=environment.get("AGENTFLOW_QUOTA_REDIS_URL") or cache_url,
+        replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1, least=1),
+        quota_grace_s=_whole(environment, "AGENTFLOW_QUOTA_GRACE_S", 30, least=0),
+        requests_at_once=_whole(environment, "AGENTFLOW_REQUESTS_AT_ONCE", 16, least=2),
     )
 
 

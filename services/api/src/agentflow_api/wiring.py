@@ -12,7 +12,14 @@ from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.graph.running import RunningRuns
 from agentflow_api.settings import Settings
-from agentflow_tenancy import Authenticator, TenantRepository
+from agentflow_tenancy import (
+    Authenticator,
+    FairShare,
+    QuotaGuard,
+    QuotaStore,
+    TenantRepository,
+    UsageRepository,
+)
 from agentflow_tenancy.roles import RoleGuard
 
 
@@ -28,6 +35,9 @@ class Wiring:
     agents: AgentRegistry
     runs: RunningRuns
     redis: Redis | None
+    quotas: QuotaGuard
+    usage: UsageRepository
+    turns: FairShare
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -53,6 +63,15 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
     repository = TenantRepository(engine)
     agents = AgentRegistry(settings.agents, checkpointer)
     redis = None if settings.redis_url is None else client_from_url(settings.redis_url, timeout_s=0.5)
+    usage = UsageRepository(engine)
+    counted_in = settings.quota_redis_url
+    counts = None if counted_in is None else client_from_url(counted_in, timeout_s=0.5)
+    quotas = QuotaGuard(
+        None if counts is None else QuotaStore(counts),
+        usage,
+        processes=settings.replicas * settings.workers,
+        grace_s=settings.quota_grace_s,
+    )
     try:
         yield Wiring(
             settings=settings,
@@ -63,10 +82,16 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             agents=agents,
             runs=RunningRuns(),
             redis=redis,
+            quotas=quotas,
+            usage=usage,
+            turns=FairShare(at_once=settings.requests_at_once),
         )
     finally:
         if redis is not None:
             await redis.aclose()
         await agents.adrain()
+        await quotas.aclose()
+        if counts is not None:
+            await counts.aclose()
         await checkpointer.aclose()
         await engine.dispose()

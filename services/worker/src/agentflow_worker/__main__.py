@@ -7,9 +7,12 @@ import sys
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import PgCheckpointer
+from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_telemetry import configure_logging
+from agentflow_tenancy import UsageRepository
 from agentflow_worker.settings import Settings, SettingsError, read_settings
 from agentflow_worker.sweeper import Sweeper
+from agentflow_worker.usage_roller import UsageRoller
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -24,11 +27,14 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         keep_checkpoints=settings.keep_checkpoints,
         pack_after=settings.pack_after,
     )
+    engine = engine_from_url(settings.database_url, pool_size=1, max_overflow=0, timeout_s=60)
+    roller = UsageRoller(UsageRepository(engine), every_s=settings.roll_up_every_s)
     logger.info("The worker runs.")
     try:
-        await sweeper.run(stop)
+        await asyncio.gather(sweeper.run(stop), roller.run(stop))
     finally:
         await checkpointer.aclose()
+        await engine.dispose()
     logger.info("The worker stopped.")
 
 

@@ -18,6 +18,7 @@ class Settings:
     database_url: str = field(repr=False)
     redis_url: str | None = field(repr=False)
     sweep_every_s: float = 60.0
+    roll_up_every_s: float = 60.0
     retention: timedelta | None = None
     keep_checkpoints: int | None = None
     pack_after: timedelta = timedelta(minutes=10)
@@ -28,6 +29,7 @@ VARIABLES: Final = {
     "by the login that migrates: sweeps and moves see every tenant. Required.",
     "AGENTFLOW_REDIS_URL": "Redis or Valkey, redis://host:6379/0. Required; `none` runs on Postgres alone.",
     "AGENTFLOW_SWEEP_EVERY_S": "Seconds between sweeps for expired threads. 60 if not set.",
+    "AGENTFLOW_ROLL_UP_EVERY_S": "Seconds between additions of usage to its hours. 60 if not set.",
     "AGENTFLOW_RETENTION_DAYS": "Delete threads that did not change for so many days. Never if not set.",
     "AGENTFLOW_KEEP_CHECKPOINTS": "Versions of a thread to keep, the latest. All if not set.",
     "AGENTFLOW_PACK_AFTER_S": "Seconds until the versions of a thread left alone are packed. 600 if not set.",
@@ -47,6 +49,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=_required(environment, "AGENTFLOW_OPERATIONS_DATABASE_URL"),
         redis_url=None if redis_url.lower() == "none" else redis_url,
         sweep_every_s=_positive(environment, "AGENTFLOW_SWEEP_EVERY_S") or 60.0,
+        roll_up_every_s=_positive(environment, "AGENTFLOW_ROLL_UP_EVERY_S") or 60.0,
         retention=None if days is None else timedelta(days=days),
         keep_checkpoints=None if keep is None else max(1, round(keep)),
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),

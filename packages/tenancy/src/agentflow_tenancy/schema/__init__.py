@@ -20,6 +20,11 @@ def role_statements() -> Sequence[str]:
     return _statements("roles.sql")
 
 
+def usage_statements() -> Sequence[str]:
+    """The statements that make the usage tables, and the triggers that fill them."""
+    return _statements("usage_0001.sql")
+
+
 def _statements(file: str) -> Sequence[str]:
     text = resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
     return [statement.strip() for statement in text.split("--;\n") if statement.strip()]

@@ -7,6 +7,7 @@ from litestar import Request, Response, Router, get, post
 from agentflow.core.graph import CompiledGraph
 from agentflow_api.graph import service
 from agentflow_api.graph.schemas import InvokeRequest
+from agentflow_api.http.admission import RUNS, run_of
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
@@ -21,7 +22,7 @@ async def get_graph(request: Request[Any, Any, Any], principal: Principal, wirin
     return success(service.describe(_agent(request, principal, wiring)))
 
 
-@post("/invoke", status_code=200)
+@post("/invoke", status_code=200, opt={RUNS: True})
 async def invoke(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> Response[bytes]:
     """Run the agent on a thread and answer when it is done."""
     principal.require(GRAPH_INVOKE)
@@ -29,7 +30,8 @@ async def invoke(request: Request[Any, Any, Any], principal: Principal, wiring: 
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(InvokeRequest, body)
     resumes = isinstance(body, dict) and "resume" in body
-    return success(await service.invoke(graph, wiring.runs, principal, asked, resumes=resumes))
+    answer = service.invoke(graph, wiring.runs, principal, asked, run_of(request), resumes=resumes)
+    return success(await answer)
 
 
 def _agent(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> CompiledGraph[Any]:

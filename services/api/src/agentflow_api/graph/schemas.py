@@ -11,7 +11,7 @@ from agentflow.utils import ResponseGranularity
 # Of a client's config: who it is for is the credential's business, and what starts with _ the runtime's.
 # Timeouts are the operator's, who pays for what a client could lift.
 _NOT_FOR_CLIENTS = frozenset(
-    {"user", "user_id", "authz", "remote_tools", "scope", "lock_wait", "recursion_limit"}
+    {"user", "user_id", "authz", "remote_tools", "scope", "lock_wait", "recursion_limit", "token_budget"}
     | {"node_timeout", "tool_timeout"}
 )
 

@@ -10,7 +10,7 @@ from agentflow_api.graph.schemas import InvokeRequest
 from agentflow_api.http import parameters
 from agentflow_api.http.problems import InvalidBodyError
 from agentflow_api.threads.views import message_view, public_state
-from agentflow_tenancy import Principal
+from agentflow_tenancy import Principal, Run
 
 
 async def invoke(
@@ -18,6 +18,7 @@ async def invoke(
     runs: RunningRuns,
     principal: Principal,
     request: InvokeRequest,
+    run: Run,
     *,
     resumes: bool,
 ) -> Any:
@@ -28,6 +29,7 @@ async def invoke(
 
     Raises:
         StoppingError: The process is about to end.
+        QuotaExceededError: There is no room for a new thread.
         InvalidBodyError: Empty messages without a resume, or calls that only an assistant makes.
         What `CompiledGraph.ainvoke` raises.
     """
@@ -43,7 +45,10 @@ async def invoke(
         "thread_id": principal.stored_id(thread_id),
         "recursion_limit": request.recursion_limit,
         "scope": principal.scope,
+        "token_budget": run,
     }
+    if run.no_new_thread and not await graph.checkpointer.get_thread(principal.scope, config["thread_id"]):
+        raise run.no_new_thread
     with runs.entered(graph, config):
         result = await graph.ainvoke(given, config, response_granularity=request.response_granularity)
     return _view(result, principal, thread_id)

@@ -1,12 +1,13 @@
 """Who a request acts as."""
 
+import hmac
 from typing import Any
 
 from litestar import Request
 
 from agentflow_api.http.problems import BadRequestError
 from agentflow_api.wiring import Wiring
-from agentflow_tenancy import CredentialError, Principal
+from agentflow_tenancy import CredentialError, ForbiddenError, Principal
 
 _OTHER_PLACES = ("x-api-key", "api-key")
 
@@ -34,3 +35,19 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     principal = await wiring.authenticator.authenticate(key.strip())
     request.scope["state"]["principal"] = principal
     return principal
+
+
+async def provide_operator(request: Request[Any, Any, Any], wiring: Wiring) -> str:
+    """Who runs the service, by its token.
+
+    Raises:
+        CredentialError: None, or another one.
+        ForbiddenError: This deployment has no operator's token.
+    """
+    token = wiring.settings.operator_token
+    if token is None:
+        raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
+    given = request.headers.get("authorization", "")
+    if not hmac.compare_digest(given.encode(), b"Bearer " + token.encode()):
+        raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
+    return "operator"

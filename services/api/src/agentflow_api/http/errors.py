@@ -1,6 +1,7 @@
 """Errors as answers: the one table of statuses."""
 
 import logging
+import time
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -18,6 +19,7 @@ from agentflow.errors import (
     NotFoundError,
     StorageError,
     StoreUnavailableError,
+    TokenBudgetExceededError,
     TooLargeError,
 )
 from agentflow_api.agents.registry import UnknownAgentError
@@ -30,7 +32,17 @@ from agentflow_api.http.problems import (
     StoppingError,
     UnsupportedBodyError,
 )
-from agentflow_tenancy import CredentialError, ForbiddenError, Principal
+from agentflow_api.http.quota_answers import details_of
+from agentflow_api.http.rate_limit_fields import rate_limit_fields
+from agentflow_tenancy import (
+    CredentialError,
+    ForbiddenError,
+    OverloadedError,
+    Principal,
+    QuotaExceededError,
+    QuotasUnavailableError,
+)
+from agentflow_tenancy.quotas import DAY_S
 
 logger = logging.getLogger("agentflow.api")
 
@@ -38,6 +50,10 @@ logger = logging.getLogger("agentflow.api")
 STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (CredentialError, 401),
     (ForbiddenError, 403),
+    (QuotaExceededError, 429),
+    (TokenBudgetExceededError, 429),
+    (OverloadedError, 503),
+    (QuotasUnavailableError, 503),
     (UnknownAgentError, 404),
     (NotFoundError, 404),
     (BodyTooLargeError, 413),
@@ -96,12 +112,23 @@ def _known(request: Request[Any, Any, Any], error: Exception, status: int) -> Re
         headers["WWW-Authenticate"] = "Bearer"
     elif status == 503:
         headers["Retry-After"] = _RETRY_AFTER_S
+    elif isinstance(error, TokenBudgetExceededError):
+        headers["Retry-After"] = str(_until_tomorrow_s())
+    details = getattr(error, "details", ())
+    if isinstance(error, QuotaExceededError):
+        headers |= rate_limit_fields(error.decision)
+        details = details_of(error)
     code = getattr(error, "code", "ERROR")
-    answer = failure(status, code, _public_text(request, error), getattr(error, "details", ()), headers)
+    answer = failure(status, code, _public_text(request, error), details, headers)
     if status >= 500:
         trace = error if status == 500 else None
         logger.warning("Request %s: %s", answer.headers["x-request-id"], error, exc_info=trace)
     return answer
+
+
+def _until_tomorrow_s() -> int:
+    """What is spent by the day is there again with the next one, of UTC."""
+    return max(1, DAY_S - int(time.time()) % DAY_S)
 
 
 def _public_text(request: Request[Any, Any, Any], error: Exception) -> str:

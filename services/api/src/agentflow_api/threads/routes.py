@@ -73,6 +73,7 @@ async def delete_thread(
         raise InvalidBodyError("The body must be a JSON object, or empty.")
     if not await wiring.store.delete_thread(principal.scope, _stored(principal, thread_id)):
         raise ThreadNotFoundError(_MISSING)
+    await wiring.quotas.forget(principal)
     deleted = {"thread_id": thread_id}
     return success({"success": True, "message": "The thread was deleted.", "data": deleted})
 

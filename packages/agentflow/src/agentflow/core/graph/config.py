@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
+from agentflow.core.graph.budget import Budget, budget_of
 from agentflow.core.state.message import new_id
 from agentflow.errors import InvalidIdError, InvalidInputError
 from agentflow.storage.checkpointer.types import Scope
@@ -35,6 +36,7 @@ class RunConfig:
         durability: When a checkpoint must be durable.
         values: The caller's own dict, copied, with `thread_id` and `run_id` filled in: what nodes get.
         lock_wait_s: How long to wait for the thread; None is the checkpointer's default.
+        budget: What it may spend; None is no limit.
     """
 
     thread_id: str
@@ -49,6 +51,7 @@ class RunConfig:
     checkpoint: int | None = None
     durability: Durability = "sync"
     thread_name: str | None = None
+    budget: Budget | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
 
@@ -83,6 +86,7 @@ def run_config(config: Mapping[str, Any] | None) -> RunConfig:
         checkpoint=_version(values),
         durability=_one_of(values, "durability", DURABILITY),
         thread_name=_text_id(values, "thread_name", limit_bytes=_MAX_RUN_ID_BYTES),
+        budget=budget_of(values),
         metadata=_metadata(values),
         values=values,
     )

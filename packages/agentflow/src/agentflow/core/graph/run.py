@@ -34,6 +34,7 @@ from agentflow.errors import (
     NodeResultError,
     StaleCheckpointError,
     StorageError,
+    TokenBudgetExceededError,
 )
 from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.types import Source
@@ -83,7 +84,7 @@ class GraphRun[S: AgentState]:
         self._should_stop = should_stop
         self._checkpointer = checkpointer
         self._held = held
-        self._thread = LiveThread(blueprint, held.session, config.run_id, config.durability)
+        self._thread = LiveThread(blueprint, held.session, config.run_id, config.durability, config.budget)
         self._steps = 0
         self._began = False
         self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
@@ -217,8 +218,19 @@ class GraphRun[S: AgentState]:
             )
             await self._record_failure(error)
             raise error
+        await self._check_budget()
         self._steps += 1
         await self._or_fail(self._route_again() if self._thread.progress.route else self._run_nodes())
+
+    async def _check_budget(self) -> None:
+        budget = self._config.budget
+        if budget is not None and budget.exhausted:
+            error = TokenBudgetExceededError(
+                "The token budget is used up: the run stopped before its next node, with its state saved. "
+                "Run the thread again without messages, and with a budget, to go on."
+            )
+            await self._record_failure(error)
+            raise error
 
     async def _or_fail(self, work: Awaitable[None]) -> None:
         """Leave word of an error of the run's own before it is raised."""

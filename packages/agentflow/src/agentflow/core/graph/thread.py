@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from agentflow.core.graph.blueprint import Blueprint
+from agentflow.core.graph.budget import Boundary, Budget, tokens_of
 from agentflow.core.graph.config import Durability
 from agentflow.core.graph.pipeline import Pipeline
 from agentflow.core.graph.progress import FIELD, Progress, progress_of
@@ -66,12 +67,18 @@ class LiveThread[S: AgentState]:
     """
 
     def __init__(
-        self, blueprint: Blueprint[S], session: ThreadSession, run_id: str, durability: Durability = "sync"
+        self,
+        blueprint: Blueprint[S],
+        session: ThreadSession,
+        run_id: str,
+        durability: Durability = "sync",
+        budget: Budget | None = None,
     ) -> None:
         self._blueprint = blueprint
         self._session = session
         self._run_id = run_id
         self._durability = durability
+        self._budget = budget
         self._pipeline = Pipeline(session.append)
         self._held_back: _Stored | None = None
         self._looked_at = 0.0
@@ -157,6 +164,8 @@ class LiveThread[S: AgentState]:
         if left:
             fields[FIELD] = left
         change = change_context(self._entries, self._next_pos, state.context)
+        added = [message for _, message in change.added]
+        before, begins_thread = self.state.context, self.is_new
         async with self._writing:
             if self._may_wait(state, begins=starts_run or parent is not None):
                 self._held_back = self._held_back or _Stored(self.fields, self._entries, node)
@@ -174,7 +183,12 @@ class LiveThread[S: AgentState]:
                 committed = await self._send(write)
             self.state, self.fields, self.progress = state, fields, progress
             self._entries, self._next_pos = change.entries, change.next_pos
-        return committed, [message for _, message in change.added]
+        if self._budget is not None:
+            # What a client says it spent, or an older version had, was not spent by this run.
+            models_spoke = source not in ("input", "fork", "rollback")
+            tokens = tokens_of(added, before) if models_spoke else (0, 0)
+            self._budget.spend(Boundary(added, *tokens, begins_thread=begins_thread))
+        return committed, added
 
     async def flush(self) -> None:
         """Make durable what is under way or held back.

@@ -1,0 +1,329 @@
+"""What asks for room: requests and runs, counted in Redis, or on trust for a little while without it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Protocol
+
+from redis.exceptions import RedisError
+
+from agentflow.core.graph import Boundary
+from agentflow_tenancy.allowance import Allowance, allowance_of
+from agentflow_tenancy.errors import QuotaExceededError, QuotasUnavailableError
+from agentflow_tenancy.local_quotas import LocalQuotas
+from agentflow_tenancy.quota_store import QuotaStore, Spent
+from agentflow_tenancy.quotas import (
+    CHECKPOINTS,
+    DAY_S,
+    MINUTE_S,
+    THREADS,
+    TOKENS,
+    Decision,
+    Used,
+    overspent,
+)
+from agentflow_tenancy.tenants import Principal
+
+logger = logging.getLogger("agentflow.quotas")
+
+_AWAY: Final = (RedisError, OSError, TimeoutError)
+_PROBE_EVERY_S: Final = 1.0
+# Seeds that another process's loss of a lease undoes at once are rare; more than one in a row is a fault.
+_SEEDINGS: Final = 3
+# With less room for threads than this, those that turn out not to begin one give theirs back at once.
+_SCARCE: Final = 100
+_MOST_REMEMBERED: Final = 100_000
+_DAILY: Final = (TOKENS, CHECKPOINTS)
+_FREE: Final = Decision(True)
+
+
+class Truth(Protocol):
+    """Where what was spent is known for good."""
+
+    async def used(self, tenant_id: uuid.UUID) -> Used:
+        """What a tenant keeps and spent today."""
+        ...
+
+
+class Run:
+    """A run that was let in: spends, stays counted while it goes on, and says so at its end.
+
+    It is a library's `Budget`.
+
+    Attributes:
+        decision: What let it in.
+        no_new_thread: When it may only go on with a thread that exists: what to refuse a new one with.
+    """
+
+    def __init__(self, guard: QuotaGuard, allowance: Allowance, token: str, decision: Decision) -> None:
+        """Use `QuotaGuard.run`."""
+        self._guard = guard
+        self.allowance = allowance
+        self.token = token
+        self.decision = decision
+        self.spent = Spent()
+        self.may_make_thread = True
+        self.no_new_thread: QuotaExceededError | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the tenant has no tokens left for today."""
+        left = self._guard.tokens_left(self.allowance)
+        return left is not None and left <= 0
+
+    def spend(self, boundary: Boundary) -> None:
+        """Take note of a node boundary. Tokens are told to the others at once, the rest at the end."""
+        tokens = boundary.tokens_in + boundary.tokens_out
+        spent = self.spent
+        spent.checkpoints += 1
+        spent.threads += boundary.begins_thread
+        spent.tokens += tokens
+        spent.stored_bytes += sum(len(message.text().encode()) for message in boundary.messages)
+        self._guard.note_tokens(self.allowance, tokens)
+        frees_room, self.may_make_thread = self.may_make_thread and self._room_is_scarce(), False
+        if tokens or frees_room:
+            self.tell()
+
+    def tell(self) -> None:
+        """Say what was spent so far, and that the run goes on, without waiting."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(self._guard.tell(self))
+
+    def keep_alive(self, every_s: float) -> None:
+        """Be heard of every so often."""
+        self._beat = asyncio.get_running_loop().call_later(every_s, self._beat_once, every_s)
+
+    async def finish(self) -> None:
+        """Wait for what is being told, and beat no more."""
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._telling is not None:
+            await asyncio.wait([self._telling])
+
+    def _room_is_scarce(self) -> bool:
+        standing = self.decision.standing("threads")
+        return standing is not None and standing.remaining < _SCARCE
+
+    def _beat_once(self, every_s: float) -> None:
+        self.tell()
+        self.keep_alive(every_s)
+
+
+class QuotaGuard:
+    """Lets requests and runs in, of one event loop.
+
+    Attributes:
+        degraded: Redis does not answer: rates are this process's share, and spending goes on trust.
+    """
+
+    def __init__(
+        self,
+        store: QuotaStore | None,
+        truth: Truth,
+        *,
+        processes: int = 1,
+        grace_s: float = 30.0,
+        beat_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            store: Counts; None is a deployment without Redis, which asks Postgres instead.
+            truth: Where what was spent is known for good.
+            processes: How many like this one share a tenant's rate when each counts for itself.
+            grace_s: How long after Redis was last heard of a tenant with limits may still spend.
+            beat_s: How often a run says that it goes on.
+            clock: Seconds.
+        """
+        self._store = store
+        self._truth = truth
+        self._local = LocalQuotas(processes, clock=clock)
+        self._grace_s = grace_s
+        self._beat_s = beat_s
+        self._clock = clock
+        self._away_until = 0.0
+        self._heard_at = clock()
+        self._tokens: dict[uuid.UUID, int] = {}
+        self.degraded = False
+
+    async def request(self, principal: Principal) -> Decision:
+        """Take a request.
+
+        Raises:
+            QuotaExceededError: Too many in the last minute.
+
+        One round trip to Redis; none where nothing is limited.
+        """
+        allowance = allowance_of(principal)
+        if not allowance.paces:
+            return _FREE
+        decision = None
+        if self._store is not None:
+            decision = await self._asked(partial(self._store.take_request, allowance))
+        return _let_in(decision or self._local.take(allowance))
+
+    @asynccontextmanager
+    async def run(self, principal: Principal) -> AsyncGenerator[Run]:
+        """Take a request and a run, for the length of a block.
+
+        Args:
+            principal: Who asks. Room for a thread is taken, too, until the run's first boundary tells whether
+                it began one. When there is none the run is let in with `no_new_thread`.
+
+        Raises:
+            QuotaExceededError: One of its quotas is used up; nothing was taken.
+            QuotasUnavailableError: Redis is away for too long to spend on trust.
+
+        One round trip at the beginning and one at the end; another and one to Postgres when what the tenant
+        spent must be read anew, about once a minute. None where nothing is limited.
+        """
+        allowance = allowance_of(principal)
+        run = Run(self, allowance, uuid.uuid4().hex, _FREE)
+        if not allowance.counts_runs:
+            run.decision = await self.request(principal)
+            yield run
+            return
+        run.decision = await self._enter(run)
+        run.keep_alive(self._beat_s)
+        try:
+            yield run
+        finally:
+            await asyncio.shield(self._end(run))
+
+    async def forget(self, principal: Principal) -> None:
+        """Something of the tenant's was deleted: there is room for as much. Redis being away is no error."""
+        allowance = allowance_of(principal)
+        if self._store is not None and allowance.spends:
+            await self._asked(partial(self._store.forget, allowance))
+
+    def tokens_left(self, allowance: Allowance) -> int | None:
+        """What is left of today's tokens, as far as is known here; None without a limit."""
+        return None if allowance.limits.tokens_per_day is None else self._tokens.get(allowance.tenant_id)
+
+    def note_tokens(self, allowance: Allowance, tokens: int) -> None:
+        """Take tokens off what is left, before anybody else knows."""
+        if allowance.tenant_id in self._tokens:
+            self._tokens[allowance.tenant_id] -= tokens
+
+    async def tell(self, run: Run) -> None:
+        """Say what a run spent so far."""
+        if self._store is None:
+            return
+        spent, run.spent = run.spent, Spent()
+        say = partial(self._store.spend, run.allowance, run.token, spent, may_make_thread=run.may_make_thread)
+        used = await self._asked(say)
+        if used is not None:
+            self._learn(run.allowance, used)
+
+    async def aclose(self) -> None:
+        """Wait for what is under way."""
+        if self._store is not None:
+            await self._store.close()
+
+    async def _enter(self, run: Run) -> Decision:
+        decision = await self._take_run(run, may_make_thread=True)
+        if decision.quota == THREADS:
+            run.no_new_thread, run.may_make_thread = QuotaExceededError(decision), False
+            decision = await self._take_run(run, may_make_thread=False)
+        return _let_in(decision)
+
+    async def _take_run(self, run: Run, *, may_make_thread: bool) -> Decision:
+        allowance = run.allowance
+        if self._store is not None and self._may_ask():
+            for _ in range(_SEEDINGS):
+                try:
+                    taken = self._store.take_run(allowance, run.token, may_make_thread=may_make_thread)
+                    decision = await taken
+                    self._heard()
+                    if decision is not None:
+                        self._learn_decision(allowance, decision)
+                        return decision
+                    await self._store.seed(allowance, await self._truth.used(allowance.tenant_id))
+                except _AWAY as error:
+                    self._note_failure(error)
+                    break
+        return await self._on_trust(run, may_make_thread)
+
+    async def _on_trust(self, run: Run, may_make_thread: bool) -> Decision:
+        """Without Redis: this process's share of rates and runs; and spending is what Postgres knows of."""
+        allowance = run.allowance
+        if allowance.spends:
+            if self._store is not None and self._clock() - self._heard_at > self._grace_s:
+                raise QuotasUnavailableError(
+                    "What this tenant has spent cannot be counted at this moment; try again in a few seconds."
+                )
+            used = None if self._store is not None else await self._truth.used(allowance.tenant_id)
+            refused = self._overspent(allowance, used, may_make_thread)
+            if refused is not None:
+                return Decision(False, (), refused, DAY_S if refused in _DAILY else MINUTE_S)
+        return self._local.take(allowance, run.token)
+
+    def _overspent(self, allowance: Allowance, used: Used | None, may_make_thread: bool) -> str | None:
+        if used is None:
+            left = self.tokens_left(allowance)
+            return TOKENS if left is not None and left <= 0 else None
+        self._learn(allowance, used)
+        return overspent(allowance.limits, used, may_make_thread=may_make_thread)
+
+    async def _end(self, run: Run) -> None:
+        await run.finish()
+        self._local.end(run.allowance, run.token)
+        if self._store is not None:
+            used = await self._asked(partial(self._store.end, run.allowance, run.token, run.spent))
+            if used is not None:
+                self._learn(run.allowance, used)
+
+    def _learn_decision(self, allowance: Allowance, decision: Decision) -> None:
+        standing = decision.standing("tokens-per-day")
+        if standing is not None:
+            self._tokens[allowance.tenant_id] = standing.remaining
+
+    def _learn(self, allowance: Allowance, used: Used) -> None:
+        limit = allowance.limits.tokens_per_day
+        if limit is not None:
+            if len(self._tokens) > _MOST_REMEMBERED:
+                self._tokens.clear()
+            self._tokens[allowance.tenant_id] = limit - used.tokens
+
+    def _may_ask(self) -> bool:
+        return self._clock() >= self._away_until
+
+    async def _asked[T](self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Redis's answer, None when there is none."""
+        if not self._may_ask():
+            return None
+        try:
+            found = await ask()
+        except _AWAY as error:
+            self._note_failure(error)
+            return None
+        self._heard()
+        return found
+
+    def _heard(self) -> None:
+        self._heard_at = self._clock()
+        if self.degraded:
+            self.degraded = False
+            logger.warning("Redis answers again: quotas are counted there.")
+
+    def _note_failure(self, error: Exception) -> None:
+        self._away_until = self._clock() + _PROBE_EVERY_S
+        if not self.degraded:
+            self.degraded = True
+            kind = type(error).__name__
+            logger.warning("Redis does not answer (%s): each process counts its share of the quotas.", kind)
+
+
+def _let_in(decision: Decision) -> Decision:
+    if not decision.allowed:
+        raise QuotaExceededError(decision)
+    return decision

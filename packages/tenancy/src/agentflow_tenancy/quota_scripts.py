@@ -1,0 +1,164 @@
+"""The Lua that Redis runs for quotas: a call checks everything it is asked for, then takes all or nothing.
+
+A tenant's keys share a hash tag. In order:
+
+rate      when the tenant's next request is due (GCRA), in microseconds, and those of one request then
+key_rate  the same for the credential
+runs      sorted set: token of each run under way -> when its lease ends, in milliseconds
+new       sorted set: those of them that may make a thread
+used      hash: threads, bytes, t<day> tokens, c<day> checkpoints; seeded, once Postgres was asked
+
+`used` counts up from nothing from the moment it is found missing, and the seed adds what Postgres knows:
+what is spent between the two is counted, in the worst case twice, never not at all. It ends after a while and
+is seeded anew, and at once when a run's lease ran out: nobody said what that run had spent.
+"""
+
+from typing import Final
+
+_CLOCK: Final = """
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now_ms = math.floor(now_us / 1000)
+local day = math.floor(time[1] / 86400)
+"""
+
+# ARGV for requests of the tenant and of the key, each: microseconds a request, capacity ('' is no
+# limit); then, for a run: token ('' for none), lease ms, 1 if it may make a thread, limits of runs,
+# threads, bytes, tokens and checkpoints ('' is no limit), ms that `used` lives -> {what, retry after
+# ms, left and ms until it is all there again of requests and of key requests, then of a run what is
+# left of each, the ms until the day ends}. `what` is 0 when all was taken, -1 when `used` must be
+# seeded first, else the number of the quota. What is not limited has -1 left.
+TAKE: Final = (
+    _CLOCK
+    + """
+local function arrive(key, interval, capacity)
+  if interval == '' then return nil, -1, 0, 0 end
+  interval, capacity = tonumber(interval), tonumber(capacity)
+  local due = now_us
+  local at, was = string.match(redis.call('GET', key) or '', '^(%S+) (%S+)$')
+  if at and tonumber(at) > now_us then
+    -- As many requests behind as it was, also at a rate that changed meanwhile.
+    due = now_us + (at - now_us) / was * interval
+  end
+  local wait = due + interval * (1 - capacity) - now_us
+  if wait > 0 or capacity == 0 then
+    return nil, 0, math.ceil((due - now_us) / 1000), math.max(1, math.ceil(wait / 1000))
+  end
+  due = due + interval
+  return due, math.floor((now_us - due) / interval + capacity), math.ceil((due - now_us) / 1000), 0
+end
+
+local due, left, reset, wait = arrive(KEYS[1], ARGV[1], ARGV[2])
+if wait > 0 then return {1, wait, left, reset, -1, 0} end
+local key_due, key_left, key_reset, key_wait = arrive(KEYS[2], ARGV[3], ARGV[4])
+if key_wait > 0 then
+  if left >= 0 then left, reset = left + 1, reset - math.ceil(ARGV[1] / 1000) end
+  return {2, key_wait, left, reset, key_left, key_reset}
+end
+local answer = {0, 0, left, reset, key_left, key_reset}
+
+if ARGV[5] ~= '' then
+  local runs, new, used = KEYS[3], KEYS[4], KEYS[5]
+  if redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) > 0 then
+    redis.call('ZREMRANGEBYSCORE', new, '-inf', now_ms)
+    redis.call('DEL', used)
+  end
+  local spends = ARGV[9] ~= '' or ARGV[10] ~= '' or ARGV[11] ~= '' or ARGV[12] ~= ''
+  local spent = {false, false, false, false, false}
+  if spends then
+    spent = redis.call('HMGET', used, 'seeded', 'threads', 'bytes', 't' .. day, 'c' .. day)
+    if not spent[1] then
+      redis.call('HSETNX', used, 'begun', now_ms)
+      redis.call('PEXPIRE', used, ARGV[13])
+      return {-1, 0, left, reset, key_left, key_reset}
+    end
+  end
+  local until_day = 86400000 - now_ms % 86400000
+  local refused, retry = 0, 0
+  local function check(number, limit, taken, wants, after)
+    if limit == '' then
+      answer[#answer + 1] = -1
+      return
+    end
+    local free = limit - taken
+    if refused == 0 and free < wants then refused, retry = number, after end
+    answer[#answer + 1] = math.max(0, free)
+  end
+  check(3, ARGV[8], redis.call('ZCARD', runs), 1, 1000)
+  local threads = tonumber(spent[2]) or 0
+  if ARGV[9] ~= '' and ARGV[7] == '1' then threads = threads + redis.call('ZCARD', new) end
+  check(4, ARGV[9], threads, tonumber(ARGV[7]), 60000)
+  check(5, ARGV[10], tonumber(spent[3]) or 0, 1, 60000)
+  check(6, ARGV[11], tonumber(spent[4]) or 0, 1, until_day)
+  check(7, ARGV[12], tonumber(spent[5]) or 0, 1, until_day)
+  answer[#answer + 1] = until_day
+  if refused > 0 then
+    answer[1], answer[2] = refused, retry
+    if left >= 0 then answer[3] = left + 1 end
+    if key_left >= 0 then answer[5] = key_left + 1 end
+    return answer
+  end
+  if answer[7] > 0 then answer[7] = answer[7] - 1 end
+  if answer[8] > 0 and ARGV[7] == '1' then answer[8] = answer[8] - 1 end
+  redis.call('ZADD', runs, now_ms + ARGV[6], ARGV[5])
+  redis.call('PEXPIRE', runs, ARGV[6] * 2)
+  if ARGV[7] == '1' then
+    redis.call('ZADD', new, now_ms + ARGV[6], ARGV[5])
+    redis.call('PEXPIRE', new, ARGV[6] * 2)
+  end
+end
+local function keep(key, at, interval, ms)
+  if at then redis.call('SET', key, string.format('%.0f ', at) .. interval, 'PX', ms + 1) end
+end
+keep(KEYS[1], due, ARGV[1], reset)
+keep(KEYS[2], key_due, ARGV[3], key_reset)
+return answer
+"""
+)
+
+# KEYS runs, new, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent
+# since the last call: threads, bytes, tokens, checkpoints -> what is used: threads, bytes, tokens and
+# checkpoints of today; {} when that is to be seeded.
+SPEND: Final = (
+    _CLOCK
+    + """
+local runs, new, used = KEYS[1], KEYS[2], KEYS[3]
+if ARGV[2] == '0' then
+  redis.call('ZREM', runs, ARGV[1])
+  redis.call('ZREM', new, ARGV[1])
+else
+  redis.call('ZADD', runs, now_ms + ARGV[2], ARGV[1])
+  redis.call('PEXPIRE', runs, ARGV[2] * 2)
+  if ARGV[3] == '1' then
+    redis.call('ZADD', new, now_ms + ARGV[2], ARGV[1])
+    redis.call('PEXPIRE', new, ARGV[2] * 2)
+  else
+    redis.call('ZREM', new, ARGV[1])
+  end
+end
+if redis.call('EXISTS', used) == 0 then return {} end
+local fields = {'threads', 'bytes', 't' .. day, 'c' .. day}
+for i = 1, 4 do
+  if ARGV[3 + i] ~= '0' then redis.call('HINCRBY', used, fields[i], ARGV[3 + i]) end
+end
+if redis.call('HEXISTS', used, 'seeded') == 0 then return {} end
+local spent = redis.call('HMGET', used, unpack(fields))
+for i = 1, 4 do spent[i] = tonumber(spent[i]) or 0 end
+return spent
+"""
+)
+
+# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to
+# keep it -> 1 if it was added, 0 if somebody else did.
+SEED: Final = """
+if redis.call('HSETNX', KEYS[1], 'seeded', 1) == 0 then return 0 end
+redis.call('HINCRBY', KEYS[1], 'threads', ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[2])
+redis.call('HINCRBY', KEYS[1], 't' .. ARGV[3], ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'c' .. ARGV[3], ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+return 1
+"""
+
+# KEYS used: Postgres is asked anew.
+FORGET: Final = "return redis.call('DEL', KEYS[1])"

@@ -1,0 +1,96 @@
+"""Quotas counted in Redis: one call of one script, whatever is limited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis.asyncio import Redis
+
+from agentflow.storage.checkpointer.redis_calls import Script, ScriptCalls
+from agentflow_tenancy import quota_scripts
+from agentflow_tenancy.allowance import Allowance
+from agentflow_tenancy.quotas import Decision, Used
+
+_TAKE: Final = Script(quota_scripts.TAKE)
+_SPEND: Final = Script(quota_scripts.SPEND)
+_SEED: Final = Script(quota_scripts.SEED)
+_FORGET: Final = Script(quota_scripts.FORGET)
+
+_NO_RUN: Final = ("",)
+# What a request's script needs of the keys; a run's needs all.
+_OF_A_REQUEST: Final = 2
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a run spent since it last said so."""
+
+    threads: int = 0
+    stored_bytes: int = 0
+    tokens: int = 0
+    checkpoints: int = 0
+
+
+class QuotaStore:
+    """Counts of all tenants, in one Redis. Every method is one round trip, shared with concurrent ones.
+
+    Every method raises RedisError, OSError or TimeoutError when no answer came.
+    """
+
+    def __init__(self, client: Redis, *, lease_s: float = 30.0, keep_s: float = 60.0) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            client: Of this event loop.
+            lease_s: A run is counted so long after it was last heard of.
+            keep_s: How long what was spent is counted on until Postgres is asked again.
+        """
+        self._scripts = ScriptCalls(client)
+        self._lease_ms = str(int(lease_s * 1000))
+        self._keep_ms = str(int(keep_s * 1000))
+
+    async def take_request(self, allowance: Allowance) -> Decision:
+        """Take a request, or nothing."""
+        words = (*allowance.rate_words, *_NO_RUN)
+        return allowance.decision(await self._scripts.call(_TAKE, allowance.keys[:_OF_A_REQUEST], words))
+
+    async def take_run(self, allowance: Allowance, token: str, *, may_make_thread: bool) -> Decision | None:
+        """Take a request and all that a run needs, or nothing; None: seed first, then ask again."""
+        run = (token, self._lease_ms, "1" if may_make_thread else "0", *allowance.run_words, self._keep_ms)
+        answer = await self._scripts.call(_TAKE, allowance.keys, (*allowance.rate_words, *run))
+        return None if answer[0] < 0 else allowance.decision(answer)
+
+    async def spend(
+        self, allowance: Allowance, token: str, spent: Spent, *, may_make_thread: bool
+    ) -> Used | None:
+        """Say what a run spent, and that it goes on. None: not known, Postgres must be asked."""
+        return await self._spend(allowance, token, spent, (self._lease_ms, "1" if may_make_thread else "0"))
+
+    async def end(self, allowance: Allowance, token: str, spent: Spent) -> Used | None:
+        """Say what a run spent, and that it is over."""
+        return await self._spend(allowance, token, spent, ("0", "0"))
+
+    async def seed(self, allowance: Allowance, used: Used) -> None:
+        """Add what Postgres knows to what was counted since it was asked, unless somebody did."""
+        facts = (used.threads, used.stored_bytes, used.day, used.tokens, used.checkpoints, self._keep_ms)
+        await self._scripts.call(_SEED, allowance.keys[4:], facts)
+
+    async def forget(self, allowance: Allowance) -> None:
+        """Have Postgres asked anew: something that was kept is gone."""
+        await self._scripts.call(_FORGET, allowance.keys[4:], ())
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._scripts.close()
+
+    async def _spend(
+        self, allowance: Allowance, token: str, spent: Spent, lease: Sequence[str]
+    ) -> Used | None:
+        amounts = (spent.threads, spent.stored_bytes, spent.tokens, spent.checkpoints)
+        answer = await self._scripts.call(_SPEND, allowance.keys[2:], (token, *lease, *amounts))
+        if not answer:
+            return None
+        threads, stored_bytes, tokens, checkpoints = answer
+        return Used(threads, stored_bytes, 0, tokens, checkpoints)

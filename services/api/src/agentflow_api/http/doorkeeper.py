@@ -1,0 +1,88 @@
+"""The first to see a request: who was refused a moment ago is refused again, at next to no cost."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Final
+
+from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentflow_api.http.envelope import failure
+from agentflow_api.http.quota_answers import details_of
+from agentflow_api.http.rate_limit_fields import rate_limit_fields
+from agentflow_tenancy import QuotaExceededError
+from agentflow_tenancy.quotas import OF_A_REQUEST, Decision
+
+DECISION: Final = "quota_decision"
+REFUSAL: Final = "quota_refusal"
+
+# Less than the second within which a changed limit, or a revoked key, takes effect.
+_LONGEST_S: Final = 0.5
+_MOST: Final = 10_000
+_PUBLIC: Final = ("/ping", "/health")
+
+
+class Doorkeeper:
+    """Writes the quotas' header fields, and turns credentials away while nothing can let them in.
+
+    A rate that is used up has room again at a known moment, and not before: until then there is no need to
+    ask Redis, to route or to read the request.
+    """
+
+    def __init__(self, app: ASGIApp, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._clock = clock
+        self._refused: OrderedDict[bytes, tuple[float, QuotaExceededError]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_PUBLIC):
+            await self._app(scope, receive, send)
+            return
+        credential = _digest(scope) if scope["method"] != "OPTIONS" else b""
+        refused = self._refused.get(credential)
+        if refused is not None:
+            if self._clock() < refused[0]:
+                await _refuse(refused[1], refused[0] - self._clock(), send)
+                return
+            del self._refused[credential]
+        state: dict[str, Any] = scope.setdefault("state", {})
+
+        async def send_with_fields(message: Message) -> None:
+            decision = state.get(DECISION)
+            if decision is not None and message["type"] == "http.response.start":
+                headers = MutableScopeHeaders(message)
+                for name, value in rate_limit_fields(decision).items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_fields)
+        refusal = state.get(REFUSAL)
+        if isinstance(refusal, QuotaExceededError) and refusal.decision.quota in OF_A_REQUEST:
+            self._remember(credential, refusal)
+
+    def _remember(self, credential: bytes, refusal: QuotaExceededError) -> None:
+        until = self._clock() + min(refusal.retry_after_s, _LONGEST_S)
+        self._refused[credential] = (until, refusal)
+        if len(self._refused) > _MOST:
+            self._refused.popitem(last=False)
+
+
+def _digest(scope: Scope) -> bytes:
+    """Of the credential, so that none is kept."""
+    given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+    return blake2b(b"\0".join(given), digest_size=16).digest() if given else b""
+
+
+async def _refuse(refusal: QuotaExceededError, left_s: float, send: Send) -> None:
+    told = refusal.decision
+    fields = rate_limit_fields(Decision(False, told.standings, told.quota, max(left_s, told.retry_after_s)))
+    answer = failure(429, refusal.code, str(refusal), details_of(refusal), fields)
+    body = answer.content
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 429, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,21 @@
+"""What a client is told of a quota that is used up."""
+
+from typing import Any
+
+from agentflow_tenancy import QuotaExceededError
+
+
+def details_of(error: QuotaExceededError) -> list[dict[str, Any]]:
+    """One detail, in the envelope's form, with the quota's figures beside it."""
+    decision = error.decision
+    standing = decision.standing(decision.quota or "")
+    detail: dict[str, Any] = {
+        "loc": ["quota", decision.quota],
+        "msg": str(error),
+        "type": "quota_exceeded",
+        "quota": decision.quota,
+        "retry_after_s": max(1, round(decision.retry_after_s + 0.5)),
+    }
+    if standing is not None:
+        detail |= {"limit": standing.limit, "remaining": standing.remaining, "reset_s": standing.reset_s}
+    return [detail]
