@@ -126,14 +126,14 @@ def test_a_revoked_key_is_refused_within_a_second(api: Api) -> None:
 
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    from agentflow_tenancy import TenantRepository
+    from agentflow_tenancy import KeyRepository
 
     tenant = api.tenant()
 
     async def revoke() -> None:
         engine = create_async_engine(api.database_url)
         key_id = tenant.key.split("_")[2]
-        assert await TenantRepository(engine).revoke_key(tenant.tenant.tenant_id, key_id)
+        assert await KeyRepository(engine).revoke(tenant.tenant.tenant_id, key_id)
         await engine.dispose()
 
     with api.client(tenant) as client:

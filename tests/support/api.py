@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from agentflow_tenancy import ALL_SCOPES, Tenant, TenantRepository, new_api_key
+from agentflow_tenancy import ALL_SCOPES, KeyRepository, Tenant, TenantRepository, new_api_key
 from tests.support import databases
 
 READY_WITHIN_S = 60.0
@@ -41,6 +41,7 @@ class Api:
     def __init__(self, database_url: str, redis_url: str | None, **environment: str) -> None:
         self.database_url = database_url
         self.pepper = secrets.token_hex(32)
+        self.operator_token = secrets.token_hex(32)
         self.port = _free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._environment = {
@@ -48,6 +49,7 @@ class Api:
             "AGENTFLOW_DATABASE_URL": databases.app_url(database_url),
             "AGENTFLOW_REDIS_URL": redis_url or "none",
             "AGENTFLOW_KEY_PEPPER": self.pepper,
+            "AGENTFLOW_OPERATOR_TOKEN": self.operator_token,
             "AGENTFLOW_PORT": str(self.port),
             **environment,
         }
@@ -86,6 +88,16 @@ class Api:
         """A client, with a tenant's credential."""
         return httpx.Client(base_url=self.base_url, headers=tenant.headers if tenant else {}, timeout=60)
 
+    def operator(self) -> httpx.Client:
+        """A client with the operator's token."""
+        headers = {"Authorization": f"Bearer {self.operator_token}"}
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=60)
+
+    def with_key(self, key: str) -> httpx.Client:
+        """A client with this API key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=60)
+
     def tenant(self, slug: str | None = None, scopes: Sequence[str] = ALL_SCOPES, **values: Any) -> TenantKey:
         """Make a tenant with a key."""
         return asyncio.run(self._tenant(slug or f"t-{secrets.token_hex(6)}", scopes, values))
@@ -96,7 +108,7 @@ class Api:
             repository = TenantRepository(engine)
             tenant = await repository.find_tenant(slug) or await repository.create_tenant(slug, **values)
             key = new_api_key()
-            await repository.create_key(
+            await KeyRepository(engine).create(
                 tenant.tenant_id, key, pepper=self.pepper.encode(), name="test", scopes=scopes
             )
             return TenantKey(tenant, key.text)

@@ -17,6 +17,7 @@ from agentflow_api.wiring import Wiring
 from agentflow_tenancy import (
     ALL_SCOPES,
     Authenticator,
+    KeyRepository,
     Limits,
     Principal,
     Tenant,
@@ -62,7 +63,9 @@ class LimitedApp:
             repository = TenantRepository(engine)
             tenant = await repository.create_tenant(f"t-{secrets.token_hex(6)}")
             key = new_api_key()
-            await repository.create_key(tenant.tenant_id, key, pepper=PEPPER, name="test", scopes=scopes)
+            await KeyRepository(engine).create(
+                tenant.tenant_id, key, pepper=PEPPER, name="test", scopes=scopes
+            )
         finally:
             await engine.dispose()
         self.limit(tenant, **limits)

@@ -13,6 +13,7 @@ from agentflow_tenancy import (
     Authenticator,
     CredentialError,
     InvalidSlugError,
+    KeyRepository,
     SlugTakenError,
     TenantRepository,
     TenantSuspendedError,
@@ -27,6 +28,13 @@ PEPPER = b"p" * 32
 async def repository(migrated_database_url: str) -> AsyncIterator[TenantRepository]:
     engine = create_async_engine(migrated_database_url)
     yield TenantRepository(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def keys(migrated_database_url: str) -> AsyncIterator[KeyRepository]:
+    engine = create_async_engine(migrated_database_url)
+    yield KeyRepository(engine)
     await engine.dispose()
 
 
@@ -63,14 +71,14 @@ async def test_the_database_refuses_what_the_code_would(execute: Callable[..., A
             await execute(insert, slug, placement, state)
 
 
-async def test_the_life_of_a_key(repository: TenantRepository) -> None:
+async def test_the_life_of_a_key(repository: TenantRepository, keys: KeyRepository) -> None:
     """Good, then revoked; another one expires; a suspended tenant's are all refused."""
     tenant = await repository.create_tenant("acme", agents=["echo"], default_agent="echo")
     other = await repository.create_tenant("other")
     key, short = new_api_key(), new_api_key()
-    await repository.create_key(tenant.tenant_id, key, pepper=PEPPER, name="one")
+    await keys.create(tenant.tenant_id, key, pepper=PEPPER, name="one")
     passed = datetime.now(UTC) - timedelta(seconds=1)
-    await repository.create_key(tenant.tenant_id, short, pepper=PEPPER, name="two", expires_at=passed)
+    await keys.create(tenant.tenant_id, short, pepper=PEPPER, name="two", expires_at=passed)
     authenticator = Authenticator(repository, PEPPER, remember_s=0)
     assert (await authenticator.authenticate(key.text)).tenant == tenant
     with pytest.raises(CredentialError):
@@ -84,17 +92,19 @@ async def test_the_life_of_a_key(repository: TenantRepository) -> None:
     assert await repository.set_state(tenant.tenant_id, "active")
     assert (await authenticator.authenticate(key.text)).scope.epoch == tenant.epoch + 2
 
-    assert not await repository.revoke_key(other.tenant_id, key.key_id)
-    assert await repository.revoke_key(tenant.tenant_id, key.key_id)
+    assert not await keys.revoke(other.tenant_id, key.key_id)
+    assert await keys.revoke(tenant.tenant_id, key.key_id)
     with pytest.raises(CredentialError):
         await authenticator.authenticate(key.text)
 
 
-async def test_no_secret_is_stored(repository: TenantRepository, migrated_database_url: str) -> None:
+async def test_no_secret_is_stored(
+    repository: TenantRepository, keys: KeyRepository, migrated_database_url: str
+) -> None:
     """Neither the key nor its secret part stands in the table."""
     tenant = await repository.create_tenant("acme")
     key = new_api_key()
-    await repository.create_key(tenant.tenant_id, key, pepper=PEPPER, name="one")
+    await keys.create(tenant.tenant_id, key, pepper=PEPPER, name="one")
     connection = await asyncpg.connect(migrated_database_url.replace("+asyncpg", "", 1))
     row = await connection.fetchval("SELECT k::text FROM agentflow_api_keys k")
     await connection.close()

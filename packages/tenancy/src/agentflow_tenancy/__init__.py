@@ -14,6 +14,7 @@ from agentflow_tenancy.errors import (
     TenantSuspendedError,
 )
 from agentflow_tenancy.fair_share import FairShare
+from agentflow_tenancy.key_repository import KeyInfo, KeyRepository
 from agentflow_tenancy.keys import ApiKey, new_api_key, parse_api_key
 from agentflow_tenancy.plans import PLANS, Limits, limits_of
 from agentflow_tenancy.quota_guard import QuotaGuard, Run
@@ -23,6 +24,8 @@ from agentflow_tenancy.slugs import check_slug, public_thread_id, stored_thread_
 from agentflow_tenancy.tenants import (
     ALL_SCOPES,
     GRAPH_INVOKE,
+    KEYS_ADMIN,
+    TENANT_ADMIN,
     THREADS_READ,
     THREADS_WRITE,
     USAGE_READ,
@@ -34,7 +37,9 @@ from agentflow_tenancy.usage_repository import Usage, UsageRepository
 __all__ = [
     "ALL_SCOPES",
     "GRAPH_INVOKE",
+    "KEYS_ADMIN",
     "PLANS",
+    "TENANT_ADMIN",
     "THREADS_READ",
     "THREADS_WRITE",
     "USAGE_READ",
@@ -45,6 +50,8 @@ __all__ = [
     "ForbiddenError",
     "InvalidLimitsError",
     "InvalidSlugError",
+    "KeyInfo",
+    "KeyRepository",
     "Limits",
     "OverloadedError",
     "Principal",

@@ -15,6 +15,7 @@ from typing import Final
 
 from agentflow_tenancy.errors import CredentialError
 
+API_KEY_PREFIX: Final = "af_live_"
 _ALPHABET: Final = string.digits + string.ascii_letters
 _ID_LENGTH: Final = 12
 _SECRET_LENGTH: Final = 32  # 190 bits

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from agentflow_tenancy.errors import InvalidLimitsError
 
 MAX_LIMIT: Final = 10**15
+DEFAULT_PLAN: Final = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,16 @@ class Limits:
             }
         )
 
+    def at_most(self, other: Limits) -> Limits:
+        """The lower of both, limit by limit."""
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in LIMIT_NAMES}
+        return Limits(
+            **{
+                name: min((one for one in pair if one is not None), default=None)
+                for name, pair in pairs.items()
+            }
+        )
+
     def as_json(self) -> dict[str, int]:
         """Those that are set."""
         return {name: value for name in LIMIT_NAMES if (value := getattr(self, name)) is not None}
@@ -97,6 +108,11 @@ PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
         "unlimited": Limits(),
     }
 )
+
+
+def plan_limits(plan: str) -> Limits:
+    """A plan's defaults. A plan that a later version no longer has counts as the smallest there is."""
+    return PLANS.get(plan, PLANS["free"])
 
 
 def limits_of(plan: str, *overrides: Limits) -> Limits:

@@ -5,39 +5,125 @@ SELECT 1 AS one
 
 -- name: find_key
 -- A key with its tenant, on the database's clock.
-SELECT k.key_id, k.digest, k.scopes, k.expires_at,
+SELECT k.key_id, k.digest, k.scopes, k.expires_at, k.limits AS key_limits,
        k.revoked_at IS NOT NULL AS revoked, coalesce(k.expires_at <= now(), false) AS expired,
-       t.tenant_id, t.slug, t.state, t.placement, t.epoch, t.agents, t.default_agent
+       t.tenant_id, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan,
+       t.limits, t.retention_days, t.created_at, t.updated_at
 FROM agentflow_api_keys k JOIN agentflow_tenants t USING (tenant_id)
 WHERE k.key_id = :key_id
 
 -- name: find_tenant
-SELECT tenant_id, slug, state, placement, epoch, agents, default_agent
-FROM agentflow_tenants WHERE slug = :slug
+-- By its slug, or its id as text.
+SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
+       created_at, updated_at
+FROM agentflow_tenants WHERE slug = :named OR tenant_id::text = :named
+
+-- name: list_tenants
+-- Behind the slug :after, at most :most; filters that are null do not filter.
+SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
+       created_at, updated_at
+FROM agentflow_tenants
+WHERE slug > :after
+  AND (CAST(:state AS text) IS NULL OR state = :state)
+  AND (CAST(:plan AS text) IS NULL OR plan = :plan)
+  AND (CAST(:placement AS int) IS NULL OR placement = :placement OR moving_to = :placement)
+  AND (CAST(:search AS text) IS NULL OR strpos(slug, lower(:search)) > 0 OR strpos(lower(name), lower(:search)) > 0)
+ORDER BY slug
+LIMIT :most
 
 -- name: create_tenant
 -- Into the pool partition with the fewest tenants.
-INSERT INTO agentflow_tenants (slug, placement, agents, default_agent)
-SELECT :slug, p.placement, CAST(:agents AS text[]), :default_agent
+INSERT INTO agentflow_tenants (slug, name, placement, agents, default_agent, plan, limits, retention_days)
+SELECT :slug, :name, p.placement, CAST(:agents AS text[]), :default_agent, :plan, CAST(CAST(:limits AS text) AS jsonb),
+       :retention_days
 FROM unnest(CAST(:placements AS int[])) AS p (placement)
 LEFT JOIN agentflow_tenants t ON t.placement = p.placement
 GROUP BY p.placement
 ORDER BY count(t.tenant_id), p.placement
 LIMIT 1
 ON CONFLICT (slug) DO NOTHING
-RETURNING tenant_id, slug, state, placement, epoch, agents, default_agent
+RETURNING tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
+          created_at, updated_at
+
+-- name: change_tenant
+-- Each of :changes that is there, a JSON object; null in it is a value for `agents` and `retention_days`.
+UPDATE agentflow_tenants t
+SET name = CASE WHEN c ? 'name' THEN c ->> 'name' ELSE t.name END,
+    plan = CASE WHEN c ? 'plan' THEN c ->> 'plan' ELSE t.plan END,
+    limits = CASE WHEN c ? 'limits' THEN c -> 'limits' ELSE t.limits END,
+    retention_days = CASE WHEN c ? 'retention_days' THEN CAST(c ->> 'retention_days' AS int) ELSE t.retention_days END,
+    default_agent = CASE WHEN c ? 'default_agent' THEN c ->> 'default_agent' ELSE t.default_agent END,
+    agents = CASE WHEN NOT c ? 'agents' THEN t.agents
+                  WHEN jsonb_typeof(c -> 'agents') = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(c -> 'agents')) END,
+    updated_at = now()
+FROM (SELECT CAST(CAST(:changes AS text) AS jsonb) AS c) AS given
+WHERE t.tenant_id = :tenant_id
+RETURNING tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
+          created_at, updated_at
+
+-- name: set_tenant_state
+-- Suspended or active; a new epoch voids what is cached and every token. No row when it is so already.
+UPDATE agentflow_tenants
+SET state = :state, epoch = epoch + 1, updated_at = now(),
+    suspended_at = CASE WHEN :state = 'suspended' THEN now() END
+WHERE tenant_id = :tenant_id AND state <> :state
+RETURNING tenant_id
 
 -- name: create_key
-INSERT INTO agentflow_api_keys (key_id, tenant_id, digest, name, scopes, expires_at)
-VALUES (:key_id, :tenant_id, :digest, :name, :scopes, :expires_at)
+INSERT INTO agentflow_api_keys (key_id, tenant_id, digest, name, scopes, expires_at, limits, created_by)
+VALUES (:key_id, :tenant_id, :digest, :name, :scopes, :expires_at, CAST(CAST(:limits AS text) AS jsonb), :created_by)
+RETURNING key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at, limits, created_by, replaced_by
+
+-- name: list_keys
+SELECT key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at, limits, created_by, replaced_by
+FROM agentflow_api_keys
+WHERE tenant_id = :tenant_id AND key_id > :after
+ORDER BY key_id
+LIMIT :most
+
+-- name: get_key
+SELECT key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at, limits, created_by, replaced_by
+FROM agentflow_api_keys
+WHERE tenant_id = :tenant_id AND key_id = :key_id
+
+-- name: hold_key
+-- One that is good, kept as it is until the transaction ends.
+SELECT key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at, limits, created_by, replaced_by
+FROM agentflow_api_keys
+WHERE tenant_id = :tenant_id AND key_id = :key_id AND revoked_at IS NULL AND replaced_by IS NULL
+  AND (expires_at IS NULL OR expires_at > now())
+FOR UPDATE
+
+-- name: replace_key
+-- It ends after :overlap_s, or before when it was to.
+UPDATE agentflow_api_keys
+SET replaced_by = :replaced_by,
+    expires_at = least(coalesce(expires_at, 'infinity'), now() + make_interval(secs => :overlap_s))
+WHERE tenant_id = :tenant_id AND key_id = :key_id
 
 -- name: revoke_key
 UPDATE agentflow_api_keys SET revoked_at = coalesce(revoked_at, now())
 WHERE key_id = :key_id AND tenant_id = :tenant_id
 RETURNING key_id
 
--- name: set_tenant_state
-UPDATE agentflow_tenants SET state = :state, epoch = epoch + 1 WHERE tenant_id = :tenant_id RETURNING tenant_id
+-- name: keys_used
+-- When keys were used last, noted together.
+UPDATE agentflow_api_keys k SET last_used_at = now()
+FROM unnest(CAST(:key_ids AS text[])) AS used (key_id)
+WHERE k.key_id = used.key_id AND (k.last_used_at IS NULL OR k.last_used_at < now() - interval '30 seconds')
+
+-- name: note
+-- One line of the audit log.
+INSERT INTO agentflow_audit_log (tenant_id, actor, action, target, details, address, request_id)
+VALUES (:tenant_id, :actor, :action, :target, CAST(CAST(:details AS text) AS jsonb), :address, :request_id)
+
+-- name: audit_log
+-- Newest first, below :before.
+SELECT audit_id, at, tenant_id, actor, action, target, details, address, request_id
+FROM agentflow_audit_log
+WHERE (CAST(:tenant_id AS uuid) IS NULL OR tenant_id = :tenant_id) AND audit_id < :before
+ORDER BY audit_id DESC
+LIMIT :most
 
 -- name: login_statements
 -- What makes a login, or gives an old one a new password; quoted by the server.

@@ -1,117 +1,160 @@
-"""Tenants and keys in the database."""
+"""Tenants in the database."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentflow.errors import StoreUnavailableError
-from agentflow.storage.checkpointer.driver_errors import translated
+from agentflow_tenancy.control_plane import SYSTEM, Actor, ControlPlane, Transaction, as_json
 from agentflow_tenancy.errors import SlugTakenError
-from agentflow_tenancy.keys import ApiKey
-from agentflow_tenancy.queries import QUERIES
+from agentflow_tenancy.plans import Limits, limits_of, plan_limits
 from agentflow_tenancy.schema import POOL_PLACEMENTS
 from agentflow_tenancy.slugs import check_slug
-from agentflow_tenancy.tenants import ALL_SCOPES, KeyRecord, Principal, Tenant
+from agentflow_tenancy.tenants import KeyRecord, NewTenant, Principal, Tenant, TenantFilter
 
 
 class TenantRepository:
-    """Reads and writes the control plane. Each method is one transaction.
+    """Reads and writes tenants. Each method is one transaction, with its line of the audit log.
 
     Every method raises StoreUnavailableError when Postgres does not answer.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Use an engine of this event loop."""
-        self._engine = engine
+        self._plane = ControlPlane(engine)
 
     async def ping(self) -> None:
         """Ask Postgres for an answer."""
-        await self._one("ping", {})
+        await self._plane.run(lambda transaction: transaction.one("ping"))
 
     async def find_key(self, key_id: str) -> KeyRecord | None:
         """A key with its tenant, or None."""
-        row = await self._one("find_key", {"key_id": key_id})
+        row = await self._plane.run(lambda transaction: transaction.one("find_key", key_id=key_id))
         if row is None:
             return None
-        principal = Principal(_tenant(row), row["key_id"], frozenset(row["scopes"]), row["expires_at"])
+        principal = Principal(
+            tenant=tenant_of(row),
+            key_id=row["key_id"],
+            scopes=frozenset(row["scopes"]),
+            expires_at=row["expires_at"],
+            limits=Limits.parse(as_json(row["key_limits"])),
+        )
         return KeyRecord(principal, row["digest"], revoked=row["revoked"], expired=row["expired"])
 
-    async def find_tenant(self, slug: str) -> Tenant | None:
-        """A tenant by its slug, or None."""
-        row = await self._one("find_tenant", {"slug": slug})
-        return None if row is None else _tenant(row)
+    async def find_tenant(self, named: str) -> Tenant | None:
+        """A tenant by its slug or its id, or None."""
+        row = await self._plane.run(lambda transaction: transaction.one("find_tenant", named=named))
+        return None if row is None else tenant_of(row)
+
+    async def list_tenants(
+        self, wanted: TenantFilter | None = None, *, after: str = "", limit: int = 100
+    ) -> list[Tenant]:
+        """Tenants by slug, those behind `after`."""
+        chosen = wanted or TenantFilter()
+        rows = await self._plane.run(
+            lambda transaction: transaction.all(
+                "list_tenants",
+                after=after,
+                most=limit,
+                state=chosen.state,
+                plan=chosen.plan,
+                placement=chosen.placement,
+                search=chosen.search,
+            )
+        )
+        return [tenant_of(row) for row in rows]
 
     async def create_tenant(
-        self, slug: str, *, agents: Sequence[str] | None = None, default_agent: str = "memory"
+        self,
+        slug: str,
+        *,
+        agents: Sequence[str] | None = None,
+        default_agent: str = "memory",
+        actor: Actor = SYSTEM,
     ) -> Tenant:
-        """Make a tenant, in the pool partition with the fewest.
+        """Make a tenant of the usual plan, in the pool partition with the fewest.
 
         Raises:
             InvalidSlugError, SlugTakenError.
         """
-        values = {
-            "slug": check_slug(slug),
-            "agents": None if agents is None else list(agents),
-            "default_agent": default_agent,
-            "placements": list(POOL_PLACEMENTS),
-        }
-        row = await self._one("create_tenant", values)
-        if row is None:
-            raise SlugTakenError(f"There is a tenant {slug!r} already.")
-        return _tenant(row)
+        chosen = None if agents is None else tuple(agents)
+        return await self.create(NewTenant(slug, agents=chosen, default_agent=default_agent), actor=actor)
 
-    async def create_key(
-        self,
-        tenant_id: uuid.UUID,
-        key: ApiKey,
-        *,
-        pepper: bytes,
-        name: str,
-        scopes: Sequence[str] = ALL_SCOPES,
-        expires_at: datetime | None = None,
-    ) -> None:
-        """Store a key's digest."""
-        values = {
-            "key_id": key.key_id,
-            "tenant_id": tenant_id,
-            "digest": key.digest(pepper),
-            "name": name,
-            "scopes": list(scopes),
-            "expires_at": expires_at,
-        }
-        await self._execute("create_key", values)
+    async def create(self, new: NewTenant, *, actor: Actor) -> Tenant:
+        """Make a tenant, in the pool partition with the fewest.
 
-    async def revoke_key(self, tenant_id: uuid.UUID, key_id: str) -> bool:
-        """End a key; False if the tenant has no such key. Effective everywhere within a second."""
-        return await self._one("revoke_key", {"tenant_id": tenant_id, "key_id": key_id}) is not None
+        Raises:
+            InvalidSlugError, InvalidLimitsError, SlugTakenError.
+        """
+        check_slug(new.slug)
+        limits_of(new.plan, new.own_limits)
 
-    async def set_state(self, tenant_id: uuid.UUID, state: str) -> bool:
-        """Suspend or resume; voids what is cached of the tenant."""
-        return await self._one("set_tenant_state", {"tenant_id": tenant_id, "state": state}) is not None
+        async def work(transaction: Transaction) -> Tenant:
+            row = await transaction.one(
+                "create_tenant",
+                slug=new.slug,
+                name=new.name,
+                agents=None if new.agents is None else list(new.agents),
+                default_agent=new.default_agent,
+                plan=new.plan,
+                limits=json.dumps(new.own_limits.as_json()),
+                retention_days=new.retention_days,
+                placements=list(POOL_PLACEMENTS),
+            )
+            if row is None:
+                raise SlugTakenError(f"There is a tenant {new.slug!r} already.")
+            tenant = tenant_of(row)
+            details = {"plan": new.plan, "placement": tenant.placement}
+            await transaction.note(actor, "tenant.create", new.slug, tenant.tenant_id, details)
+            return tenant
 
-    async def _one(self, name: str, values: Mapping[str, Any]) -> RowMapping | None:
-        try:
-            return await self._one_try(name, values)
-        except StoreUnavailableError:
-            # The pool may hold connections of a server that was restarted; the next one is new.
-            return await self._one_try(name, values)
+        return await self._plane.run(work)
 
-    async def _one_try(self, name: str, values: Mapping[str, Any]) -> RowMapping | None:
-        with translated():
-            async with self._engine.begin() as connection:
-                return (await connection.execute(QUERIES[name], values)).mappings().one_or_none()
+    async def change(self, tenant: Tenant, changes: Mapping[str, Any], *, actor: Actor) -> Tenant | None:
+        """Change what an operator sets; None if the tenant is gone. Effective everywhere within a second.
 
-    async def _execute(self, name: str, values: Mapping[str, Any]) -> None:
-        with translated():
-            async with self._engine.begin() as connection:
-                await connection.execute(QUERIES[name], values)
+        Args:
+            tenant: As it was read.
+            changes: Of `name`, `plan`, `limits` (a JSON object), `retention_days`, `agents`, `default_agent`.
+            actor: Who does.
+
+        Raises:
+            InvalidLimitsError: There is no such plan or limit.
+        """
+        own = Limits.parse(changes.get("limits") or {})
+        limits_of(changes.get("plan", tenant.plan), own)
+
+        async def work(transaction: Transaction) -> Tenant | None:
+            values = {**changes, "limits": own.as_json()} if "limits" in changes else dict(changes)
+            row = await transaction.one(
+                "change_tenant", tenant_id=tenant.tenant_id, changes=json.dumps(values)
+            )
+            if row is None:
+                return None
+            await transaction.note(actor, "tenant.change", tenant.slug, tenant.tenant_id, values)
+            return tenant_of(row)
+
+        return await self._plane.run(work)
+
+    async def set_state(self, tenant_id: uuid.UUID, state: str, *, actor: Actor = SYSTEM) -> bool:
+        """Suspend or resume; voids what is cached of the tenant. False when it is so already."""
+
+        async def work(transaction: Transaction) -> bool:
+            row = await transaction.one("set_tenant_state", tenant_id=tenant_id, state=state)
+            if row is not None:
+                action = "tenant.suspend" if state == "suspended" else "tenant.resume"
+                await transaction.note(actor, action, str(tenant_id), tenant_id)
+            return row is not None
+
+        return await self._plane.run(work)
 
 
-def _tenant(row: RowMapping) -> Tenant:
+def tenant_of(row: RowMapping) -> Tenant:
+    """A row as a tenant."""
+    own = Limits.parse(as_json(row["limits"]))
     return Tenant(
         tenant_id=uuid.UUID(bytes=row["tenant_id"].bytes),
         slug=row["slug"],
@@ -120,4 +163,12 @@ def _tenant(row: RowMapping) -> Tenant:
         epoch=row["epoch"],
         agents=None if row["agents"] is None else tuple(row["agents"]),
         default_agent=row["default_agent"],
+        limits=plan_limits(row["plan"]).overridden(own),
+        moving_to=row["moving_to"],
+        name=row["name"],
+        plan=row["plan"],
+        own_limits=own,
+        retention_days=row["retention_days"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
     )

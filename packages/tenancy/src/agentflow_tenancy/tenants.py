@@ -7,14 +7,16 @@ from typing import Final
 
 from agentflow.storage.checkpointer import Scope
 from agentflow_tenancy.errors import ForbiddenError
-from agentflow_tenancy.plans import NO_LIMITS, Limits
+from agentflow_tenancy.plans import DEFAULT_PLAN, NO_LIMITS, Limits
 from agentflow_tenancy.slugs import public_thread_id, stored_thread_id
 
 THREADS_READ: Final = "threads:read"
 THREADS_WRITE: Final = "threads:write"
 GRAPH_INVOKE: Final = "graph:invoke"
 USAGE_READ: Final = "usage:read"
-ALL_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE, USAGE_READ)
+KEYS_ADMIN: Final = "keys:admin"
+TENANT_ADMIN: Final = "tenant:admin"
+ALL_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE, USAGE_READ, KEYS_ADMIN, TENANT_ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class Tenant:
         epoch: Part of every cache key of the tenant; a new number voids them all.
         agents: Names it may use; None means every hosted one.
         limits: Its plan's, overridden by its own.
+        moving_to: The placement it is being moved to, if it is.
+        own_limits: What it has instead of its plan's.
+        retention_days: Threads left alone for so long are deleted; None keeps them.
     """
 
     tenant_id: uuid.UUID
@@ -36,6 +41,41 @@ class Tenant:
     agents: tuple[str, ...] | None
     default_agent: str
     limits: Limits = NO_LIMITS
+    moving_to: int | None = None
+    name: str = ""
+    plan: str = DEFAULT_PLAN
+    own_limits: Limits = NO_LIMITS
+    retention_days: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """What a tenant is made of; see `Tenant`."""
+
+    slug: str
+    name: str = ""
+    plan: str = DEFAULT_PLAN
+    own_limits: Limits = NO_LIMITS
+    retention_days: int | None = None
+    agents: tuple[str, ...] | None = None
+    default_agent: str = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFilter:
+    """Which tenants to list; None is any.
+
+    Attributes:
+        placement: Those that live there, or are being moved there.
+        search: A part of the slug or name.
+    """
+
+    state: str | None = None
+    plan: str | None = None
+    placement: int | None = None
+    search: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +96,12 @@ class Principal:
     def scope(self) -> Scope:
         """The rows this principal may touch."""
         tenant = self.tenant
-        return Scope(tenant_id=tenant.tenant_id, placement=tenant.placement, epoch=tenant.epoch)
+        return Scope(
+            tenant_id=tenant.tenant_id,
+            placement=tenant.placement,
+            epoch=tenant.epoch,
+            moving_to=tenant.moving_to,
+        )
 
     def require(self, scope: str) -> None:
         """Insist on a right.

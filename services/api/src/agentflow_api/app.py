@@ -8,6 +8,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from agentflow_api.audit.routes import audit_router
 from agentflow_api.graph.routes import graph_router
 from agentflow_api.health.routes import ping, ready
 from agentflow_api.http.admission import provide_admitted
@@ -16,8 +17,10 @@ from agentflow_api.http.credentials import provide_operator, provide_principal
 from agentflow_api.http.doorkeeper import Doorkeeper
 from agentflow_api.http.errors import answer_error
 from agentflow_api.http.exact_paths import ExactPaths
+from agentflow_api.keys.routes import keys_router
 from agentflow_api.lifetime import told_to_stop
 from agentflow_api.settings import Settings, read_settings
+from agentflow_api.tenants.routes import tenants_router
 from agentflow_api.threads.routes import threads_router
 from agentflow_api.usage.routes import usage_router
 from agentflow_api.wiring import Wiring, opened
@@ -53,7 +56,16 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         expose_headers=["x-request-id", "x-timestamp", "ratelimit", "ratelimit-policy", "retry-after"],
     )
     app = Litestar(
-        route_handlers=[ping, ready, graph_router, threads_router, usage_router],
+        route_handlers=[
+            ping,
+            ready,
+            graph_router,
+            threads_router,
+            usage_router,
+            keys_router,
+            tenants_router,
+            audit_router,
+        ],
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),
             "credential": Provide(provide_principal),

@@ -15,11 +15,14 @@ from agentflow_api.settings import Settings
 from agentflow_tenancy import (
     Authenticator,
     FairShare,
+    KeyRepository,
     QuotaGuard,
     QuotaStore,
     TenantRepository,
     UsageRepository,
 )
+from agentflow_tenancy.control_plane import AuditLog
+from agentflow_tenancy.key_uses import KeyUses
 from agentflow_tenancy.roles import RoleGuard
 
 
@@ -30,6 +33,9 @@ class Wiring:
     settings: Settings
     role: RoleGuard
     repository: TenantRepository
+    keys: KeyRepository
+    audit: AuditLog
+    key_uses: KeyUses
     authenticator: Authenticator
     checkpointer: PgCheckpointer
     agents: AgentRegistry
@@ -61,6 +67,8 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
         engine, redis_url=settings.redis_url, lock_wait_s=settings.lock_wait_s
     )
     repository = TenantRepository(engine)
+    keys = KeyRepository(engine)
+    key_uses = KeyUses(keys)
     agents = AgentRegistry(settings.agents, checkpointer)
     redis = None if settings.redis_url is None else client_from_url(settings.redis_url, timeout_s=0.5)
     usage = UsageRepository(engine)
@@ -77,6 +85,9 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             settings=settings,
             role=RoleGuard(engine),
             repository=repository,
+            keys=keys,
+            key_uses=key_uses,
+            audit=AuditLog(engine),
             authenticator=Authenticator(repository, settings.key_pepper),
             checkpointer=checkpointer,
             agents=agents,
@@ -90,6 +101,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
         if redis is not None:
             await redis.aclose()
         await agents.adrain()
+        await key_uses.aclose()
         await quotas.aclose()
         if counts is not None:
             await counts.aclose()

@@ -7,6 +7,7 @@ from agentflow_cloud.state import StateFolder
 from agentflow_tenancy import (
     Authenticator,
     CredentialError,
+    KeyRepository,
     SlugTakenError,
     TenantRepository,
     new_api_key,
@@ -34,7 +35,7 @@ async def _ensure(database_url: str, pepper: bytes, state: StateFolder) -> str:
             assert found is not None, "the slug was taken a moment ago"  # noqa: S101 - for the type checker
             tenant = found
         key = new_api_key()
-        await repository.create_key(tenant.tenant_id, key, pepper=pepper, name="development")
+        await KeyRepository(engine).create(tenant.tenant_id, key, pepper=pepper, name="development")
         state.write_key(database_url, key.text)
         return key.text
     finally:

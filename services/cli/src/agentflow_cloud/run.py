@@ -79,6 +79,7 @@ def _serve(stack: ExitStack) -> int:
         "AGENTFLOW_OPERATIONS_DATABASE_URL": database_url,
         "AGENTFLOW_REDIS_URL": redis_url,
         "AGENTFLOW_KEY_PEPPER": pepper,
+        "AGENTFLOW_OPERATOR_TOKEN": dev.operator_token,
         "AGENTFLOW_HOST": "127.0.0.1",
         "AGENTFLOW_PORT": str(port),
     }

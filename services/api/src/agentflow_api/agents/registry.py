@@ -49,6 +49,11 @@ class AgentRegistry:
         """
         self._graphs = {name: _load(target).compile(checkpointer) for name, target in targets.items()}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there is to find."""
+        return tuple(self._graphs)
+
     def find(self, name: str, allowed: tuple[str, ...] | None) -> CompiledGraph[Any]:
         """The agent of that name.
 

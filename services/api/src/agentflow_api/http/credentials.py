@@ -4,10 +4,13 @@ import hmac
 from typing import Any
 
 from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
 from agentflow_api.http.problems import BadRequestError
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
+from agentflow_tenancy.keys import API_KEY_PREFIX
 
 _OTHER_PLACES = ("x-api-key", "api-key")
 
@@ -21,9 +24,59 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
         BadRequestError: Two credentials.
         CredentialError: None, or one that is not valid.
     """
-    given = [value for name, value in request.scope["headers"] if name.lower() == b"authorization"]
-    others = [name for name in _OTHER_PLACES if name in request.headers]
-    others += [name for name in ("token", "api_key") if name in request.query_params]
+    key = _given(request)
+    if _is_operators(key, wiring):
+        raise ForbiddenError("This is the operator's token; a tenant's routes take a tenant's API key.")
+    await wiring.role.require()
+    principal = await wiring.authenticator.authenticate(key)
+    wiring.key_uses.note(principal.key_id)
+    request.scope["state"]["principal"] = principal
+    return principal
+
+
+async def provide_operator(request: Request[Any, Any, Any], wiring: Wiring) -> str:
+    """Who runs the service, by its token; see `require_operator`."""
+    await _check_operator(request, wiring)
+    return "operator"
+
+
+async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """A guard: only who runs the service, by its token.
+
+    Raises:
+        CredentialError: None, or another one.
+        ForbiddenError: A tenant's, or this deployment has no operator's token.
+    """
+    await _check_operator(connection, connection.app.state["wiring"])
+
+
+async def _check_operator(connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring) -> None:
+    token = wiring.settings.operator_token
+    if token is None:
+        raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
+    given = _given(connection)
+    if not _is_operators(given, wiring):
+        if given.startswith(API_KEY_PREFIX) or given.count(".") == 2:
+            raise ForbiddenError("This route is the operator's; a tenant's credential does not open it.")
+        raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
+    await wiring.role.require()
+
+
+def _is_operators(given: str, wiring: Wiring) -> bool:
+    token = wiring.settings.operator_token
+    return token is not None and hmac.compare_digest(given.encode(), token.encode())
+
+
+def _given(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The request's one credential.
+
+    Raises:
+        BadRequestError: Two credentials.
+        CredentialError: None, or one of another kind.
+    """
+    given = [value for name, value in connection.scope["headers"] if name.lower() == b"authorization"]
+    others = [name for name in _OTHER_PLACES if name in connection.headers]
+    others += [name for name in ("token", "api_key") if name in connection.query_params]
     if len(given) + len(others) > 1:
         raise BadRequestError("Send one credential: a single Authorization header and nothing beside it.")
     if not given:
@@ -31,23 +84,4 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     scheme, _, key = given[0].decode("latin-1").strip().partition(" ")
     if scheme.lower() != "bearer":
         raise CredentialError("Send your API key as 'Authorization: Bearer <key>'.")
-    await wiring.role.require()
-    principal = await wiring.authenticator.authenticate(key.strip())
-    request.scope["state"]["principal"] = principal
-    return principal
-
-
-async def provide_operator(request: Request[Any, Any, Any], wiring: Wiring) -> str:
-    """Who runs the service, by its token.
-
-    Raises:
-        CredentialError: None, or another one.
-        ForbiddenError: This deployment has no operator's token.
-    """
-    token = wiring.settings.operator_token
-    if token is None:
-        raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
-    given = request.headers.get("authorization", "")
-    if not hmac.compare_digest(given.encode(), b"Bearer " + token.encode()):
-        raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
-    return "operator"
+    return key.strip()

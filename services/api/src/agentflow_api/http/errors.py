@@ -26,8 +26,10 @@ from agentflow_api.agents.registry import UnknownAgentError
 from agentflow_api.http.envelope import failure
 from agentflow_api.http.problems import (
     BodyTooLargeError,
+    ConflictingError,
     InvalidBodyError,
     InvalidParameterError,
+    NotThereError,
     RequestError,
     StoppingError,
     UnsupportedBodyError,
@@ -37,10 +39,13 @@ from agentflow_api.http.rate_limit_fields import rate_limit_fields
 from agentflow_tenancy import (
     CredentialError,
     ForbiddenError,
+    InvalidLimitsError,
+    InvalidSlugError,
     OverloadedError,
     Principal,
     QuotaExceededError,
     QuotasUnavailableError,
+    SlugTakenError,
 )
 from agentflow_tenancy.quotas import DAY_S
 
@@ -62,6 +67,11 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (InvalidBodyError, 422),
     (InvalidParameterError, 422),
     (StoppingError, 503),
+    (NotThereError, 404),
+    (ConflictingError, 409),
+    (SlugTakenError, 409),
+    (InvalidSlugError, 422),
+    (InvalidLimitsError, 422),
     (RequestError, 400),
     (ConflictError, 409),
     (ConfigurationError, 500),  # ours, not the client's

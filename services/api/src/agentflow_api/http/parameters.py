@@ -51,6 +51,17 @@ def page(request: Request[Any, Any, Any]) -> tuple[str | None, int, int]:
     return search, offset, limit
 
 
+def whole(request: Request[Any, Any, Any], name: str) -> int | None:
+    """A whole number from 0 on, if the query has it.
+
+    Raises:
+        InvalidParameterError: It is none.
+    """
+    if not request.query_params.get(name):
+        return None
+    return _number(request, name, 0, least=0, most=_MAX_OFFSET)
+
+
 def _number(request: Request[Any, Any, Any], name: str, default: int, *, least: int, most: int) -> int:
     text = request.query_params.get(name)
     if text is None or text == "":

@@ -24,6 +24,18 @@ class BodyTooLargeError(RequestError):
     code = "BODY_TOO_LARGE"
 
 
+class NotThereError(RequestError):
+    """There is nothing of that name, for whoever asks."""
+
+    code = "NOT_FOUND"
+
+
+class ConflictingError(RequestError):
+    """It cannot be done to what is there now."""
+
+    code = "CONFLICT"
+
+
 class StoppingError(RequestError):
     """This process is about to end; another one will answer."""
 

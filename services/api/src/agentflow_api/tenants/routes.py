@@ -1,0 +1,134 @@
+"""`/v1/admin/tenants`: for the operator, by the operator's token."""
+
+from typing import Any, Final
+
+from litestar import Request, Response, Router, delete, get, patch, post
+
+from agentflow_api.http import parameters
+from agentflow_api.http.actors import actor_operator
+from agentflow_api.http.body import read_json, validated
+from agentflow_api.http.credentials import require_operator
+from agentflow_api.http.cursors import asked_cursor, cursor_after
+from agentflow_api.http.envelope import success
+from agentflow_api.http.problems import InvalidParameterError
+from agentflow_api.keys.routes import new_key, page_of, rotation
+from agentflow_api.keys.service import Keyring, keyring_for_operator
+from agentflow_api.tenants import service
+from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
+from agentflow_api.tenants.views import tenant_view
+from agentflow_api.wiring import Wiring
+from agentflow_tenancy.tenants import TenantFilter
+
+_STATES: Final = ("active", "suspended")
+
+
+@post("/", status_code=201)
+async def create_tenant(request: Request[Any, Any, Any], wiring: Wiring) -> Response[bytes]:
+    """A tenant and its first key; `data.api_key` is shown this once."""
+    data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
+    body = validated(NewTenantBody, data)
+    made = await service.create_tenant(wiring, body, actor_operator(request))
+    return success(made, "Created", status_code=201)
+
+
+@get("/")
+async def list_tenants(request: Request[Any, Any, Any], wiring: Wiring) -> Response[bytes]:
+    """Tenants by slug, a page at a time; `state`, `plan`, `placement` and `search` filter."""
+    search, _, limit = parameters.page(request)
+    wanted = TenantFilter(
+        state=_one_of(request, "state", _STATES),
+        plan=request.query_params.get("plan") or None,
+        placement=parameters.whole(request, "placement"),
+        search=search,
+    )
+    tenants = await wiring.repository.list_tenants(wanted, after=asked_cursor(request), limit=limit)
+    following = cursor_after(tenants[-1].slug) if len(tenants) == limit else None
+    return success({"tenants": [tenant_view(tenant) for tenant in tenants], "next_cursor": following})
+
+
+@get("/{named:str}")
+async def get_tenant(named: str, wiring: Wiring) -> Response[bytes]:
+    """A tenant by slug or id."""
+    return success(tenant_view(await service.found(wiring, named)))
+
+
+@patch("/{named:str}")
+async def change_tenant(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
+    """Change plan, limits, retention, name or agents; effective on every replica within a second."""
+    data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
+    body = validated(TenantChanges, data)
+    return success(await service.change_tenant(wiring, named, body, actor_operator(request)), "Changed")
+
+
+@post("/{named:str}/suspend", status_code=200)
+async def suspend_tenant(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
+    """Refuse all of the tenant's credentials, on every replica within a second."""
+    return success(await service.set_state(wiring, named, "suspended", actor_operator(request)), "Suspended")
+
+
+@post("/{named:str}/resume", status_code=200)
+async def resume_tenant(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
+    """Take a suspended tenant's credentials again."""
+    return success(await service.set_state(wiring, named, "active", actor_operator(request)), "Resumed")
+
+
+@get("/{named:str}/keys")
+async def list_keys(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
+    """A tenant's keys, without their secrets."""
+    return await page_of(request, await _keyring(request, named, wiring))
+
+
+@post("/{named:str}/keys", status_code=201)
+async def create_key(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
+    """A new key for a tenant; `data.api_key` is shown this once."""
+    keyring = await _keyring(request, named, wiring)
+    return success(await keyring.create(await new_key(request, wiring)), "Created", status_code=201)
+
+
+@post("/{named:str}/keys/{key_id:str}/rotate", status_code=201)
+async def rotate_key(
+    request: Request[Any, Any, Any], named: str, key_id: str, wiring: Wiring
+) -> Response[bytes]:
+    """A new key with the same rights; the old one ends after `overlap_s`."""
+    keyring = await _keyring(request, named, wiring)
+    asked = await rotation(request, wiring)
+    return success(await keyring.rotate(key_id, asked.overlap_s), "Rotated", status_code=201)
+
+
+@delete("/{named:str}/keys/{key_id:str}", status_code=200)
+async def revoke_key(
+    request: Request[Any, Any, Any], named: str, key_id: str, wiring: Wiring
+) -> Response[bytes]:
+    """End a tenant's key for good, on every replica within a second."""
+    return success(await (await _keyring(request, named, wiring)).revoke(key_id), "Revoked")
+
+
+async def _keyring(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Keyring:
+    tenant = await service.found(wiring, named)
+    pepper = wiring.settings.key_pepper
+    return keyring_for_operator(wiring.keys, pepper, tenant.tenant_id, actor_operator(request))
+
+
+def _one_of(request: Request[Any, Any, Any], name: str, known: tuple[str, ...]) -> str | None:
+    text = request.query_params.get(name) or None
+    if text is not None and text not in known:
+        raise InvalidParameterError(f"{name} must be one of {', '.join(known)}.")
+    return text
+
+
+tenants_router = Router(
+    "/v1/admin/tenants",
+    route_handlers=[
+        create_tenant,
+        list_tenants,
+        get_tenant,
+        change_tenant,
+        suspend_tenant,
+        resume_tenant,
+        list_keys,
+        create_key,
+        rotate_key,
+        revoke_key,
+    ],
+    guards=[require_operator],
+)

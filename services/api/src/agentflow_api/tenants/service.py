@@ -1,0 +1,92 @@
+"""What the operator does with tenants."""
+
+from typing import Any
+
+from agentflow_api.agents.registry import AgentRegistry
+from agentflow_api.http.problems import InvalidBodyError, NotThereError
+from agentflow_api.keys.schemas import NewKey
+from agentflow_api.keys.service import keyring_for_operator
+from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
+from agentflow_api.tenants.views import tenant_view
+from agentflow_api.wiring import Wiring
+from agentflow_tenancy import Limits, Tenant
+from agentflow_tenancy.control_plane import Actor
+from agentflow_tenancy.tenants import NewTenant
+
+_MAY_BE_NULL = frozenset({"agents", "retention_days"})
+
+
+async def create_tenant(wiring: Wiring, body: NewTenantBody, actor: Actor) -> dict[str, Any]:
+    """Make a tenant and its first key, which is shown this once.
+
+    Raises:
+        InvalidBodyError: It names an agent that is not hosted here.
+        InvalidSlugError, InvalidLimitsError, SlugTakenError: See `TenantRepository.create`.
+    """
+    agents = None if body.agents is None else tuple(body.agents)
+    default = body.default_agent or (agents[0] if agents else "memory")
+    _check_agents(wiring.agents, agents, default)
+    new = NewTenant(
+        slug=body.slug,
+        name=body.name,
+        plan=body.plan,
+        own_limits=Limits.parse(body.limits or {}),
+        retention_days=body.retention_days,
+        agents=agents,
+        default_agent=default,
+    )
+    tenant = await wiring.repository.create(new, actor=actor)
+    keyring = keyring_for_operator(wiring.keys, wiring.settings.key_pepper, tenant.tenant_id, actor)
+    first = await keyring.create(NewKey(name="first", scopes=body.scopes))
+    return {**tenant_view(tenant), **first}
+
+
+async def found(wiring: Wiring, named: str) -> Tenant:
+    """A tenant by slug or id.
+
+    Raises:
+        NotThereError: There is none.
+    """
+    tenant = await wiring.repository.find_tenant(named) if named.isascii() and len(named) <= 64 else None
+    if tenant is None:
+        raise NotThereError("There is no such tenant.")
+    return tenant
+
+
+async def change_tenant(wiring: Wiring, named: str, body: TenantChanges, actor: Actor) -> dict[str, Any]:
+    """Change what an operator sets; effective on every replica within a second.
+
+    Raises:
+        NotThereError: There is no such tenant.
+        InvalidBodyError, InvalidLimitsError: What is asked for cannot be.
+    """
+    tenant = await found(wiring, named)
+    changes = body.model_dump(include=body.model_fields_set)
+    for field, value in changes.items():
+        if value is None and field not in _MAY_BE_NULL and field != "limits":
+            raise InvalidBodyError(f"{field} cannot be null.")
+    agents = changes.get("agents", tenant.agents)
+    _check_agents(wiring.agents, agents, changes.get("default_agent", tenant.default_agent))
+    changed = await wiring.repository.change(tenant, changes, actor=actor)
+    if changed is None:
+        raise NotThereError("There is no such tenant.")
+    return tenant_view(changed)
+
+
+async def set_state(wiring: Wiring, named: str, state: str, actor: Actor) -> dict[str, Any]:
+    """Suspend or resume; repeating it changes nothing.
+
+    Raises:
+        NotThereError: There is no such tenant.
+    """
+    tenant = await found(wiring, named)
+    await wiring.repository.set_state(tenant.tenant_id, state, actor=actor)
+    return tenant_view(await found(wiring, named))
+
+
+def _check_agents(registry: AgentRegistry, agents: tuple[str, ...] | list[str] | None, default: str) -> None:
+    for name in (*(agents or ()), default):
+        if name not in registry.names:
+            raise InvalidBodyError(f"There is no agent {name!r} here; there are {', '.join(registry.names)}.")
+    if agents is not None and default not in agents:
+        raise InvalidBodyError(f"The default agent {default!r} must be one of the tenant's agents.")
