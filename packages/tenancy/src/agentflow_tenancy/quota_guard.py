@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -187,7 +188,7 @@ class QuotaGuard:
         spent must be read anew, about once a minute. None where nothing is limited.
         """
         allowance = allowance_of(principal)
-        run = Run(self, allowance, uuid.uuid4().hex, _FREE)
+        run = Run(self, allowance, _new_token(), _FREE)
         if not allowance.counts_runs:
             run.decision = await self.request(principal)
             yield run
@@ -220,9 +221,7 @@ class QuotaGuard:
             return
         spent, run.spent = run.spent, Spent()
         say = partial(self._store.spend, run.allowance, run.token, spent, may_make_thread=run.may_make_thread)
-        used = await self._asked(say)
-        if used is not None:
-            self._learn(run.allowance, used)
+        self._learn_used(run.allowance, await self._asked(say))
 
     async def aclose(self) -> None:
         """Wait for what is under way."""
@@ -245,7 +244,7 @@ class QuotaGuard:
                     decision = await taken
                     self._heard()
                     if decision is not None:
-                        self._learn_decision(allowance, decision)
+                        self._learn(allowance, decision.tokens_left)
                         return decision
                     await self._store.seed(allowance, await self._truth.used(allowance.tenant_id))
                 except _AWAY as error:
@@ -264,35 +263,34 @@ class QuotaGuard:
             used = None if self._store is not None else await self._truth.used(allowance.tenant_id)
             refused = self._overspent(allowance, used, may_make_thread)
             if refused is not None:
-                return Decision(False, (), refused, DAY_S if refused in _DAILY else MINUTE_S)
+                return Decision(False, refused, DAY_S if refused in _DAILY else MINUTE_S)
         return self._local.take(allowance, run.token)
 
     def _overspent(self, allowance: Allowance, used: Used | None, may_make_thread: bool) -> str | None:
         if used is None:
             left = self.tokens_left(allowance)
             return TOKENS if left is not None and left <= 0 else None
-        self._learn(allowance, used)
+        self._learn_used(allowance, used)
         return overspent(allowance.limits, used, may_make_thread=may_make_thread)
 
     async def _end(self, run: Run) -> None:
         await run.finish()
         self._local.end(run.allowance, run.token)
         if self._store is not None:
-            used = await self._asked(partial(self._store.end, run.allowance, run.token, run.spent))
-            if used is not None:
-                self._learn(run.allowance, used)
+            end = partial(self._store.end, run.allowance, run.token, run.spent)
+            self._learn_used(run.allowance, await self._asked(end))
 
-    def _learn_decision(self, allowance: Allowance, decision: Decision) -> None:
-        standing = decision.standing("tokens-per-day")
-        if standing is not None:
-            self._tokens[allowance.tenant_id] = standing.remaining
+    def _learn(self, allowance: Allowance, tokens_left: int | None) -> None:
+        if tokens_left is None:
+            return
+        if len(self._tokens) > _MOST_REMEMBERED:
+            self._tokens.clear()
+        self._tokens[allowance.tenant_id] = tokens_left
 
-    def _learn(self, allowance: Allowance, used: Used) -> None:
+    def _learn_used(self, allowance: Allowance, used: Used | None) -> None:
         limit = allowance.limits.tokens_per_day
-        if limit is not None:
-            if len(self._tokens) > _MOST_REMEMBERED:
-                self._tokens.clear()
-            self._tokens[allowance.tenant_id] = limit - used.tokens
+        if used is not None and limit is not None:
+            self._learn(allowance, limit - used.tokens)
 
     def _may_ask(self) -> bool:
         return self._clock() >= self._away_until
@@ -321,6 +319,11 @@ class QuotaGuard:
             self.degraded = True
             kind = type(error).__name__
             logger.warning("Redis does not answer (%s): each process counts its share of the quotas.", kind)
+
+
+def _new_token() -> str:
+    """Names a run: no secret, and as good as unique."""
+    return f"{random.getrandbits(96):x}"
 
 
 def _let_in(decision: Decision) -> Decision:
