@@ -49,7 +49,7 @@ class OneKey(TenantRepository):
     def __init__(self, key: ApiKey) -> None:
         super().__init__(create_async_engine("postgresql+asyncpg://nowhere"))
         tenant = Tenant(uuid.uuid4(), "bench", "active", 1, 1, None, "memory", limits=ROOMY)
-        self._principal = Principal(tenant, key.key_id, frozenset(ALL_SCOPES), limits=ROOMY)
+        self._principal = Principal(tenant, key.key_id, frozenset(ALL_SCOPES))
         self._digest = key.digest(PEPPER)
 
     async def find_key(self, key_id: str) -> KeyRecord | None:

@@ -22,12 +22,12 @@ local now_ms = math.floor(now_us / 1000)
 local day = math.floor(time[1] / 86400)
 """
 
-# ARGV the limits as big-endian doubles, -1 for none: microseconds a request and capacity, of the tenant and of
-# the key, then runs, threads, bytes, tokens and checkpoints; then, for a run: token ('' for none), lease ms, 1 if
-# it may make a thread, ms that `used` lives -> {what, retry after ms, left and ms until it is all there again of
-# requests and of key requests, then of a run what is left of each, the ms until the day ends}. `what` is 0 when
-# all was taken, -1 when `used` must be seeded first, else the number of the quota. What is not limited has -1
-# left.
+# ARGV the limits as big-endian doubles, -1 for none: microseconds a request and capacity, of the tenant
+# and of the key, then runs, threads, bytes, tokens and checkpoints; then, for a run: token ('' for none),
+# lease ms, 1 if it may make a thread, ms that `used` lives -> {what, retry after ms, left and ms until it
+# is all there again of requests and of key requests, then of a run what is left of each, the ms until the
+# day ends}. `what` is 0 when all was taken, -1 when `used` must be seeded first, else the number of the
+# quota. What is not limited has -1 left.
 TAKE: Final = (
     _CLOCK
     + """
@@ -65,7 +65,10 @@ local answer = {0, 0, left, reset, key_left, key_reset}
 
 if token ~= '' then
   local runs, new, used = KEYS[3], KEYS[4], KEYS[5]
-  if redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) > 0 then
+  local taken, reserved = redis.call('ZCARD', runs), 0
+  local lost = taken > 0 and redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) or 0
+  if lost > 0 then
+    taken = taken - lost
     redis.call('ZREMRANGEBYSCORE', new, '-inf', now_ms)
     redis.call('DEL', used)
   end
@@ -90,10 +93,9 @@ if token ~= '' then
     if refused == 0 and free < wants then refused, retry = number, after end
     answer[#answer + 1] = math.max(0, free)
   end
-  local taken = redis.call('ZCARD', runs)
   check(3, most_runs, taken, 1, 1000)
   local reserves = most_threads >= 0 and makes
-  local reserved = reserves and redis.call('ZCARD', new) or 0
+  if reserves and taken > 0 then reserved = redis.call('ZCARD', new) end
   check(4, most_threads, (tonumber(spent[2]) or 0) + reserved, makes and 1 or 0, 60000)
   check(5, most_bytes, tonumber(spent[3]) or 0, 1, 60000)
   check(6, most_tokens, tonumber(spent[4]) or 0, 1, until_day)
@@ -155,8 +157,8 @@ return spent
 """
 )
 
-# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to
-# keep it -> 1 if it was added, 0 if somebody else did.
+# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it
+# -> 1 if it was added, 0 if somebody else did.
 SEED: Final = """
 if redis.call('HSETNX', KEYS[1], 'seeded', 1) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'threads', ARGV[1])
