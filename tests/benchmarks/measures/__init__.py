@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.growth import measure_growth
+from tests.benchmarks.measures.neighbours import measure_neighbours
 from tests.benchmarks.measures.partitions import measure_partitions
 from tests.benchmarks.measures.pools import measure_pools
 from tests.benchmarks.measures.quotas import measure_quotas
@@ -23,4 +24,5 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "pool": measure_pools,
     "partitions": measure_partitions,
     "quotas": measure_quotas,
+    "neighbours": measure_neighbours,
 }
