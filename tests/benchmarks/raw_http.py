@@ -48,12 +48,12 @@ async def flood(port: int, key: str, per_second: float) -> None:
 
     async def lane(number: int) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        due = loop.time() + number / per_second
         async with RawHttp(port, key, f"flood-{number}") as http:
             while True:
+                await asyncio.sleep(due - loop.time())
                 await http.ask()
                 due += _LANES / per_second
-                await asyncio.sleep(due - loop.time())
 
     await asyncio.gather(*(lane(number) for number in range(_LANES)))
 

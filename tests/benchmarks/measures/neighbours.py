@@ -1,4 +1,4 @@
-"""A tenant's latency alone, and while another one sends 20 times its limit at the same process."""
+"""Tenants' latency by themselves, and while another one sends 20 times its limit at the same process."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from tests.support.run import ROOT
 
 PER_SECOND = 10
 TIMES = 20
+NEIGHBOURS = 4
 FLOODED = "flood"
 
 
@@ -28,7 +29,7 @@ class LimitedApi(Api):
 
 
 async def measure_neighbours(bench: Bench) -> None:
-    """In turn, with an invoke of an agent of one node: p50 and p99 of a client that waits for each answer."""
+    """In turn, with an invoke of an agent of one node: p50 and p99 of clients that wait for each answer."""
     times: dict[str, list[list[float]]] = {"alone": [], "flooded": []}
     async with _migrated(bench) as url:
         limits = {FLOODED: {"requests_per_minute": 60 * PER_SECOND, "burst": PER_SECOND}}
@@ -36,14 +37,15 @@ async def measure_neighbours(bench: Bench) -> None:
         api = LimitedApi(url, bench.redis_url, **environment)
         api.start()
         try:
-            neighbour = await asyncio.to_thread(api.tenant, "neighbour")
+            names = [f"neighbour-{number}" for number in range(NEIGHBOURS)]
+            neighbours = [await asyncio.to_thread(api.tenant, name) for name in names]
             flooding = await asyncio.to_thread(api.tenant, FLOODED)
-            await _ask(api, neighbour, bench.sizes.seconds)
+            await _ask_all(api, neighbours, bench.sizes.seconds)
             for _ in range(bench.sizes.rounds):
-                times["alone"].append(await _ask(api, neighbour, 3 * bench.sizes.seconds))
+                times["alone"].append(await _ask_all(api, neighbours, 3 * bench.sizes.seconds))
                 with _flooded(api, flooding):
                     await _until_refused(api, flooding)
-                    times["flooded"].append(await _ask(api, neighbour, 3 * bench.sizes.seconds))
+                    times["flooded"].append(await _ask_all(api, neighbours, 3 * bench.sizes.seconds))
         finally:
             api.stop()
     _add(bench, times)
@@ -53,7 +55,7 @@ def _add(bench: Bench, times: dict[str, list[list[float]]]) -> None:
     report = bench.report
     p99 = {name: [_at(taken, 0.99) for taken in of] for name, of in times.items()}
     p50 = {name: [_at(taken, 0.5) for taken in of] for name, of in times.items()}
-    report.add("neighbours.alone", "an invoke, p99, alone", "ms", p99["alone"])
+    report.add("neighbours.alone", f"an invoke, p99, {NEIGHBOURS} tenants alone", "ms", p99["alone"])
     flood = f"while another tenant sends {TIMES} x its limit"
     report.add("neighbours.flooded", f"  {flood}", "ms", p99["flooded"])
     report.add_ratio("neighbours.flooded/alone", "  to alone", p99["flooded"], p99["alone"])
@@ -64,6 +66,11 @@ def _add(bench: Bench, times: dict[str, list[list[float]]]) -> None:
 
 def _at(taken: list[float], share: float) -> float:
     return sorted(taken)[int(share * len(taken))]
+
+
+async def _ask_all(api: Api, tenants: list[TenantKey], seconds: float) -> list[float]:
+    of_each = await asyncio.gather(*(_ask(api, tenant, seconds) for tenant in tenants))
+    return [taken for of_one in of_each for taken in of_one]
 
 
 async def _ask(api: Api, tenant: TenantKey, seconds: float) -> list[float]:
