@@ -66,6 +66,9 @@ GOALS = (
     _at_most("partitions.nth.1000/8", "thousandth execution of a get, 1000 partitions, to 8", 1.15),
     _at_most("security.put/without", "put under row level security, to without", 1.25),
     _at_most("security.get/without", "get under row level security, to without", 1.25),
+    _at_most("quotas.request/get", "authentication + all quotas, warm, p50, to redis-py GET", 1.6),
+    _at_most("neighbours.flooded/alone", "p99 while a neighbour sends 20 x its limit, to alone", 1.3),
+    Goal("quotas.library/script", "6 calls of a rate-limit library, to one script for 6 quotas", 3),
     Goal("turns.1/langgraph", "turns/s durable sync, 1 thread, to langgraph sync", 5, peers=True),
     Goal("turns.16/langgraph", "turns/s durable sync, 16 threads, to langgraph sync", 12, peers=True),
 )

@@ -38,6 +38,8 @@ class TenantKey:
 class Api:
     """One API process on a database; may be killed and started again."""
 
+    module = "agentflow_api"
+
     def __init__(self, database_url: str, redis_url: str | None, **environment: str) -> None:
         self.database_url = database_url
         self.pepper = secrets.token_hex(32)
@@ -57,7 +59,7 @@ class Api:
 
     def start(self, *, path: str = "/ping") -> None:
         """Start and wait until it answers."""
-        self._process = subprocess.Popen([sys.executable, "-m", "agentflow_api"], env=self._environment)
+        self._process = subprocess.Popen([sys.executable, "-m", self.module], env=self._environment)
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.growth import measure_growth
+from tests.benchmarks.measures.neighbours import measure_neighbours
 from tests.benchmarks.measures.partitions import measure_partitions
 from tests.benchmarks.measures.pools import measure_pools
+from tests.benchmarks.measures.quotas import measure_quotas
 from tests.benchmarks.measures.reads import measure_reads
 from tests.benchmarks.measures.storage import measure_storage
 from tests.benchmarks.measures.turns import measure_turns
@@ -21,4 +23,6 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "turns": measure_turns,
     "pool": measure_pools,
     "partitions": measure_partitions,
+    "quotas": measure_quotas,
+    "neighbours": measure_neighbours,
 }

@@ -246,7 +246,7 @@ async def test_what_is_spent_while_postgres_is_asked_counts(redis: Redis, books:
 async def test_keys_are_the_tenants_own(guard: QuotaGuard, redis: Redis) -> None:
     """One hash tag of the tenant's id; a credential's id is encoded; every key ends by itself."""
     key = Limits(requests_per_minute=60)
-    who = principal(None, key, requests_per_minute=60, concurrent_runs=3, tokens_per_day=5)
+    who = principal(None, key, requests_per_minute=60, concurrent_runs=3, tokens_per_day=5, threads=9)
     async with guard.run(who):
         keys = [key async for key in redis.scan_iter(f"*{who.tenant.tenant_id.hex}*")]
         assert len(keys) == 5

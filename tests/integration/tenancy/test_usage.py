@@ -219,3 +219,21 @@ async def test_days_and_hours(usage: UsageRepository, rows: "asyncpg.Connection[
         by_day = await usage.of_tenant(tenant.tenant_id, *days, "day")
         assert [(start.day, bucket.runs) for start, bucket in by_day] == [(1, 2), (2, 1)]
         await usage.roll_up()
+
+
+async def test_copies_are_counted_for_themselves(
+    checkpointer: PgCheckpointer, usage: UsageRepository, rows: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """A copied thread's checkpoints keep their ids: they are further ones all the same."""
+    tenant = scope()
+    await graph(checkpointer).ainvoke({"messages": "hello"}, {"thread_id": "t", "scope": tenant})
+    copied = await rows.execute(
+        "INSERT INTO agentflow_checkpoints (thread_no, placement, seq, step, is_full, checkpoint_id,"
+        " tenant_id,"
+        " source, node, run_id, delta) SELECT thread_no + 1000000, placement, seq, step, is_full,"
+        " checkpoint_id,"
+        " tenant_id, source, node, run_id, delta FROM agentflow_checkpoints WHERE tenant_id = $1",
+        tenant.tenant_id,
+    )
+    assert copied == "INSERT 0 3"
+    assert (await total(usage, tenant)).checkpoints == 6

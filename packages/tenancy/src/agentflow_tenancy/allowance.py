@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import Final
 from uuid import UUID
 
 from agentflow_tenancy.plans import Limits
 from agentflow_tenancy.quotas import (
     OF_A_REQUEST,
     OF_A_RUN,
+    TOKENS,
     UNITS,
     Decision,
     Standing,
@@ -31,7 +34,7 @@ class Allowance:
         pace_limits: For its rate of requests: its own, whatever its keys'.
         key_limits: The key's own: its rate is counted for itself, too.
         keys: Of Redis, in the order of the scripts.
-        rate_words, run_words: What the script is told of the limits.
+        packed: What the script is told of the limits.
         paces: Whether requests are limited.
         counts_runs: Whether anything of a run is.
         spends: Whether anything is that Postgres knows more of than Redis.
@@ -42,8 +45,7 @@ class Allowance:
     pace_limits: Limits
     key_limits: Limits
     keys: tuple[str, ...]
-    rate_words: tuple[str, ...]
-    run_words: tuple[str, ...]
+    packed: bytes
     paces: bool
     counts_runs: bool
     spends: bool
@@ -51,25 +53,32 @@ class Allowance:
 
     def decision(self, answer: Sequence[int]) -> Decision:
         """What a script's answer means."""
-        refused, retry_ms = answer[0], answer[1]
-        left = [answer[2], answer[4], *answer[6:11]]
-        resets = [answer[3], answer[5]]
-        until_day = answer[11] if len(answer) > 11 else 0
-        standings = []
-        for policy, number in zip(self.policies, _NUMBERS, strict=True):
-            if policy.limit < 0 or number >= len(left) or left[number] < 0:
-                continue
-            reset_ms = resets[number] if number < 2 else until_day
-            reset_s = None if policy.window_s is None else -(-reset_ms // 1000)
-            standings.append(
-                Standing(policy.name, policy.limit, policy.window_s, left[number], reset_s, policy.unit)
-            )
+        tokens_left = (
+            answer[_TOKENS_LEFT] if len(answer) > _TOKENS_LEFT and answer[_TOKENS_LEFT] >= 0 else None
+        )
+        made = partial(self._standings, answer)
+        refused = answer[0]
         if refused <= 0:
-            return Decision(True, tuple(standings))
-        return Decision(False, tuple(standings), (*OF_A_REQUEST, *OF_A_RUN)[refused - 1], retry_ms / 1000)
+            return Decision(True, tokens_left=tokens_left, made=made)
+        return Decision(False, _NAMES[refused - 1], answer[1] / 1000, tokens_left, made)
+
+    def _standings(self, answer: Sequence[int]) -> tuple[Standing, ...]:
+        left = [answer[2], answer[4], *answer[6:11]]
+        resets_ms = [answer[3], answer[5], *[answer[11] if len(answer) > 11 else 0] * len(OF_A_RUN)]
+        return tuple(
+            replace(
+                policy,
+                remaining=left[number],
+                reset_s=None if policy.window_s is None else -(-resets_ms[number] // 1000),
+            )
+            for number, policy in enumerate(self.policies[: len(left)])
+            if policy.limit >= 0 and left[number] >= 0
+        )
 
 
-_NUMBERS = range(len(OF_A_REQUEST) + len(OF_A_RUN))
+_NAMES: Final = (*OF_A_REQUEST, *OF_A_RUN)
+# Where the script's answer has them.
+_TOKENS_LEFT: Final = 6 + OF_A_RUN.index(TOKENS)
 
 
 def allowance_of(principal: Principal) -> Allowance:
@@ -84,16 +93,16 @@ def _made(tenant_id: UUID, key_id: str, tenant_limits: Limits, key_limits: Limit
     encoded = base64.urlsafe_b64encode(key_id.encode()).decode().rstrip("=")
     tag = f"af:{{{tenant_id.hex}}}:q"
     run_limits = [limit_of(name, limits) for name in OF_A_RUN]
-    rate_words = (*_pace_words(tenant_limits), *_pace_words(key_limits))
+    paces = (*_pace_of(tenant_limits), *_pace_of(key_limits))
+    caps = (-1 if limit is None else limit for limit in run_limits)
     return Allowance(
         tenant_id=tenant_id,
         limits=limits,
         pace_limits=tenant_limits,
         key_limits=key_limits,
         keys=(f"{tag}:r", f"{tag}:r:{encoded}", f"{tag}:c", f"{tag}:n", f"{tag}:u"),
-        rate_words=rate_words,
-        run_words=tuple("" if limit is None else str(limit) for limit in run_limits),
-        paces=any(rate_words),
+        packed=struct.pack(">9d", *paces, *caps),
+        paces=any(number >= 0 for number in paces),
         counts_runs=any(limit is not None for limit in run_limits),
         spends=any(limit is not None for limit in run_limits[1:]),
         policies=tuple(
@@ -111,6 +120,5 @@ def _policy(name: str, limits: Limits) -> Standing:
     return Standing(name, -1 if limit is None else limit, window_of(name), 0, None, UNITS.get(name))
 
 
-def _pace_words(limits: Limits) -> tuple[str, str]:
-    found = pace(limits)
-    return ("", "") if found is None else (repr(found[0]), str(found[1]))
+def _pace_of(limits: Limits) -> tuple[float, float]:
+    return pace(limits) or (-1, -1)

@@ -9,7 +9,7 @@ from typing import Final
 
 from agentflow_tenancy.allowance import Allowance
 from agentflow_tenancy.plans import Limits
-from agentflow_tenancy.quotas import OF_A_REQUEST, Decision, pace
+from agentflow_tenancy.quotas import CONCURRENT_RUNS, OF_A_REQUEST, Decision, pace
 
 _MOST: Final = 100_000
 
@@ -33,11 +33,11 @@ class LocalQuotas:
         for name, key, own in limits:
             due, wait_s = self._arrive(key, own)
             if wait_s > 0:
-                return Decision(False, (), name, wait_s)
+                return Decision(False, name, wait_s)
             if due is not None:
                 arrivals.append((key, due))
         if token and not self._enter(allowance, token):
-            return Decision(False, (), "concurrent-runs", 1.0)
+            return Decision(False, CONCURRENT_RUNS, 1.0)
         for key, due in arrivals:
             self._due[key] = due
             self._due.move_to_end(key)

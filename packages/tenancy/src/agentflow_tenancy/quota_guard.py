@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final, Protocol
 
@@ -70,7 +71,6 @@ class Run:
         self.spent = Spent()
         self.may_make_thread = True
         self.no_new_thread: QuotaExceededError | None = None
-        self._beat: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
 
     @property
@@ -97,24 +97,14 @@ class Run:
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._guard.tell(self))
 
-    def keep_alive(self, every_s: float) -> None:
-        """Be heard of every so often."""
-        self._beat = asyncio.get_running_loop().call_later(every_s, self._beat_once, every_s)
-
     async def finish(self) -> None:
-        """Wait for what is being told, and beat no more."""
-        if self._beat is not None:
-            self._beat.cancel()
+        """Wait for what is being told."""
         if self._telling is not None:
             await asyncio.wait([self._telling])
 
     def _room_is_scarce(self) -> bool:
         standing = self.decision.standing("threads")
         return standing is not None and standing.remaining < _SCARCE
-
-    def _beat_once(self, every_s: float) -> None:
-        self.tell()
-        self.keep_alive(every_s)
 
 
 class QuotaGuard:
@@ -153,6 +143,9 @@ class QuotaGuard:
         self._away_until = 0.0
         self._heard_at = clock()
         self._tokens: dict[uuid.UUID, int] = {}
+        self._running: set[Run] = set()
+        self._beat: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self.degraded = False
 
     async def request(self, principal: Principal) -> Decision:
@@ -171,8 +164,7 @@ class QuotaGuard:
             decision = await self._asked(partial(self._store.take_request, allowance))
         return _let_in(decision or self._local.take(allowance))
 
-    @asynccontextmanager
-    async def run(self, principal: Principal) -> AsyncGenerator[Run]:
+    def run(self, principal: Principal) -> AbstractAsyncContextManager[Run]:
         """Take a request and a run, for the length of a block.
 
         Args:
@@ -186,18 +178,33 @@ class QuotaGuard:
         One round trip at the beginning and one at the end; another and one to Postgres when what the tenant
         spent must be read anew, about once a minute. None where nothing is limited.
         """
+        return _Entered(self, principal)
+
+    async def enter(self, principal: Principal) -> Run:
+        """See `run`."""
         allowance = allowance_of(principal)
-        run = Run(self, allowance, uuid.uuid4().hex, _FREE)
+        run = Run(self, allowance, _new_token(), _FREE)
         if not allowance.counts_runs:
             run.decision = await self.request(principal)
-            yield run
-            return
+            return run
         run.decision = await self._enter(run)
-        run.keep_alive(self._beat_s)
+        self._running.add(run)
+        self._start_beating()
+        return run
+
+    async def leave(self, run: Run) -> None:
+        """See `run`. Also when cancelled the end is said."""
+        if run not in self._running:
+            return
+        self._running.discard(run)
         try:
-            yield run
-        finally:
-            await asyncio.shield(self._end(run))
+            await self._end(run)
+        except asyncio.CancelledError:
+            # It may or may not have been said.
+            task = asyncio.get_running_loop().create_task(self._end(run))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            raise
 
     async def forget(self, principal: Principal) -> None:
         """Something of the tenant's was deleted: there is room for as much. Redis being away is no error."""
@@ -220,14 +227,27 @@ class QuotaGuard:
             return
         spent, run.spent = run.spent, Spent()
         say = partial(self._store.spend, run.allowance, run.token, spent, may_make_thread=run.may_make_thread)
-        used = await self._asked(say)
-        if used is not None:
-            self._learn(run.allowance, used)
+        self._learn_used(run.allowance, await self._asked(say))
 
     async def aclose(self) -> None:
         """Wait for what is under way."""
+        if self._beat is not None:
+            self._beat.cancel()
+        await asyncio.gather(*self._ending)
         if self._store is not None:
             await self._store.close()
+
+    def _start_beating(self) -> None:
+        """One timer for all runs: most end before it rings."""
+        if self._beat is None:
+            self._beat = asyncio.get_running_loop().call_later(self._beat_s, self._beat_once)
+
+    def _beat_once(self) -> None:
+        self._beat = None
+        for run in self._running:
+            run.tell()
+        if self._running:
+            self._start_beating()
 
     async def _enter(self, run: Run) -> Decision:
         decision = await self._take_run(run, may_make_thread=True)
@@ -245,7 +265,7 @@ class QuotaGuard:
                     decision = await taken
                     self._heard()
                     if decision is not None:
-                        self._learn_decision(allowance, decision)
+                        self._learn(allowance, decision.tokens_left)
                         return decision
                     await self._store.seed(allowance, await self._truth.used(allowance.tenant_id))
                 except _AWAY as error:
@@ -264,35 +284,35 @@ class QuotaGuard:
             used = None if self._store is not None else await self._truth.used(allowance.tenant_id)
             refused = self._overspent(allowance, used, may_make_thread)
             if refused is not None:
-                return Decision(False, (), refused, DAY_S if refused in _DAILY else MINUTE_S)
+                return Decision(False, refused, DAY_S if refused in _DAILY else MINUTE_S)
         return self._local.take(allowance, run.token)
 
     def _overspent(self, allowance: Allowance, used: Used | None, may_make_thread: bool) -> str | None:
         if used is None:
             left = self.tokens_left(allowance)
             return TOKENS if left is not None and left <= 0 else None
-        self._learn(allowance, used)
+        self._learn_used(allowance, used)
         return overspent(allowance.limits, used, may_make_thread=may_make_thread)
 
     async def _end(self, run: Run) -> None:
         await run.finish()
         self._local.end(run.allowance, run.token)
         if self._store is not None:
-            used = await self._asked(partial(self._store.end, run.allowance, run.token, run.spent))
-            if used is not None:
-                self._learn(run.allowance, used)
+            spent, run.spent = run.spent, Spent()
+            end = partial(self._store.end, run.allowance, run.token, spent)
+            self._learn_used(run.allowance, await self._asked(end))
 
-    def _learn_decision(self, allowance: Allowance, decision: Decision) -> None:
-        standing = decision.standing("tokens-per-day")
-        if standing is not None:
-            self._tokens[allowance.tenant_id] = standing.remaining
+    def _learn(self, allowance: Allowance, tokens_left: int | None) -> None:
+        if tokens_left is None:
+            return
+        if len(self._tokens) > _MOST_REMEMBERED:
+            self._tokens.clear()
+        self._tokens[allowance.tenant_id] = tokens_left
 
-    def _learn(self, allowance: Allowance, used: Used) -> None:
+    def _learn_used(self, allowance: Allowance, used: Used | None) -> None:
         limit = allowance.limits.tokens_per_day
-        if limit is not None:
-            if len(self._tokens) > _MOST_REMEMBERED:
-                self._tokens.clear()
-            self._tokens[allowance.tenant_id] = limit - used.tokens
+        if used is not None and limit is not None:
+            self._learn(allowance, limit - used.tokens)
 
     def _may_ask(self) -> bool:
         return self._clock() >= self._away_until
@@ -321,6 +341,28 @@ class QuotaGuard:
             self.degraded = True
             kind = type(error).__name__
             logger.warning("Redis does not answer (%s): each process counts its share of the quotas.", kind)
+
+
+def _new_token() -> str:
+    """Names a run: no secret, and as good as unique."""
+    return f"{random.getrandbits(96):x}"
+
+
+class _Entered:
+    """A run for the length of a block. Hot, so no generator."""
+
+    __slots__ = ("_guard", "_principal", "_run")
+
+    def __init__(self, guard: QuotaGuard, principal: Principal) -> None:
+        self._guard = guard
+        self._principal = principal
+
+    async def __aenter__(self) -> Run:
+        self._run = await self._guard.enter(self._principal)
+        return self._run
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._guard.leave(self._run)
 
 
 def _let_in(decision: Decision) -> Decision:

@@ -22,23 +22,28 @@ local now_ms = math.floor(now_us / 1000)
 local day = math.floor(time[1] / 86400)
 """
 
-# ARGV for requests of the tenant and of the key, each: microseconds a request, capacity ('' is no
-# limit); then, for a run: token ('' for none), lease ms, 1 if it may make a thread, limits of runs,
-# threads, bytes, tokens and checkpoints ('' is no limit), ms that `used` lives -> {what, retry after
-# ms, left and ms until it is all there again of requests and of key requests, then of a run what is
-# left of each, the ms until the day ends}. `what` is 0 when all was taken, -1 when `used` must be
-# seeded first, else the number of the quota. What is not limited has -1 left.
+# ARGV the limits as big-endian doubles, -1 for none: microseconds a request and capacity, of the tenant
+# and of the key, then runs, threads, bytes, tokens and checkpoints; then, for a run: token ('' for none),
+# lease ms, 1 if it may make a thread, ms that `used` lives -> {what, retry after ms, left and ms until it
+# is all there again of requests and of key requests, then of a run what is left of each, the ms until the
+# day ends}. `what` is 0 when all was taken, -1 when `used` must be seeded first, else the number of the
+# quota. What is not limited has -1 left.
 TAKE: Final = (
     _CLOCK
     + """
-local function arrive(key, interval, capacity)
-  if interval == '' then return nil, -1, 0, 0 end
-  interval, capacity = tonumber(interval), tonumber(capacity)
+local interval, capacity, key_interval, key_capacity, most_runs, most_threads, most_bytes, most_tokens,
+  most_checkpoints = struct.unpack('>ddddddddd', ARGV[1])
+local token, lease, makes = ARGV[2], ARGV[3], ARGV[4] == '1'
+
+local function arrive(held, interval, capacity)
+  if interval < 0 then return nil, -1, 0, 0 end
   local due = now_us
-  local at, was = string.match(redis.call('GET', key) or '', '^(%S+) (%S+)$')
-  if at and tonumber(at) > now_us then
+  if held then
+    local at, was = string.match(held, '^(%S+) (%S+)$')
+    at, was = tonumber(at), tonumber(was)
     -- As many requests behind as it was, also at a rate that changed meanwhile.
-    due = now_us + (at - now_us) / was * interval
+    if math.abs(was - interval) > 1e-6 * interval then at = now_us + (at - now_us) / was * interval end
+    if at > due then due = at end
   end
   local wait = due + interval * (1 - capacity) - now_us
   if wait > 0 or capacity == 0 then
@@ -48,35 +53,39 @@ local function arrive(key, interval, capacity)
   return due, math.floor((now_us - due) / interval + capacity), math.ceil((due - now_us) / 1000), 0
 end
 
-local due, left, reset, wait = arrive(KEYS[1], ARGV[1], ARGV[2])
+local held = redis.call('MGET', KEYS[1], KEYS[2])
+local due, left, reset, wait = arrive(held[1], interval, capacity)
 if wait > 0 then return {1, wait, left, reset, -1, 0} end
-local key_due, key_left, key_reset, key_wait = arrive(KEYS[2], ARGV[3], ARGV[4])
+local key_due, key_left, key_reset, key_wait = arrive(held[2], key_interval, key_capacity)
 if key_wait > 0 then
-  if left >= 0 then left, reset = left + 1, reset - math.ceil(ARGV[1] / 1000) end
+  if left >= 0 then left, reset = left + 1, reset - math.ceil(interval / 1000) end
   return {2, key_wait, left, reset, key_left, key_reset}
 end
 local answer = {0, 0, left, reset, key_left, key_reset}
 
-if ARGV[5] ~= '' then
+if token ~= '' then
   local runs, new, used = KEYS[3], KEYS[4], KEYS[5]
-  if redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) > 0 then
+  local taken, reserved = redis.call('ZCARD', runs), 0
+  local lost = taken > 0 and redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) or 0
+  if lost > 0 then
+    taken = taken - lost
     redis.call('ZREMRANGEBYSCORE', new, '-inf', now_ms)
     redis.call('DEL', used)
   end
-  local spends = ARGV[9] ~= '' or ARGV[10] ~= '' or ARGV[11] ~= '' or ARGV[12] ~= ''
+  local spends = most_threads >= 0 or most_bytes >= 0 or most_tokens >= 0 or most_checkpoints >= 0
   local spent = {false, false, false, false, false}
   if spends then
     spent = redis.call('HMGET', used, 'seeded', 'threads', 'bytes', 't' .. day, 'c' .. day)
     if not spent[1] then
       redis.call('HSETNX', used, 'begun', now_ms)
-      redis.call('PEXPIRE', used, ARGV[13])
+      redis.call('PEXPIRE', used, ARGV[5])
       return {-1, 0, left, reset, key_left, key_reset}
     end
   end
   local until_day = 86400000 - now_ms % 86400000
   local refused, retry = 0, 0
   local function check(number, limit, taken, wants, after)
-    if limit == '' then
+    if limit < 0 then
       answer[#answer + 1] = -1
       return
     end
@@ -84,13 +93,13 @@ if ARGV[5] ~= '' then
     if refused == 0 and free < wants then refused, retry = number, after end
     answer[#answer + 1] = math.max(0, free)
   end
-  check(3, ARGV[8], redis.call('ZCARD', runs), 1, 1000)
-  local threads = tonumber(spent[2]) or 0
-  if ARGV[9] ~= '' and ARGV[7] == '1' then threads = threads + redis.call('ZCARD', new) end
-  check(4, ARGV[9], threads, tonumber(ARGV[7]), 60000)
-  check(5, ARGV[10], tonumber(spent[3]) or 0, 1, 60000)
-  check(6, ARGV[11], tonumber(spent[4]) or 0, 1, until_day)
-  check(7, ARGV[12], tonumber(spent[5]) or 0, 1, until_day)
+  check(3, most_runs, taken, 1, 1000)
+  local reserves = most_threads >= 0 and makes
+  if reserves and taken > 0 then reserved = redis.call('ZCARD', new) end
+  check(4, most_threads, (tonumber(spent[2]) or 0) + reserved, makes and 1 or 0, 60000)
+  check(5, most_bytes, tonumber(spent[3]) or 0, 1, 60000)
+  check(6, most_tokens, tonumber(spent[4]) or 0, 1, until_day)
+  check(7, most_checkpoints, tonumber(spent[5]) or 0, 1, until_day)
   answer[#answer + 1] = until_day
   if refused > 0 then
     answer[1], answer[2] = refused, retry
@@ -99,19 +108,19 @@ if ARGV[5] ~= '' then
     return answer
   end
   if answer[7] > 0 then answer[7] = answer[7] - 1 end
-  if answer[8] > 0 and ARGV[7] == '1' then answer[8] = answer[8] - 1 end
-  redis.call('ZADD', runs, now_ms + ARGV[6], ARGV[5])
-  redis.call('PEXPIRE', runs, ARGV[6] * 2)
-  if ARGV[7] == '1' then
-    redis.call('ZADD', new, now_ms + ARGV[6], ARGV[5])
-    redis.call('PEXPIRE', new, ARGV[6] * 2)
+  if answer[8] > 0 and reserves then answer[8] = answer[8] - 1 end
+  redis.call('ZADD', runs, now_ms + lease, token)
+  if taken == 0 then redis.call('PEXPIRE', runs, lease * 20) end
+  if reserves then
+    redis.call('ZADD', new, now_ms + lease, token)
+    if reserved == 0 then redis.call('PEXPIRE', new, lease * 20) end
   end
 end
 local function keep(key, at, interval, ms)
-  if at then redis.call('SET', key, string.format('%.0f ', at) .. interval, 'PX', ms + 1) end
+  if at then redis.call('SET', key, string.format('%.0f %.14g', at, interval), 'PX', ms + 1) end
 end
-keep(KEYS[1], due, ARGV[1], reset)
-keep(KEYS[2], key_due, ARGV[3], key_reset)
+keep(KEYS[1], due, interval, reset)
+keep(KEYS[2], key_due, key_interval, key_reset)
 return answer
 """
 )
@@ -128,10 +137,10 @@ if ARGV[2] == '0' then
   redis.call('ZREM', new, ARGV[1])
 else
   redis.call('ZADD', runs, now_ms + ARGV[2], ARGV[1])
-  redis.call('PEXPIRE', runs, ARGV[2] * 2)
+  redis.call('PEXPIRE', runs, ARGV[2] * 20)
   if ARGV[3] == '1' then
     redis.call('ZADD', new, now_ms + ARGV[2], ARGV[1])
-    redis.call('PEXPIRE', new, ARGV[2] * 2)
+    redis.call('PEXPIRE', new, ARGV[2] * 20)
   else
     redis.call('ZREM', new, ARGV[1])
   end
@@ -148,8 +157,8 @@ return spent
 """
 )
 
-# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to
-# keep it -> 1 if it was added, 0 if somebody else did.
+# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it
+# -> 1 if it was added, 0 if somebody else did.
 SEED: Final = """
 if redis.call('HSETNX', KEYS[1], 'seeded', 1) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'threads', ARGV[1])

@@ -18,7 +18,6 @@ _SPEND: Final = Script(quota_scripts.SPEND)
 _SEED: Final = Script(quota_scripts.SEED)
 _FORGET: Final = Script(quota_scripts.FORGET)
 
-_NO_RUN: Final = ("",)
 # What a request's script needs of the keys; a run's needs all.
 _OF_A_REQUEST: Final = 2
 
@@ -53,13 +52,14 @@ class QuotaStore:
 
     async def take_request(self, allowance: Allowance) -> Decision:
         """Take a request, or nothing."""
-        words = (*allowance.rate_words, *_NO_RUN)
+        words = (allowance.packed, "")
         return allowance.decision(await self._scripts.call(_TAKE, allowance.keys[:_OF_A_REQUEST], words))
 
     async def take_run(self, allowance: Allowance, token: str, *, may_make_thread: bool) -> Decision | None:
         """Take a request and all that a run needs, or nothing; None: seed first, then ask again."""
-        run = (token, self._lease_ms, "1" if may_make_thread else "0", *allowance.run_words, self._keep_ms)
-        answer = await self._scripts.call(_TAKE, allowance.keys, (*allowance.rate_words, *run))
+        makes = "1" if may_make_thread else "0"
+        words = (allowance.packed, token, self._lease_ms, makes, self._keep_ms)
+        answer = await self._scripts.call(_TAKE, allowance.keys, words)
         return None if answer[0] < 0 else allowance.decision(answer)
 
     async def spend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -45,20 +46,27 @@ class Standing:
     unit: Unit | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """Whether something may go on.
 
     Attributes:
         quota: Which one refused; None when none did.
-        retry_after_s: When to ask again, in whole seconds; 0 when allowed.
-        standings: The quotas that hold for who asked, in their order.
+        retry_after_s: When to ask again; 0 when allowed.
+        tokens_left: For today; None when they are not limited, or nobody asked.
+        made: Of the standings: when somebody wants to see them.
     """
 
     allowed: bool
-    standings: tuple[Standing, ...] = ()
     quota: str | None = None
     retry_after_s: float = 0.0
+    tokens_left: int | None = None
+    made: Callable[[], tuple[Standing, ...]] | None = None
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """The quotas that hold for who asked, in their order."""
+        return () if self.made is None else self.made()
 
     def standing(self, name: str) -> Standing | None:
         """One quota's; None when there is no limit."""

@@ -1,11 +1,11 @@
 -- What tenants used: events, written in the transaction of the work they count, and hours that they are added up to.
 -- A line `--;` ends a statement.
 
--- The event of a checkpoint has the checkpoint's id; several of a tenant that committed in one statement are one event,
--- with the id of one of them. `threads` and `bytes` are what is kept: less than zero when something was deleted.
+-- Several checkpoints of a tenant that committed in one statement may be one event. Its id is its own: copies of a thread
+-- have checkpoints with the same ids. `threads` and `bytes` are what is kept: less than zero when something was deleted.
 CREATE TABLE agentflow_usage_events (
     tenant_id   uuid NOT NULL,
-    event_id    uuid NOT NULL,
+    event_id    uuid NOT NULL DEFAULT gen_random_uuid(),
     at          timestamptz NOT NULL DEFAULT now(),
     tokens_in   bigint NOT NULL DEFAULT 0,
     tokens_out  bigint NOT NULL DEFAULT 0,
@@ -53,15 +53,15 @@ $$
 -- A few rows are inserted one by one, many added up first: each is the faster there.
 CREATE FUNCTION agentflow_count_checkpoints() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM made WHERE archive IS NULL OFFSET 4) THEN
-        INSERT INTO agentflow_usage_events (tenant_id, event_id, runs, checkpoints, threads, bytes)
-        SELECT tenant_id, any_value(checkpoint_id), count(*) FILTER (WHERE source IN ('input', 'fork')), count(*),
-               count(*) FILTER (WHERE seq = 1), sum(octet_length(delta))
-        FROM made WHERE archive IS NULL GROUP BY tenant_id;
+    IF EXISTS (SELECT FROM made OFFSET 4) THEN
+        INSERT INTO agentflow_usage_events (tenant_id, runs, checkpoints, threads, bytes)
+        SELECT tenant_id, count(*) FILTER (WHERE archive IS NULL AND source IN ('input', 'fork')),
+               count(*) FILTER (WHERE archive IS NULL), count(*) FILTER (WHERE archive IS NULL AND seq = 1),
+               sum(octet_length(delta) + coalesce(octet_length(archive), 0))
+        FROM made GROUP BY tenant_id;
     ELSE
-        INSERT INTO agentflow_usage_events (tenant_id, event_id, runs, checkpoints, threads, bytes)
-        SELECT tenant_id, CASE WHEN archive IS NULL THEN checkpoint_id ELSE gen_random_uuid() END,
-               (archive IS NULL AND source IN ('input', 'fork'))::int, (archive IS NULL)::int,
+        INSERT INTO agentflow_usage_events (tenant_id, runs, checkpoints, threads, bytes)
+        SELECT tenant_id, (archive IS NULL AND source IN ('input', 'fork'))::int, (archive IS NULL)::int,
                (archive IS NULL AND seq = 1)::int, octet_length(delta) + coalesce(octet_length(archive), 0)
         FROM made;
     END IF;
@@ -79,16 +79,16 @@ CREATE TRIGGER agentflow_count_checkpoints AFTER INSERT ON agentflow_checkpoints
 CREATE FUNCTION agentflow_count_messages() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM made OFFSET 4) THEN
-        INSERT INTO agentflow_usage_events (tenant_id, event_id, bytes)
-        SELECT tenant_id, gen_random_uuid(), sum(octet_length(content) + coalesce(octet_length(extra), 0))
+        INSERT INTO agentflow_usage_events (tenant_id, bytes)
+        SELECT tenant_id, sum(octet_length(content) + coalesce(octet_length(extra), 0))
         FROM made GROUP BY tenant_id;
     ELSE
-        INSERT INTO agentflow_usage_events (tenant_id, event_id, bytes)
-        SELECT tenant_id, gen_random_uuid(), octet_length(content) + coalesce(octet_length(extra), 0) FROM made;
+        INSERT INTO agentflow_usage_events (tenant_id, bytes)
+        SELECT tenant_id, octet_length(content) + coalesce(octet_length(extra), 0) FROM made;
     END IF;
     IF EXISTS (SELECT FROM made WHERE strpos(extra, '"usages":') > 0) THEN
-        INSERT INTO agentflow_usage_events (tenant_id, event_id, tokens_in, tokens_out)
-        SELECT m.tenant_id, gen_random_uuid(), coalesce(sum(t.tokens_in), 0), coalesce(sum(t.tokens_out), 0)
+        INSERT INTO agentflow_usage_events (tenant_id, tokens_in, tokens_out)
+        SELECT m.tenant_id, coalesce(sum(t.tokens_in), 0), coalesce(sum(t.tokens_out), 0)
         FROM made m
         JOIN agentflow_checkpoints c
           ON c.placement = m.placement AND c.tenant_id = m.tenant_id AND c.thread_no = m.thread_no AND c.seq = m.seq
@@ -111,8 +111,8 @@ CREATE TRIGGER agentflow_count_messages AFTER INSERT ON agentflow_messages REFER
 -- What is deleted is no longer kept.
 CREATE FUNCTION agentflow_uncount_threads() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO agentflow_usage_events (tenant_id, event_id, threads)
-    SELECT tenant_id, gen_random_uuid(), -count(*) FROM gone GROUP BY tenant_id;
+    INSERT INTO agentflow_usage_events (tenant_id, threads)
+    SELECT tenant_id, -count(*) FROM gone GROUP BY tenant_id;
     RETURN NULL;
 END
 $$
@@ -123,8 +123,8 @@ CREATE TRIGGER agentflow_uncount_threads AFTER DELETE ON agentflow_threads REFER
 --;
 CREATE FUNCTION agentflow_uncount_checkpoints() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO agentflow_usage_events (tenant_id, event_id, bytes)
-    SELECT tenant_id, gen_random_uuid(), -sum(octet_length(delta) + coalesce(octet_length(archive), 0))
+    INSERT INTO agentflow_usage_events (tenant_id, bytes)
+    SELECT tenant_id, -sum(octet_length(delta) + coalesce(octet_length(archive), 0))
     FROM gone GROUP BY tenant_id;
     RETURN NULL;
 END
@@ -136,8 +136,8 @@ CREATE TRIGGER agentflow_uncount_checkpoints AFTER DELETE ON agentflow_checkpoin
 --;
 CREATE FUNCTION agentflow_uncount_messages() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO agentflow_usage_events (tenant_id, event_id, bytes)
-    SELECT tenant_id, gen_random_uuid(), -sum(octet_length(content) + coalesce(octet_length(extra), 0))
+    INSERT INTO agentflow_usage_events (tenant_id, bytes)
+    SELECT tenant_id, -sum(octet_length(content) + coalesce(octet_length(extra), 0))
     FROM gone GROUP BY tenant_id;
     RETURN NULL;
 END

@@ -14,7 +14,7 @@ from agentflow_api.http.envelope import failure
 from agentflow_api.http.quota_answers import details_of
 from agentflow_api.http.rate_limit_fields import rate_limit_fields
 from agentflow_tenancy import QuotaExceededError
-from agentflow_tenancy.quotas import OF_A_REQUEST, Decision
+from agentflow_tenancy.quotas import OF_A_REQUEST
 
 DECISION: Final = "quota_decision"
 REFUSAL: Final = "quota_refusal"
@@ -46,7 +46,7 @@ class Doorkeeper:
         refused = self._refused.get(credential)
         if refused is not None:
             if self._clock() < refused[0]:
-                await _refuse(refused[1], refused[0] - self._clock(), send)
+                await _refuse(refused[1], send)
                 return
             del self._refused[credential]
         state: dict[str, Any] = scope.setdefault("state", {})
@@ -77,9 +77,8 @@ def _digest(scope: Scope) -> bytes:
     return blake2b(b"\0".join(given), digest_size=16).digest() if given else b""
 
 
-async def _refuse(refusal: QuotaExceededError, left_s: float, send: Send) -> None:
-    told = refusal.decision
-    fields = rate_limit_fields(Decision(False, told.standings, told.quota, max(left_s, told.retry_after_s)))
+async def _refuse(refusal: QuotaExceededError, send: Send) -> None:
+    fields = rate_limit_fields(refusal.decision)
     answer = failure(429, refusal.code, str(refusal), details_of(refusal), fields)
     body = answer.content
     headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
