@@ -91,7 +91,7 @@ def same_error[E: BaseException](error: E) -> E:
     own = type(error).__new__(type(error), *error.args)
     # Past a constructor that takes something else than what the error keeps.
     builtin = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
-    builtin.__init__(own, *error.args)
+    builtin.__init__(own, *error.args)  # type: ignore[misc]  # of the type that `own` is of
     own.__dict__.update(error.__dict__)
     own.__cause__ = error.__cause__
     return own.with_traceback(error.__traceback__)
