@@ -103,21 +103,30 @@ async def test_a_late_writer_without_a_lock_is_stale(two: list[PgCheckpointer], 
 
 
 async def test_locks_that_never_end_are_not_believed(two: list[PgCheckpointer], redis: Redis) -> None:
-    """A lock key without an end, of whatever type, is garbage."""
+    """A lock key without an end, or of another type than text, is garbage: to who comes and to the holder."""
     scope = new_scope()
     thread = Thread(two[0], scope)
     await thread.write({"i": 1})
     keys = [key async for key in redis.scan_iter("af:*")]
     assert keys
     lock = keys[0].partition(b"}")[0] + b"}:l"
-    for head, garbage in ((2, {"string": "x"}), (3, {"list": "x"})):
-        if "string" in garbage:
-            await redis.set(lock, "x")
-        else:
-            await redis.rpush(lock, "x")
+    for head, kind in enumerate(("text", "list", "list that ends"), start=2):
+        await _put_garbage(redis, lock, kind)
         async with two[1].session(scope, "t", wait_s=0.5) as session:
             await session.reload()
+            await _put_garbage(redis, lock, kind)
+            await _until_held(redis, lock)
             assert await append(session, "on") == head
+
+
+async def _put_garbage(redis: Redis, key: bytes, kind: str) -> None:
+    await redis.delete(key)
+    if kind == "text":
+        await redis.set(key, "x")
+    else:
+        await redis.rpush(key, "x")
+    if kind == "list that ends":
+        await redis.expire(key, 3600)
 
 
 async def test_a_paused_redis_costs_little(database_url: str, own_valkey: EmbeddedValkey) -> None:
@@ -240,6 +249,12 @@ async def test_flushed_paused_and_killed_under_runs(
 async def _until_locked(redis: Redis) -> None:
     async with asyncio.timeout(30):
         while not [key async for key in redis.scan_iter("af:*:l")]:  # noqa: ASYNC110 - another process tells
+            await asyncio.sleep(0.01)
+
+
+async def _until_held(redis: Redis, lock: bytes) -> None:
+    async with asyncio.timeout(30):
+        while await redis.type(lock) != b"string" or await redis.pttl(lock) < 0:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
 
 

@@ -1,5 +1,6 @@
 """The cache by itself: versions never go back, a deleted life stays dead, what is sent is what is new."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from agentflow.storage.checkpointer.cache import ThreadCache, client_from_url
 from agentflow.storage.checkpointer.cache_types import CachedBase, Keys, News
 from agentflow.storage.checkpointer.testing.case import message, new_scope
 from agentflow.storage.checkpointer.types import Snapshot
+from agentflow_embedded import EmbeddedValkey
 
 
 @pytest.fixture
@@ -104,6 +106,21 @@ async def test_locks_are_their_holders(cache: ThreadCache, keys: Keys) -> None:
     assert await cache.extend(keys, "a")
     assert not (await cache.begin(keys, "b")).taken
     await cache.release(keys, "a", drop=False)
+
+
+async def test_closing_leaves_no_connection(own_valkey: EmbeddedValkey) -> None:
+    """It waits for calls under way; a run that ends afterwards still frees its lock, and leaves none open."""
+    cache = ThreadCache(client_from_url(own_valkey.url, timeout_s=5), uuid.uuid4(), lease_s=10, ttl_s=10)
+    keys = [cache.keys(new_scope(), str(i)) for i in range(20)]
+    taking = [asyncio.create_task(cache.begin(key, "a")) for key in keys]
+    await asyncio.sleep(0)
+    await cache.aclose()
+    assert all(began.taken for began in await asyncio.gather(*taking))
+    await asyncio.gather(*(cache.release(key, "a", drop=False) for key in keys))
+    watching = client_from_url(own_valkey.url, timeout_s=5)
+    assert await watching.keys("*") == []
+    assert [client["id"] for client in await watching.client_list()] == [str(await watching.client_id())]
+    await watching.aclose()
 
 
 async def test_keys_are_one_scopes_and_one_threads(cache: ThreadCache) -> None:

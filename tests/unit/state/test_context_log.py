@@ -1,5 +1,6 @@
 """The log of messages behind a context."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,21 @@ def test_an_edit_takes_the_place_of_the_message_before() -> None:
     change = change_context(start.entries, start.next_pos, [*POOL[:2], EDITS[2], *POOL[3:5]])
     assert change.added == [(2, EDITS[2])]
     assert change.removed == [2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, True), (1, 1.0), (0.0, -0.0), ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
+)
+def test_an_edit_that_python_takes_for_the_same(before: object, after: object) -> None:
+    """JSON tells 1 from True and 1.0, so history does."""
+    old, new = (POOL[0].model_copy(update={"metadata": {"n": value}}) for value in (before, after))
+    start = change_context([], 0, [old])
+    change = change_context(start.entries, start.next_pos, [new])
+    assert (change.removed, len(change.added)) == ([0], 1)
+    assert change.added[0][1] is new
+    same = old.model_copy(deep=True)
+    assert same == old
+    assert change_context(start.entries, start.next_pos, [same]).added == []
 
 
 def test_trimming_removes_rows_and_adds_none() -> None:

@@ -4,12 +4,21 @@ import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import asyncpg
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from agentflow.errors import InvalidInputError, StoreUnavailableError
+from agentflow.errors import (
+    InvalidInputError,
+    NodeError,
+    StaleCheckpointError,
+    StoreUnavailableError,
+    TooLargeError,
+)
 from agentflow.storage.checkpointer import group_commit
-from agentflow.storage.checkpointer.group_commit import LANES, LARGE_BYTES, GroupCommit
+from agentflow.storage.checkpointer.group_commit import LARGE_BYTES, GroupCommit
 from agentflow.storage.checkpointer.group_read import GroupRead, Question
+from agentflow.storage.checkpointer.lanes import LANES, same_error
 from agentflow.storage.checkpointer.testing.case import new_scope
 from agentflow.storage.checkpointer.thread_memory import key_of
 from agentflow.storage.checkpointer.types import Scope
@@ -239,6 +248,46 @@ async def test_closing_waits_for_a_large_item() -> None:
     assert await large == "LARGE"
 
 
+@pytest.mark.parametrize("when", ["whole", "halves"])
+async def test_a_lane_that_is_ended_leaves_nobody_waiting(when: str) -> None:
+    """Its loop shuts down: also those are let go whose half of a refused group was not sent yet."""
+    store = Store()
+    tasks = store.submit(*"xyabcd")
+    await store.answer()
+    assert store.sent[-1] == ["a", "b", "c", "d"]
+    if when == "halves":
+        store.bad = {"d"}
+        await store.answer()
+        assert store.sent[-1] == ["a", "b"]
+    for lane in list(store.commits._lanes._tasks):
+        lane.cancel()
+    await store.settle()
+    assert [task.cancelled() for task in tasks[2:]] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailableError("gone"),
+        TooLargeError("The state", size_bytes=2, limit_bytes=1),
+        StaleCheckpointError("t", expected=1, found=None),
+        NodeError("failed", node="n"),
+        OSError(111, "refused"),
+        asyncpg.UniqueViolationError("twice"),
+        UnicodeEncodeError("utf-8", "x", 0, 1, "no"),
+        RedisConnectionError("cut"),
+        KeyError("k"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_same_error_for_another(error: BaseException) -> None:
+    """Whatever it is made from: another instance with all that it says."""
+    other = same_error(error)
+    assert other is not error
+    assert type(other) is type(error)
+    assert (str(other), other.args, other.__dict__) == (str(error), error.args, error.__dict__)
+
+
 async def test_who_waits_for_room_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also behind a write that was given up: nothing turns in circles until a lane is free."""
     monkeypatch.setattr(group_commit, "MAX_QUEUED", 2)
@@ -314,15 +363,17 @@ async def test_a_placement_a_statement() -> None:
 
 
 async def test_an_error_reaches_all_who_asked() -> None:
-    """Those who asked later get an answer of their own; one who gave up disturbs nobody."""
+    """Each as an error of their own; who asked later get an answer, and one who gave up disturbs nobody."""
     asked, scope = Asked(), new_scope()
-    tasks = asked.ask(scope, "a", "a", "b")
+    tasks = asked.ask(scope, "x", "a", "a", "a", "b")
     tasks[1].cancel()
     await asked.answer(StoreUnavailableError("gone"))
-    await asked.answer()
+    await asked.answer(StoreUnavailableError("gone"))
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(answers[1], asyncio.CancelledError)
-    assert isinstance(answers[0], StoreUnavailableError)
+    told = [answers[0], *answers[2:]]
+    assert [type(answer) for answer in told] == [StoreUnavailableError] * 4
+    assert len(set(map(id, told))) == 4
     (again,) = asked.ask(scope, "a")
     await asked.answer()
     assert await again == "A"

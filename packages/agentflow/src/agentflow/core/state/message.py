@@ -49,7 +49,7 @@ class TokenUsages(Value):
     cache_read_input_tokens: int = 0
 
 
-class Message(Value):
+class Message(Value):  # noqa: PLW1641 - pydantic makes the hash of frozen models
     """One message: immutable; edit by returning a copy with the same `message_id`.
 
     `message_id` is unique within a thread only. None, "" and "0" mean "assign one".
@@ -67,6 +67,11 @@ class Message(Value):
     usages: TokenUsages | None = None
     raw: dict[str, Any] | None = None
     parsed_content: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both would be stored the same: 1 is neither True nor 1.0, so that such an edit is one."""
+        found = super().__eq__(other)
+        return repr(self) == repr(other) if found is True else found
 
     @classmethod
     def text_message(cls, content: str, role: Role = "user", message_id: str | None = None) -> Message:

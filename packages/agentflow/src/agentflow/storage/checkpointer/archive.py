@@ -59,7 +59,12 @@ class PackedCheckpoint:
 
 
 def pack(checkpoints: Sequence[PackedCheckpoint]) -> bytes:
-    """The body of an archive of checkpoints with successive numbers."""
+    """The body of an archive of checkpoints.
+
+    Raises:
+        CorruptStateError: They do not follow one another.
+    """
+    check_row(checkpoints[0].is_full, [checkpoint.seq for checkpoint in checkpoints])
     times = [(checkpoint.created_at - _EPOCH) // _MICROSECOND for checkpoint in checkpoints]
     columns = [
         checkpoints[0].seq,
@@ -92,11 +97,40 @@ def unpack(body: bytes) -> list[PackedCheckpoint]:
         ) from error
 
 
-def deltas_until(checkpoints: Sequence[PackedCheckpoint], seq: int) -> list[str]:
-    """The deltas that make version `seq`, from the last full one on; [] below the first."""
+def since_full(checkpoints: Sequence[PackedCheckpoint], seq: int) -> Sequence[PackedCheckpoint]:
+    """Those until version `seq`, from the last full one on; [] below the first."""
     until = [checkpoint for checkpoint in checkpoints if checkpoint.seq <= seq]
     start = max((i for i, checkpoint in enumerate(until) if checkpoint.is_full), default=0)
-    return [checkpoint.delta for checkpoint in until[start:]]
+    return until[start:]
+
+
+def deltas_until(checkpoints: Sequence[PackedCheckpoint], seq: int) -> list[str]:
+    """The deltas that make version `seq`; [] below the first.
+
+    Raises:
+        CorruptStateError: One that they build on is missing.
+    """
+    found = since_full(checkpoints, seq)
+    if found:
+        check_row(found[0].is_full, [checkpoint.seq for checkpoint in found])
+    return [checkpoint.delta for checkpoint in found]
+
+
+def check_row(starts_full: bool, seqs: Sequence[int]) -> None:
+    """Refuse checkpoints that do not build on one another: somebody deleted what was between them.
+
+    Raises:
+        CorruptStateError: They do not.
+    """
+    if not starts_full or seqs[-1] - seqs[0] != len(seqs) - 1:
+        raise hole_at(seqs[-1])
+
+
+def hole_at(seq: int) -> CorruptStateError:
+    """For a version that builds on what is not there."""
+    return CorruptStateError(
+        f"The history of a thread has a hole at version {seq} or below; none of it was used."
+    )
 
 
 def _unpacked(count: int, body: bytes) -> list[PackedCheckpoint]:

@@ -247,7 +247,8 @@ class BaseCheckpointer(ABC):
 
         Raises:
             ThreadNotFoundError: No such thread in this scope.
-            InvalidInputError: `keep_last` is below 1.
+            InvalidInputError: `keep_last` is below 1, or the thread is a LangGraph graph's.
+            CorruptStateError: What is to be kept builds on what somebody deleted. Nothing was changed.
         """
 
     @abstractmethod

@@ -87,6 +87,7 @@ class ThreadCache:
         self._away_until = 0.0
         self._unreleased: dict[str, tuple[Keys, float]] = {}
         self.degraded = False
+        self._closed = False
         self._scripts = ScriptCalls(client)
 
     def keys(self, scope: Scope, thread_id: str) -> Keys:
@@ -170,7 +171,8 @@ class ThreadCache:
         await self._call(_BURY, keys, thread_no, self._ttl_ms)
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, once nothing is under way. Runs that end later leave none open either."""
+        self._closed = True
         await self._scripts.close()
         await self._client.aclose()
 
@@ -195,6 +197,9 @@ class ThreadCache:
         except (RedisError, OSError, TimeoutError) as error:
             self._note_failure(error)
             raise CacheUnavailableError(sent=True) from error
+        finally:
+            if self._closed:
+                await self.aclose()
         if self.degraded:
             self.degraded = False
             logger.warning("Redis answers again: threads are cached and locked there.")

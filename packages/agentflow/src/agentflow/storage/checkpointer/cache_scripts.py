@@ -15,12 +15,12 @@ FORMAT: Final = b"2"
 
 # ARGV token, lease ms, "thread_no head" that the caller has -> {0, ms it is held for}, or with the lock {1}
 # when nothing is cached, {1, header} when the caller has it already, {1, {header, fields, chunk...}} else.
-# What is not of the right type reads as nothing. A lock without an end is none of ours: nobody would free
-# it.
+# What is not of the right type reads as nothing. A lock without an end, or that is no text, is none of ours:
+# nobody would free it.
 BEGIN: Final = """
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
   local left = redis.call('PTTL', KEYS[1])
-  if left ~= -1 then return {0, left} end
+  if left ~= -1 and redis.call('TYPE', KEYS[1]).ok == 'string' then return {0, left} end
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 end
 local header = redis.pcall('LINDEX', KEYS[2], 0)
@@ -30,15 +30,12 @@ return {1, redis.call('LRANGE', KEYS[2], 0, -1)}
 """
 
 # ARGV token, lease ms -> 1 held on, 0 somebody else has it.
-# A lock that was evicted or flushed, and is free, is taken again.
+# A lock that was evicted or flushed, and is free, is taken again; so is one that is none of ours.
 EXTEND: Final = """
 local holder = redis.pcall('GET', KEYS[1])
-if holder == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return 1
-end
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-return 0
+if type(holder) == 'string' and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) ~= -1 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
 """
 
 _RELEASE: Final = "if redis.pcall('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end\n"

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from agentflow.errors import AgentFlowError, StoreUnavailableError
+from agentflow.storage.checkpointer.lanes import LANES, Lanes, tell
 
-# Two: one group is built while the other commits. More make smaller groups and contend.
-LANES: Final = 2
 MAX_ITEMS: Final = 128
 MAX_BYTES: Final = 512 * 1024
 # Larger ones would hold up everybody in their group: they go alone, beside the lanes.
@@ -74,14 +73,12 @@ class GroupCommit[Item: Groupable, Answer]:
         """
         self._send_one = send_one
         self._send_group = send_group
-        self._free_lanes = LANES
+        self._lanes = Lanes(self._drain, self._is_wanted)
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._in_flight: set[Hashable] = set()
         self._large = asyncio.Semaphore(1)
         self._large_items = 0
         self._wanting_room: list[asyncio.Future[None]] = []
-        self._draining: set[asyncio.Task[None]] = set()
-        self._closers: list[asyncio.Future[None]] = []
 
     async def submit(self, item: Item) -> Answer:
         """Write an item, alone or with others.
@@ -95,7 +92,7 @@ class GroupCommit[Item: Groupable, Answer]:
         """
         if item.size_bytes > LARGE_BYTES:
             return await self._beside(item)
-        if self._free_lanes and not self._queue and item.key not in self._in_flight:
+        if self._lanes.free and not self._queue and item.key not in self._in_flight:
             return await self._alone(item)
         while len(self._queue) >= MAX_QUEUED:
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -103,16 +100,16 @@ class GroupCommit[Item: Groupable, Answer]:
             await room
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(item, future))
-        if self._free_lanes:
-            self._start_lane()
+        if self._lanes.free:
+            self._lanes.start()
         return await future
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        while self._queue or self._free_lanes < LANES or self._large_items:
-            closer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._closers.append(closer)
-            await closer
+        while self._lanes.free < LANES or self._large_items:
+            await self._lanes.close()
+            async with self._large:  # behind every large one
+                pass
 
     async def _beside(self, item: Item) -> Answer:
         self._large_items += 1
@@ -121,42 +118,29 @@ class GroupCommit[Item: Groupable, Answer]:
                 return await self._send_one(item)
         finally:
             self._large_items -= 1
-            _wake(self._closers)
 
     async def _alone(self, item: Item) -> Answer:
-        self._free_lanes -= 1
+        self._lanes.take()
         self._in_flight.add(item.key)
         try:
             return await self._send_one(item)
         finally:
             self._in_flight.discard(item.key)
-            self._end_lane()
+            self._lanes.give_back()
 
-    def _start_lane(self) -> None:
-        self._free_lanes -= 1
-        task = asyncio.get_running_loop().create_task(self._drain())
-        self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
+    def _is_wanted(self) -> bool:
+        # What waits behind a thread that another lane has in flight is left to that lane.
+        return any(waiting.item.key not in self._in_flight for waiting in self._queue)
 
     async def _drain(self) -> None:
-        try:
-            while group := self._next_group():
-                try:
-                    await self._write(group)
-                finally:
-                    self._in_flight.difference_update([waiting.item.key for waiting in group])
-                # Those just answered come back with their next writes: let them join.
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-        finally:
-            self._end_lane()
-
-    def _end_lane(self) -> None:
-        self._free_lanes += 1
-        # What waits behind a thread that another lane has in flight is left to that lane.
-        if any(waiting.item.key not in self._in_flight for waiting in self._queue):
-            self._start_lane()
-        _wake(self._closers)
+        while group := self._next_group():
+            try:
+                await self._write(group)
+            finally:
+                self._in_flight.difference_update([waiting.item.key for waiting in group])
+            # Those just answered come back with their next writes: let them join.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     def _next_group(self) -> list[_Waiting[Item, Answer]]:
         """What waits and may go together, ordered by key; the rest keeps its place."""
@@ -179,7 +163,8 @@ class GroupCommit[Item: Groupable, Answer]:
             size_bytes += item.size_bytes
             group.append(waiting)
         self._queue.extendleft(reversed(left))
-        _wake(self._wanting_room)
+        tell(self._wanting_room, None)
+        self._wanting_room.clear()
         group.sort(key=lambda waiting: waiting.item.key)
         return group
 
@@ -190,41 +175,25 @@ class GroupCommit[Item: Groupable, Answer]:
                 answers: Sequence[Answer] = [await self._send_one(items[0])]
             else:
                 answers = await self._send_group(items)
-        except asyncio.CancelledError:
-            for waiting in group:
-                waiting.future.cancel()
-            raise
         except AgentFlowError as error:
             if len(group) == 1 or isinstance(error, StoreUnavailableError):
-                _fail(group, error)
+                tell([waiting.future for waiting in group], error)
                 return
-            # One of them is to blame: the halves tell which, the others are written.
-            half = len(group) // 2
-            await self._write(group[:half])
-            await self._write(group[half:])
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, who would wait for ever
-            _fail(group, error)
+            await self._write_halves(group)
+        except BaseException as error:  # whatever it is belongs to those who wait, who would wait for ever
+            tell([waiting.future for waiting in group], error)
+            if not isinstance(error, Exception):
+                raise
         else:
             for waiting, answer in zip(group, answers, strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(answer)
+                tell([waiting.future], answer)
 
-
-def _wake(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-    futures.clear()
-
-
-def _fail(group: Sequence[_Waiting[Any, Any]], error: Exception) -> None:
-    for waiting in group:
-        if not waiting.future.done():
-            # An error of one's own: raising one instance in many tasks would tangle their tracebacks.
-            waiting.future.set_exception(_same(error))
-
-
-def _same(error: Exception) -> Exception:
-    if isinstance(error, StoreUnavailableError):
-        return StoreUnavailableError(str(error)).with_traceback(error.__traceback__)
-    return error
+    async def _write_halves(self, group: Sequence[_Waiting[Item, Answer]]) -> None:
+        """One of them is to blame for the group's refusal: the halves tell which, the others are written."""
+        half = len(group) // 2
+        try:
+            await self._write(group[:half])
+        except BaseException as error:  # cancelled: the other half is not sent any more
+            tell([waiting.future for waiting in group[half:]], error)
+            raise
+        await self._write(group[half:])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
 
+from agentflow.storage.checkpointer.lanes import LANES, Lanes, tell
 from agentflow.storage.checkpointer.thread_memory import ThreadKey
 from agentflow.storage.checkpointer.types import Scope
-
-_LANES: Final = 2
 
 _Key = tuple[ThreadKey, str | None]
 Question = tuple[Scope, str]
@@ -43,13 +41,13 @@ class GroupRead[Answer]:
 
         Args:
             send: Answers questions about one placement: place in the list, from 0 -> answer; none for no
-            thread. most: How many questions go in one statement.
+                thread.
+            most: How many questions go in one statement.
         """
         self._send = send
         self._most = most
-        self._free_lanes = _LANES
         self._waiting: dict[_Key, _Asked[Answer]] = {}
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes = Lanes(self._drain, lambda: bool(self._waiting))
 
     async def ask(self, key: ThreadKey, scope: Scope, thread_id: str) -> Answer | None:
         """The answer as it was at some time after this was called; None for no such thread in the scope.
@@ -57,39 +55,28 @@ class GroupRead[Answer]:
         Raises:
             What `send` raises.
         """
-        if self._free_lanes == _LANES and not self._waiting:
+        if self._lanes.free == LANES and not self._waiting:
             return await self._alone(scope, thread_id)
         asked = self._waiting.get((key, scope.principal))
         if asked is None:
             asked = self._waiting[key, scope.principal] = _Asked((scope, thread_id))
         answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         asked.waiters.append(answer)
-        if self._free_lanes:
-            self._start_lane()
+        if self._lanes.free:
+            self._lanes.start()
         return await answer
 
     async def _alone(self, scope: Scope, thread_id: str) -> Answer | None:
         """Nobody else asks: without the price of a task."""
-        self._free_lanes -= 1
+        self._lanes.take()
         try:
             return (await self._send(scope.placement, [(scope, thread_id)])).get(0)
         finally:
-            self._free_lanes += 1
-            if self._waiting:
-                self._start_lane()
-
-    def _start_lane(self) -> None:
-        self._free_lanes -= 1
-        task = asyncio.get_running_loop().create_task(self._drain())
-        self._lanes.add(task)
-        task.add_done_callback(self._lanes.discard)
+            self._lanes.give_back()
 
     async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                await self._ask(self._next_group())
-        finally:
-            self._free_lanes += 1
+        while self._waiting:
+            await self._ask(self._next_group())
 
     def _next_group(self) -> list[_Asked[Answer]]:
         """Questions about one placement: it is bound once, so that one leaf is visited."""
@@ -101,17 +88,10 @@ class GroupRead[Answer]:
         try:
             questions = [asked.question for asked in group]
             found = await self._send(questions[0][0].placement, questions)
-        except asyncio.CancelledError:
-            for waiter in (waiter for asked in group for waiter in asked.waiters):
-                waiter.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001 - it belongs to those who wait, else for ever
-            for waiter in (waiter for asked in group for waiter in asked.waiters):
-                if not waiter.done():
-                    waiter.set_exception(error)
+        except BaseException as error:  # it belongs to those who wait, else for ever
+            tell((waiter for asked in group for waiter in asked.waiters), error)
+            if not isinstance(error, Exception):
+                raise
             return
         for i, asked in enumerate(group):
-            answer = found.get(i)
-            for waiter in asked.waiters:
-                if not waiter.done():
-                    waiter.set_result(answer)
+            tell(asked.waiters, found.get(i))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -142,6 +143,10 @@ def _checked_message(message: StoredMessage, limits: Limits) -> int:
                 f"Message {message.message_id!r} holds a raw NUL character; as JSON it could be stored.",
                 field="context",
             )
+    if message.sent_at is not None and not math.isfinite(message.sent_at):
+        raise StateEncodingError(
+            f"Message {message.message_id!r} has the time {message.sent_at}, which is none.", field="context"
+        )
     try:
         message_bytes = message.size_bytes()
     except UnicodeEncodeError as error:

@@ -237,7 +237,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See `BaseCheckpointer.list_threads`."""
         found = [
             thread
-            for (tenant_id, placement, _), thread in self._threads.items()
+            for (tenant_id, placement, _), thread in list(self._threads.items())
             if (tenant_id, placement) == (scope.tenant_id, scope.placement)
             and _visible(thread, scope)
             and _holds(search, thread.thread_id.removeprefix(id_prefix), thread.attributes.name)
@@ -285,7 +285,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See `BaseCheckpointer.prune`."""
         check_keep_last(keep_last)
         idle_since = datetime.now(UTC) - idle_for
-        idle = [thread for thread in self._threads.values() if thread.updated_at <= idle_since]
+        idle = [thread for thread in list(self._threads.values()) if thread.updated_at <= idle_since]
         return sum(_pruned(thread, keep_last) > 0 for thread in idle)
 
     async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
@@ -293,12 +293,12 @@ class InMemoryCheckpointer(BaseCheckpointer):
         now = datetime.now(UTC)
         gone = [
             key
-            for key, thread in self._threads.items()
+            for key, thread in list(self._threads.items())
             if (thread.expires_at is not None and thread.expires_at <= now)
             or (older_than is not None and thread.updated_at <= now - older_than)
         ]
         for key in gone:
-            del self._threads[key]
+            self._threads.pop(key, None)
         return len(gone)
 
     def _find(self, scope: Scope, thread_id: str) -> _Thread | None:
@@ -418,6 +418,10 @@ class _MemorySession(ThreadSession):
 
     async def append(self, write: CheckpointWrite) -> Committed:
         committed = self._home._append(self._scope, self._thread_id, self._attributes, write)  # noqa: SLF001 - one unit
+        if write.expected_head != (0 if self.snapshot is None else self.snapshot.head):
+            # It was sent again, or goes on from what this session did not read.
+            await self.reload()
+            return committed
         self.snapshot = snapshot_after(self.snapshot, write, committed)
         return committed
 

@@ -326,19 +326,11 @@ class PgCheckpointer(BaseCheckpointer):
     ) -> int:
         """See `BaseCheckpointer.prune`. One transaction a thread; writers wait for that of theirs."""
         check_keep_last(keep_last)
-        upkeep = (await self.backend()).upkeep
-        pruned = 0
-        while batch := await upkeep.prune_long(batch_size, idle_for, keep_last):
-            pruned += batch
-        return pruned
+        return await (await self.backend()).upkeep.prune_long(batch_size, idle_for, keep_last)
 
     async def pack_idle(self, *, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100) -> int:
         """See `BaseCheckpointer.pack_idle`. One transaction a thread; one being written is left for later."""
-        upkeep = (await self.backend()).upkeep
-        packed = 0
-        while batch := await upkeep.pack_idle(batch_size, idle_for):
-            packed += batch
-        return packed
+        return await (await self.backend()).upkeep.pack_idle(batch_size, idle_for)
 
     async def backend(self) -> Backend:
         """This event loop's resources, ready for use."""

@@ -10,10 +10,17 @@ from typing import Any
 import asyncpg
 
 from agentflow.errors import CheckpointNotFoundError
-from agentflow.storage.checkpointer.archive import deltas_until, unpack
+from agentflow.storage.checkpointer.archive import check_row, since_full, unpack
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.group_read import Question
-from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, info_of, messages_of, no_thread
+from agentflow.storage.checkpointer.postgres_rows import (
+    fields_of,
+    folded,
+    info_of,
+    is_langgraphs,
+    messages_of,
+    no_thread,
+)
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     Scope,
@@ -70,11 +77,16 @@ class PostgresReader:
         if not rows:
             raise no_thread(thread_id)
         row = rows[0]
-        deltas = row["deltas"] or []
-        if row["archive"] is not None and not row["starts_full"]:
-            deltas = deltas_until(unpack(row["archive"]), seq) + deltas
-        if not 1 <= seq <= row["head"] or not deltas:
+        deltas, seqs, starts_full = row["deltas"] or [], row["seqs"] or [], row["starts_full"]
+        if row["archive"] is not None and not starts_full:
+            packed = since_full(unpack(row["archive"]), seq)
+            deltas = [checkpoint.delta for checkpoint in packed] + deltas
+            seqs = [checkpoint.seq for checkpoint in packed] + seqs
+            starts_full = bool(packed) and packed[0].is_full
+        if not seqs or seqs[-1] != seq:
             raise CheckpointNotFoundError(f"Thread {thread_id!r} has no checkpoint {seq}.")
+        if not is_langgraphs(deltas[0]):
+            check_row(starts_full, seqs)
         fields = folded(deltas, thread_id)
         return Snapshot(row["thread_no"], seq, row["next_pos"], fields, messages_of(row))
 

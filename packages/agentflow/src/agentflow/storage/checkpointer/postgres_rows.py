@@ -62,6 +62,15 @@ def folded(deltas: Sequence[str], thread_id: str) -> Fields:
     return fields
 
 
+def is_langgraphs(delta: str) -> bool:
+    """Whether a full delta is of a LangGraph graph's thread.
+
+    Its saver looks checkpoints up by id, takes some out of the middle, and makes those that stay build on one
+    another.
+    """
+    return delta.startswith('{"langgraph":')
+
+
 def info_of(row: asyncpg.Record) -> ThreadInfo:
     """A thread's attributes."""
     return ThreadInfo(**{**row, "metadata": json.loads(row["metadata"])})

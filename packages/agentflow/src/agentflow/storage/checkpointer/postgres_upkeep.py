@@ -6,7 +6,8 @@ a crash leaves the thread as it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -14,13 +15,16 @@ from uuid import UUID
 
 import asyncpg
 
-from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_until, pack, unpack
+from agentflow.errors import CorruptStateError, InvalidInputError
+from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_until, hole_at, pack, unpack
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
-from agentflow.storage.checkpointer.postgres_rows import folded
+from agentflow.storage.checkpointer.postgres_rows import folded, is_langgraphs
 from agentflow.storage.checkpointer.queries import located
 from agentflow.storage.checkpointer.types import Scope, oldest_needed_tool
 from agentflow.utils.jsontext import json_text
+
+logger = logging.getLogger("agentflow.upkeep")
 
 # Fewer are not worth a row of their own.
 _FEWEST: Final = 4
@@ -41,19 +45,33 @@ class Upkeep:
         return len(await self._statements.fetch("delete_expired", batch_size, older_than))
 
     async def pack_idle(self, batch_size: int, idle_for: timedelta) -> int:
-        """Pack one batch of idle threads; how many were found."""
-        rows = await self._statements.fetch("idle_threads", batch_size, idle_for, _FEWEST)
-        for row in rows:
-            await self._pack(Scope(UUID(bytes=row["tenant_id"].bytes), row["placement"]), row["thread_id"])
-        return len(rows)
+        """Pack idle threads; how many were."""
+        return await self._each(self._pack, "idle_threads", batch_size, idle_for, _FEWEST)
 
     async def prune_long(self, batch_size: int, idle_for: timedelta, keep_last: int) -> int:
-        """Prune one batch of threads; how many were found."""
-        rows = await self._statements.fetch("long_threads", batch_size, idle_for, keep_last)
-        for row in rows:
-            scope = Scope(UUID(bytes=row["tenant_id"].bytes), row["placement"])
-            await self.prune(scope, row["thread_id"], keep_last)
-        return len(rows)
+        """Prune threads; how many had something to forget."""
+
+        async def prune(scope: Scope, thread_id: str) -> bool:
+            return bool(await self.prune(scope, thread_id, keep_last))
+
+        return await self._each(prune, "long_threads", batch_size, idle_for, keep_last)
+
+    async def _each(
+        self, work: Callable[[Scope, str], Awaitable[bool]], name: str, batch_size: int, *arguments: Any
+    ) -> int:
+        """Do the work on each thread that a statement finds, once; on how many it was done.
+
+        One that cannot be read is left for somebody to look at: it holds up no other.
+        """
+        done, behind = 0, (UUID(int=0), "", -1)
+        while rows := await self._statements.fetch(name, batch_size, *arguments, *behind):
+            for row in rows:
+                behind = (UUID(bytes=row["tenant_id"].bytes), row["thread_id"], row["placement"])
+                try:
+                    done += await work(Scope(behind[0], behind[2]), behind[1])
+                except CorruptStateError as error:
+                    logger.warning("Left as it is: %s", error)
+        return done
 
     async def prune(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
         """Delete all but a thread's last checkpoints; how many went, None if there is no such thread."""
@@ -68,8 +86,12 @@ class Upkeep:
             gone = [checkpoint for checkpoint in stored if checkpoint.seq < first]
             if not gone:
                 return 0
+            if is_langgraphs(stored[0].delta):
+                raise InvalidInputError("The thread is a LangGraph graph's: prune it through its saver.")
             fields = json_text(folded(deltas_until(stored, first), thread_id), field="state")
             kept = [checkpoint for checkpoint in stored if checkpoint.seq >= first]
+            if not kept or kept[0].seq != first:
+                raise hole_at(first)
             kept[0] = replace(kept[0], is_full=True, delta=fields)
             await _execute(driver, "delete_removed_messages", scope, held["thread_no"], first)
             now = folded(deltas_until(stored, held["head"]), thread_id)
@@ -78,13 +100,17 @@ class Upkeep:
             await _replace(driver, scope, held["thread_no"], kept)
             return len(gone)
 
-    async def _pack(self, scope: Scope, thread_id: str) -> None:
+    async def _pack(self, scope: Scope, thread_id: str) -> bool:
         async with self._of_tenants.transaction(scope) as driver:
             at = (scope.placement,)
             held = await _row(driver, "hold_thread", scope, at, thread_id, scope.principal)
-            if held is not None:
-                stored = await _stored(driver, scope, held["thread_no"])
+            if held is None:
+                return False
+            stored = await _stored(driver, scope, held["thread_no"])
+            if stored:
+                deltas_until(stored, stored[-1].seq)  # a history with a hole stays as it is
                 await _replace(driver, scope, held["thread_no"], stored)
+            return bool(stored)
 
 
 async def _stored(driver: _Driver, scope: Scope, thread_no: int) -> list[PackedCheckpoint]:

@@ -375,9 +375,9 @@ SELECT t.thread_no, t.head, t.next_pos, c.*, m.*,
         ORDER BY a.seq DESC LIMIT 1) AS archive
 FROM agentflow_threads t
 CROSS JOIN LATERAL (
-    SELECT array_agg(x.delta) AS deltas, (array_agg(x.is_full))[1] AS starts_full
+    SELECT array_agg(x.delta) AS deltas, array_agg(x.seq) AS seqs, (array_agg(x.is_full))[1] AS starts_full
     FROM (
-        SELECT delta, is_full FROM agentflow_checkpoints
+        SELECT seq, delta, is_full FROM agentflow_checkpoints
         WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no AND seq <= $5 AND archive IS NULL
           AND seq >= coalesce((SELECT max(f.seq) FROM agentflow_checkpoints f
                                WHERE f.placement = $1 AND f.tenant_id = $2 AND f.thread_no = t.thread_no

@@ -11,8 +11,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-# One is read while the other is built.
-_LANES: Final = 2
+from agentflow.storage.checkpointer.lanes import Lanes, tell
+
 _MOST_IN_A_PIPELINE: Final = 200
 
 
@@ -41,9 +41,8 @@ class ScriptCalls:
     def __init__(self, client: Redis) -> None:
         """Nothing is sent yet."""
         self._client = client
-        self._free_lanes = _LANES
         self._waiting: list[_Call] = []
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes = Lanes(self._drain, lambda: bool(self._waiting))
 
     async def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """The script's answer.
@@ -52,22 +51,21 @@ class ScriptCalls:
             RedisError, OSError, TimeoutError: None came.
         """
         words = (script.sha, len(keys), *keys, *arguments)
-        if self._free_lanes and not self._waiting:
-            self._free_lanes -= 1
+        if self._lanes.free and not self._waiting:
+            self._lanes.take()
             try:
                 return await self._alone(script, words)
             finally:
-                self._free_lanes += 1
-                self._start_lane()
+                self._lanes.give_back()
         call = _Call(script, words, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
-        self._start_lane()
+        if self._lanes.free:
+            self._lanes.start()
         return await call.answer
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        while self._lanes:
-            await asyncio.wait(self._lanes)
+        await self._lanes.close()
 
     async def _alone(self, script: Script, words: Sequence[Any]) -> Any:
         try:
@@ -75,21 +73,11 @@ class ScriptCalls:
         except NoScriptError:
             return await self._client.eval(script.text, *words[1:])
 
-    def _start_lane(self) -> None:
-        if self._free_lanes and self._waiting:
-            self._free_lanes -= 1
-            task = asyncio.get_running_loop().create_task(self._drain())
-            self._lanes.add(task)
-            task.add_done_callback(self._lanes.discard)
-
     async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                calls = self._waiting[:_MOST_IN_A_PIPELINE]
-                del self._waiting[:_MOST_IN_A_PIPELINE]
-                await self._send([call for call in calls if not call.answer.done()])
-        finally:
-            self._free_lanes += 1
+        while self._waiting:
+            calls = self._waiting[:_MOST_IN_A_PIPELINE]
+            del self._waiting[:_MOST_IN_A_PIPELINE]
+            await self._send([call for call in calls if not call.answer.done()])
 
     async def _send(self, calls: Sequence[_Call]) -> None:
         pipeline = self._client.pipeline(transaction=False)
@@ -97,30 +85,16 @@ class ScriptCalls:
             pipeline.evalsha(*call.words)
         try:
             answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError, TimeoutError) as error:
-            answers = [error] * len(calls)
-        except asyncio.CancelledError:
-            for call in calls:
-                call.answer.cancel()
-            raise
-        for call, answer in zip(calls, answers, strict=True):
-            if isinstance(answer, NoScriptError):
-                await self._again(call)
-            else:
-                _settle(call, answer)
+            for call, answer in zip(calls, answers, strict=True):
+                tell([call.answer], await self._again(call) if isinstance(answer, NoScriptError) else answer)
+        except BaseException as error:  # it belongs to those who wait, else for ever
+            tell((call.answer for call in calls), error)
+            if not isinstance(error, Exception):
+                raise
 
-    async def _again(self, call: _Call) -> None:
+    async def _again(self, call: _Call) -> Any:
+        """The answer to a call whose script Redis did not know."""
         try:
-            _settle(call, await self._client.eval(call.script.text, *call.words[1:]))
+            return await self._client.eval(call.script.text, *call.words[1:])
         except (RedisError, OSError, TimeoutError) as error:
-            _settle(call, error)
-
-
-def _settle(call: _Call, answer: Any) -> None:
-    if call.answer.done():
-        return
-    if isinstance(answer, Exception):
-        # One error may be the answer to many: raised in each, it would gather the traces of all.
-        call.answer.set_exception(type(answer)(*answer.args))
-    else:
-        call.answer.set_result(answer)
+            return error

@@ -2,24 +2,28 @@
 -- and does it one thread a transaction, every table bound to the thread's placement ($1) and tenant ($2).
 
 -- name: idle_threads
--- Threads unchanged since $2 ago with more than $3 checkpoints that are not packed; $1 at most. LangGraph's are left: their
--- checkpoints are looked up by id.
+-- Threads unchanged since $2 ago with more than $3 checkpoints that are not packed, behind thread $4 $5 $6; $1 at most.
+-- LangGraph's are left: their checkpoints are looked up by id.
 SELECT t.placement, t.tenant_id, t.thread_id
 FROM agentflow_threads t
 WHERE t.updated_at <= now() - $2::interval AND strpos(t.state, '{"langgraph":') <> 1
   AND (SELECT count(*) FROM agentflow_checkpoints c
        WHERE c.placement = t.placement AND c.tenant_id = t.tenant_id AND c.thread_no = t.thread_no
          AND c.archive IS NULL) > $3
+  AND (t.tenant_id, t.thread_id, t.placement) > ($4, $5, $6)
+ORDER BY t.tenant_id, t.thread_id, t.placement
 LIMIT $1
 
 -- name: long_threads
--- Threads unchanged since $2 ago with a checkpoint older than the last $3; $1 at most.
+-- Threads unchanged since $2 ago with a checkpoint older than the last $3, behind thread $4 $5 $6; $1 at most.
 SELECT t.placement, t.tenant_id, t.thread_id
 FROM agentflow_threads t
 WHERE t.updated_at <= now() - $2::interval AND strpos(t.state, '{"langgraph":') <> 1
   AND EXISTS (SELECT FROM agentflow_checkpoints c
               WHERE c.placement = t.placement AND c.tenant_id = t.tenant_id AND c.thread_no = t.thread_no
                 AND coalesce(c.first_seq, c.seq) <= t.head - $3)
+  AND (t.tenant_id, t.thread_id, t.placement) > ($4, $5, $6)
+ORDER BY t.tenant_id, t.thread_id, t.placement
 LIMIT $1
 
 -- name: hold_thread

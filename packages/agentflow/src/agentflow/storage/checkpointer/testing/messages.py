@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from agentflow.errors import ThreadNotFoundError
+import math
+
+from agentflow.errors import StateEncodingError, ThreadNotFoundError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.testing.case import Cases, Thread, contents, message, raised
 from agentflow.storage.checkpointer.types import BLOCKS
@@ -30,6 +32,19 @@ async def every_attribute_comes_back(checkpointer: BaseCheckpointer) -> None:
     assert list(snapshot.messages) == rows
     assert snapshot.next_pos == 10
     assert list(await checkpointer.list_messages(thread.scope, thread.id)) == rows
+
+
+@CASES.add
+async def a_time_that_is_none_is_refused(checkpointer: BaseCheckpointer) -> None:
+    """Nothing of the checkpoint is stored, and the thread is free at once."""
+    thread = Thread(checkpointer)
+    await thread.write(added=[message(0)])
+    for sent_at in (math.nan, math.inf, -math.inf):
+        await raised(StateEncodingError, thread.write(added=[message(1, sent_at=sent_at)]))
+        async with checkpointer.session(thread.scope, thread.id, wait_s=0) as session:
+            assert session.snapshot is not None
+            assert session.snapshot.head == 1
+    assert (await thread.write(added=[message(1)])).head == 2
 
 
 @CASES.add

@@ -128,6 +128,20 @@ async def retry_has_one_effect(checkpointer: BaseCheckpointer) -> None:
 
 
 @CASES.add
+async def a_retry_leaves_its_session_at_the_head(checkpointer: BaseCheckpointer) -> None:
+    """A session that sends an older checkpoint again goes on from the latest."""
+    thread = Thread(checkpointer)
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        first = write_after(None, {"a": 1}, added=[message(0)])
+        await session.append(first)
+        await session.append(write_after(session.snapshot, {"a": 2}, added=[message(1)]))
+        assert (await session.append(first)).head == 1
+        assert session.snapshot == await thread.load()
+        await session.append(write_after(session.snapshot, {"a": 3}))
+    assert ((await thread.load()).head, (await thread.load()).fields) == (3, {"a": 3})
+
+
+@CASES.add
 async def exactly_one_racer_wins(checkpointer: BaseCheckpointer) -> None:
     """Of writers that saw the same head one commits, whole, and the others are told."""
     thread = Thread(checkpointer)
