@@ -116,6 +116,17 @@ def check_keep_last(keep_last: int) -> None:
         raise InvalidInputError("keep_last must be a whole number of at least 1.")
 
 
+def check_page(offset: int, limit: int | None) -> None:
+    """Refuse a page that is none.
+
+    Raises:
+        InvalidInputError: Below 0, or beyond what is counted in 8 bytes.
+    """
+    for name, value in (("offset", offset), ("limit", limit)):
+        if value is not None and not 0 <= value < 2**63:
+            raise InvalidInputError(f"{name} must be a whole number from 0 on, not {value}.")
+
+
 def check_new_thread(thread: NewThread) -> None:
     """Refuse attributes that cannot be stored.
 

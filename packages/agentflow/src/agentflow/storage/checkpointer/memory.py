@@ -26,6 +26,7 @@ from agentflow.storage.checkpointer.limits import (
     Limits,
     check_keep_last,
     check_new_thread,
+    check_page,
     check_thread_id,
     check_tool_results,
     encode_write,
@@ -208,6 +209,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         self, scope: Scope, thread_id: str, *, before: int | None = None, limit: int = 100
     ) -> Sequence[CheckpointInfo]:
         """See `BaseCheckpointer.history`."""
+        check_page(0, limit)
         thread = self._find(scope, thread_id)
         if thread is None:
             return []
@@ -235,6 +237,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         id_prefix: str = "",
     ) -> Sequence[ThreadInfo]:
         """See `BaseCheckpointer.list_threads`."""
+        check_page(offset, limit)
         found = [
             thread
             for (tenant_id, placement, _), thread in list(self._threads.items())
@@ -255,6 +258,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         limit: int | None = None,
     ) -> Sequence[StoredMessage]:
         """See `BaseCheckpointer.list_messages`."""
+        check_page(offset, limit)
         thread = self._required(scope, thread_id)
         messages = [message for message in thread.snapshot().messages if _holds(search, message.content)]
         return messages[offset : None if limit is None else offset + limit]
@@ -302,6 +306,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         return len(gone)
 
     def _find(self, scope: Scope, thread_id: str) -> _Thread | None:
+        check_thread_id(thread_id)
         thread = self._threads.get(_key(scope, thread_id))
         return thread if thread is not None and _visible(thread, scope) else None
 

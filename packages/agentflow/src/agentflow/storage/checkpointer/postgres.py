@@ -17,6 +17,7 @@ from agentflow.storage.checkpointer.limits import (
     Limits,
     check_keep_last,
     check_new_thread,
+    check_page,
     check_thread_id,
     encode_write,
 )
@@ -252,6 +253,7 @@ class PgCheckpointer(BaseCheckpointer):
     ) -> Sequence[CheckpointInfo]:
         """See `BaseCheckpointer.history`. One round trip."""
         check_thread_id(thread_id)
+        check_page(0, limit)
         return await (await self.backend()).reader.history(scope, thread_id, before, limit)
 
     async def tool_calls(self, scope: Scope, thread_id: str) -> Sequence[ToolCallInfo]:
@@ -274,6 +276,7 @@ class PgCheckpointer(BaseCheckpointer):
         id_prefix: str = "",
     ) -> Sequence[ThreadInfo]:
         """See `BaseCheckpointer.list_threads`. One round trip."""
+        check_page(offset, limit)
         return await (await self.backend()).reader.list_threads(scope, search, offset, limit, id_prefix)
 
     async def list_messages(
@@ -287,6 +290,7 @@ class PgCheckpointer(BaseCheckpointer):
     ) -> Sequence[StoredMessage]:
         """See `BaseCheckpointer.list_messages`. One round trip."""
         check_thread_id(thread_id)
+        check_page(offset, limit)
         return await (await self.backend()).reader.list_messages(scope, thread_id, search, offset, limit)
 
     async def delete_thread(self, scope: Scope, thread_id: str) -> bool:

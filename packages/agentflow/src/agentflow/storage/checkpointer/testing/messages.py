@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from agentflow.errors import StateEncodingError, ThreadNotFoundError
+from agentflow.errors import InvalidIdError, InvalidInputError, StateEncodingError, ThreadNotFoundError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.testing.case import Cases, Thread, contents, message, raised
 from agentflow.storage.checkpointer.types import BLOCKS
@@ -102,6 +102,26 @@ async def search_is_for_parts_not_patterns(checkpointer: BaseCheckpointer) -> No
         "_": ["snake_case"],
         "nothing": [],
     }
+
+
+@CASES.add
+async def what_is_no_page_or_no_id_is_refused(checkpointer: BaseCheckpointer) -> None:
+    """By every store alike."""
+    thread = Thread(checkpointer)
+    await thread.write(added=[message(0)])
+    for bad in (-1, 2**63, 2**70):
+        await raised(InvalidInputError, checkpointer.history(thread.scope, thread.id, limit=bad))
+        await raised(InvalidInputError, checkpointer.list_threads(thread.scope, offset=bad))
+        await raised(InvalidInputError, checkpointer.list_threads(thread.scope, limit=bad))
+        await raised(InvalidInputError, checkpointer.list_messages(thread.scope, thread.id, offset=bad))
+        await raised(InvalidInputError, checkpointer.list_messages(thread.scope, thread.id, limit=bad))
+    for bad_id in ("", "a\0", "\ud800", "a" * 513):
+        await raised(InvalidIdError, checkpointer.load(thread.scope, bad_id))
+        await raised(InvalidIdError, checkpointer.load_at(thread.scope, bad_id, 1))
+        await raised(InvalidIdError, checkpointer.history(thread.scope, bad_id))
+        await raised(InvalidIdError, checkpointer.get_thread(thread.scope, bad_id))
+        await raised(InvalidIdError, checkpointer.list_messages(thread.scope, bad_id))
+        await raised(InvalidIdError, checkpointer.delete_thread(thread.scope, bad_id))
 
 
 @CASES.add
