@@ -59,6 +59,12 @@ class SlugTakenError(TenancyError):
     code = "SLUG_TAKEN"
 
 
+class MoveConflictError(TenancyError):
+    """A tenant is being moved already, or lives there."""
+
+    code = "MOVE_CONFLICT"
+
+
 class CredentialError(TenancyError):
     """The credential is missing, malformed, unknown, expired or revoked: which one is not said."""
 

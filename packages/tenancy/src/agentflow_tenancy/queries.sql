@@ -159,3 +159,110 @@ FROM pg_catalog.pg_class c
 WHERE c.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_messages', 'agentflow_tool_calls',
                     'agentflow_writes', 'agentflow_placements', 'agentflow_usage_events', 'agentflow_usage_hours')
   AND pg_table_is_visible(c.oid) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+
+-- name: create_operation
+-- A move of a tenant; no row when one is open already.
+INSERT INTO agentflow_operations (tenant_id, kind, source, target, requested_by, reason)
+SELECT :tenant_id, :kind, t.placement, :target, :requested_by, :reason
+FROM agentflow_tenants t WHERE t.tenant_id = :tenant_id AND t.placement IS DISTINCT FROM CAST(:target AS int)
+ON CONFLICT (tenant_id) WHERE state IN ('queued', 'running') DO NOTHING
+RETURNING *
+
+-- name: open_operation
+SELECT * FROM agentflow_operations WHERE tenant_id = :tenant_id AND state IN ('queued', 'running')
+
+-- name: get_operation
+SELECT * FROM agentflow_operations WHERE operation_id = :operation_id
+
+-- name: list_operations
+-- Newest first, those older than the operation :before.
+SELECT o.* FROM agentflow_operations o
+WHERE (CAST(:tenant_id AS uuid) IS NULL OR o.tenant_id = :tenant_id) AND (CAST(:state AS text) IS NULL OR o.state = :state)
+  AND (CAST(:before AS uuid) IS NULL
+       OR (o.created_at, o.operation_id) < (SELECT b.created_at, b.operation_id FROM agentflow_operations b
+                                            WHERE b.operation_id = :before))
+ORDER BY o.created_at DESC, o.operation_id DESC
+LIMIT :most
+
+-- name: cancel_operation
+-- One that nobody works on yet ends at once; another one is taken back by its holder.
+UPDATE agentflow_operations
+SET cancel_requested = true,
+    finished_at = CASE WHEN state = 'queued' THEN now() END,
+    state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
+WHERE operation_id = :operation_id AND state IN ('queued', 'running')
+RETURNING *
+
+-- name: take_operation
+-- The oldest that nobody works on, for :lease_s.
+UPDATE agentflow_operations
+SET state = 'running', holder = :holder, held_until = now() + make_interval(secs => :lease_s),
+    started_at = coalesce(started_at, now()), attempts = attempts + 1
+WHERE operation_id = (
+    SELECT operation_id FROM agentflow_operations
+    WHERE state = 'queued' OR (state = 'running' AND held_until < now())
+    ORDER BY created_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING *
+
+-- name: hold_operation
+-- Go on working; no row when somebody else does now.
+UPDATE agentflow_operations SET held_until = now() + make_interval(secs => :lease_s)
+WHERE operation_id = :operation_id AND holder = :holder AND state = 'running'
+RETURNING cancel_requested
+
+-- name: step_operation
+-- What is done, and what comes next.
+UPDATE agentflow_operations
+SET step = :step, target = coalesce(:target, target), threads_total = coalesce(:threads_total, threads_total),
+    threads_moved = threads_moved + :threads, rows_moved = rows_moved + :rows, error = NULL,
+    held_until = now() + make_interval(secs => :lease_s)
+WHERE operation_id = :operation_id AND holder = :holder AND state = 'running'
+RETURNING cancel_requested
+
+-- name: end_operation
+UPDATE agentflow_operations
+SET state = :state, step = 'end', error = :error, finished_at = now(), holder = NULL, held_until = NULL
+WHERE operation_id = :operation_id AND holder = :holder AND state = 'running'
+RETURNING *
+
+-- name: put_off_operation
+-- It did not work this time; whoever looks after :after_s tries again.
+UPDATE agentflow_operations SET error = :error, held_until = now() + make_interval(secs => :after_s)
+WHERE operation_id = :operation_id AND holder = :holder AND state = 'running'
+RETURNING operation_id
+
+-- name: show_all_tenants
+-- For what an operator asked: every tenant's rows, until the transaction ends.
+SELECT set_config('agentflow.tenants', coalesce(CAST(array_agg(tenant_id) AS text), ''), true) FROM agentflow_tenants
+
+-- name: tenant_sizes
+-- What tenants keep and write, with the end of their last move; all of them, or one.
+SELECT t.tenant_id, t.slug, t.placement, t.moving_to, coalesce(sum(u.threads), 0)::bigint AS threads,
+       coalesce(sum(u.bytes), 0)::bigint AS bytes,
+       coalesce(sum(u.checkpoints) FILTER (WHERE u.at >= now() - interval '1 hour'), 0)::bigint AS checkpoints_last_hour,
+       (SELECT max(o.finished_at) FROM agentflow_operations o WHERE o.tenant_id = t.tenant_id) AS moved_at,
+       EXISTS (SELECT FROM agentflow_operations o
+               WHERE o.tenant_id = t.tenant_id AND o.state IN ('queued', 'running')) AS is_moving
+FROM agentflow_tenants t
+LEFT JOIN (
+    SELECT tenant_id, at, threads, bytes, checkpoints FROM agentflow_usage_events
+    UNION ALL
+    SELECT tenant_id, hour + interval '1 hour', threads, bytes, checkpoints FROM agentflow_usage_hours
+) u ON u.tenant_id = t.tenant_id
+GROUP BY t.tenant_id
+ORDER BY bytes DESC, t.slug
+
+-- name: partition_sizes
+-- Each placement with the size of its leaves, indexes included, and how many tenants live there.
+SELECT substring(c.relname FROM '[0-9]+$')::int AS placement, sum(pg_total_relation_size(c.oid))::bigint AS size_bytes,
+       (SELECT count(*) FROM agentflow_tenants t WHERE t.placement = substring(c.relname FROM '[0-9]+$')::int) AS tenants
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind = 'r'
+JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND pg_table_is_visible(p.oid)
+WHERE p.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_messages', 'agentflow_tool_calls',
+                    'agentflow_writes')
+GROUP BY 1
+ORDER BY 1

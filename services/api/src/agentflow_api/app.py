@@ -19,6 +19,7 @@ from agentflow_api.http.errors import answer_error
 from agentflow_api.http.exact_paths import ExactPaths
 from agentflow_api.keys.routes import keys_router
 from agentflow_api.lifetime import told_to_stop
+from agentflow_api.operations.routes import operations_router
 from agentflow_api.settings import Settings, read_settings
 from agentflow_api.tenants.routes import tenants_router
 from agentflow_api.threads.routes import threads_router
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             keys_router,
             tenants_router,
             audit_router,
+            operations_router,
         ],
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agentflow_api.agents.registry import DEMO_AGENTS, parse_agents
+from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
+from agentflow_tenancy.moves.policy import MovePolicy
 
 
 class SettingsError(ValueError):
@@ -28,6 +30,7 @@ class Settings:
     pool_size: int = 20
     lock_wait_s: float = 30.0
     store_timeout_s: float = 10.0
+    move_policy: MovePolicy = field(default_factory=MovePolicy)
     operator_token: str | None = field(default=None, repr=False)
     quota_redis_url: str | None = field(default=None, repr=False)
     replicas: int = 1
@@ -55,6 +58,7 @@ VARIABLES: Final = {
     "AGENTFLOW_REPLICAS": "Machines that run this service; without Redis each gives its share. 1 if not set.",
     "AGENTFLOW_QUOTA_GRACE_S": "Seconds without Redis that limited tenants may spend on. 30 if not set.",
     "AGENTFLOW_REQUESTS_AT_ONCE": "Requests that each process works on; half for one tenant. 16 if not set.",
+    **MOVE_VARIABLES,
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
     "AGENTFLOW_MODEL_API_KEY": "Its key. Without a base URL, OPENAI_API_KEY if not set.",
@@ -75,6 +79,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         agents = parse_agents(environment.get("AGENTFLOW_AGENTS", ""))
     except ValueError as error:
         raise SettingsError(f"AGENTFLOW_AGENTS: {error}") from error
+    try:
+        move_policy = MovePolicy.read(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     cache_url = None if redis_url.lower() == "none" else redis_url
     return Settings(
         database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
@@ -89,6 +97,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         pool_size=_whole(environment, "AGENTFLOW_POOL_SIZE", 20, least=1),
         lock_wait_s=_whole(environment, "AGENTFLOW_LOCK_WAIT_S", 30, least=0),
         store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
+        move_policy=move_policy,
         operator_token=environment.get("AGENTFLOW_OPERATOR_TOKEN") or None,
         quota_redis_url=environment.get("AGENTFLOW_QUOTA_REDIS_URL") or cache_url,
         replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1, least=1),

@@ -23,6 +23,7 @@ from agentflow_tenancy import (
 )
 from agentflow_tenancy.control_plane import AuditLog
 from agentflow_tenancy.key_uses import KeyUses
+from agentflow_tenancy.moves import OperationRepository
 from agentflow_tenancy.roles import RoleGuard
 
 
@@ -35,6 +36,7 @@ class Wiring:
     repository: TenantRepository
     keys: KeyRepository
     audit: AuditLog
+    operations: OperationRepository
     key_uses: KeyUses
     authenticator: Authenticator
     checkpointer: PgCheckpointer
@@ -88,6 +90,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             keys=keys,
             key_uses=key_uses,
             audit=AuditLog(engine),
+            operations=OperationRepository(engine),
             authenticator=Authenticator(repository, settings.key_pepper),
             checkpointer=checkpointer,
             agents=agents,

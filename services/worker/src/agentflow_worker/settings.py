@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
+from agentflow_tenancy.moves.policy import MovePolicy
+
 
 class SettingsError(ValueError):
     """A setting is missing or malformed; the text names the variable and what to write."""
@@ -22,6 +25,8 @@ class Settings:
     retention: timedelta | None = None
     keep_checkpoints: int | None = None
     pack_after: timedelta = timedelta(minutes=10)
+    move_policy: MovePolicy = field(default_factory=MovePolicy)
+    plan_moves_every_s: float = 60.0
 
 
 VARIABLES: Final = {
@@ -33,6 +38,8 @@ VARIABLES: Final = {
     "AGENTFLOW_RETENTION_DAYS": "Delete threads that did not change for so many days. Never if not set.",
     "AGENTFLOW_KEEP_CHECKPOINTS": "Versions of a thread to keep, the latest. All if not set.",
     "AGENTFLOW_PACK_AFTER_S": "Seconds until the versions of a thread left alone are packed. 600 if not set.",
+    **MOVE_VARIABLES,
+    "AGENTFLOW_PLAN_MOVES_EVERY_S": "Seconds between looks for tenants that should move. 60 if not set.",
 }
 
 
@@ -45,6 +52,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     redis_url = _required(environment, "AGENTFLOW_REDIS_URL")
     days = _positive(environment, "AGENTFLOW_RETENTION_DAYS")
     keep = _positive(environment, "AGENTFLOW_KEEP_CHECKPOINTS")
+    try:
+        move_policy = MovePolicy.read(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     return Settings(
         database_url=_required(environment, "AGENTFLOW_OPERATIONS_DATABASE_URL"),
         redis_url=None if redis_url.lower() == "none" else redis_url,
@@ -52,6 +63,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         roll_up_every_s=_positive(environment, "AGENTFLOW_ROLL_UP_EVERY_S") or 60.0,
         retention=None if days is None else timedelta(days=days),
         keep_checkpoints=None if keep is None else max(1, round(keep)),
+        move_policy=move_policy,
+        plan_moves_every_s=_positive(environment, "AGENTFLOW_PLAN_MOVES_EVERY_S") or 60.0,
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )
 

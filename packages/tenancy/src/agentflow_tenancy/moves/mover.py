@@ -1,0 +1,206 @@
+"""Moves a tenant's threads from one placement to another while runs write them.
+
+Each step may be killed anywhere and done again. A thread is whole in one place at each moment: it moves in
+one transaction that holds its row, its children first. Readers look in both places while it lasts, and a
+writer who comes to where a thread was finds out by its row being gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentflow.errors import StorageError
+from agentflow.storage.checkpointer.pool import connection
+from agentflow.storage.checkpointer.schema import partition_statements
+from agentflow_tenancy.moves.operations import FIRST_OWN_PLACEMENT
+from agentflow_tenancy.moves.statements import CHILDREN, between, detachment
+
+logger = logging.getLogger("agentflow.moves")
+
+NOWHERE: Final = -1
+_FIRST_BATCH: Final = 8
+_MOST_IN_A_BATCH: Final = 256
+# A writer whose thread is on its way waits for its batch: so long should one take.
+_BATCH_S: Final = 0.02
+_POLL_S: Final = 0.005
+
+type _Driver = asyncpg.Connection[Any]
+type Progress = Callable[[int, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From where to where a tenant moves."""
+
+    tenant_id: uuid.UUID
+    source: int
+    target: int
+
+
+class Mover:
+    """The steps of a move. Needs a login that owns the tables, or is a member of their owner."""
+
+    def __init__(
+        self, engine: AsyncEngine, *, settle_s: float = 2.0, fence_s: float = 0.2, pause_s: float = 0.002
+    ) -> None:
+        """Nothing is moved yet.
+
+        Args:
+            engine: Of this event loop.
+            settle_s: How long to wait after the announcement, until no replica remembers the time before.
+            fence_s: For how long at most no thread of the tenant can be made, at each try.
+            pause_s: Rest between two batches, for everybody else.
+        """
+        self._engine = engine
+        self._settle_s = settle_s
+        self._fence_s = fence_s
+        self._pause_s = pause_s
+
+    async def new_placement(self) -> int:
+        """A number for a partition of a tenant's own; never given twice."""
+        async with connection(self._engine) as driver:
+            placement: int = await driver.fetchval(between("next_placement", 0, 0))
+            return placement
+
+    async def prepare(self, way: Way) -> int:
+        """Make the target's leaves if they are missing; how many threads there are to move.
+
+        Raises:
+            StoreUnavailableError: A table could not be locked within a second; to be tried again.
+        """
+        async with connection(self._engine) as driver:
+            if not await driver.fetchval(self._text("has_leaves", way)):
+                async with driver.transaction():
+                    await driver.fetchval(self._text("short_locks", way))
+                    for statement in partition_statements(way.target):
+                        await driver.execute(statement)
+            total: int = await driver.fetchval(self._text("count_threads", way), way.tenant_id)
+            return total
+
+    async def announce(self, way: Way) -> None:
+        """Tell everybody to look in both places, and wait until everybody does."""
+        async with connection(self._engine) as driver, driver.transaction():
+            await driver.execute(self._text("announce_tenant", way), way.tenant_id)
+            await driver.execute(self._text("announce", way), way.tenant_id)
+        await asyncio.sleep(self._settle_s)
+
+    async def fence(self, way: Way) -> bool:
+        """Have new threads made in the target; False when a long transaction was in the way.
+
+        For the moment in between nobody makes a thread of this tenant, and who tries waits: otherwise one
+        could be made on both sides. Whoever wrote when it began has ended before it ends.
+        """
+        async with connection(self._engine) as driver:
+            await driver.execute(self._text("create_in", way), way.tenant_id, NOWHERE)
+            try:
+                is_done = await self._writers_ended(driver, way)
+            except BaseException:
+                await asyncio.shield(driver.execute(self._text("create_in", way), way.tenant_id, way.source))
+                raise
+            place = way.target if is_done else way.source
+            await driver.execute(self._text("create_in", way), way.tenant_id, place)
+            return is_done
+
+    async def move(self, way: Way, progress: Progress) -> None:
+        """Move every thread, some at a time.
+
+        Args:
+            way: From where to where.
+            progress: Told threads and rows of each batch; may raise to stop.
+        """
+        batch = _FIRST_BATCH
+        while True:
+            began = time.monotonic()
+            threads, rows = await self._move_batch(way, batch)
+            if threads:
+                await progress(threads, rows)
+                batch = _next_batch(batch, time.monotonic() - began)
+                await asyncio.sleep(self._pause_s)
+            elif not await self._any_left(way):
+                return
+            else:
+                # Those left are being written at this moment.
+                await asyncio.sleep(_POLL_S)
+
+    async def settle(self, way: Way) -> None:
+        """The tenant lives in the target from now on.
+
+        Raises:
+            StorageError: Threads are left in the source.
+        """
+        async with connection(self._engine) as driver, driver.transaction():
+            if await driver.fetchval(self._text("any_left", way), way.tenant_id):
+                raise StorageError("Threads are left where the tenant was.")
+            await driver.execute(self._text("settle", way), way.tenant_id)
+            await driver.execute(self._text("settle_tenant", way), way.tenant_id)
+
+    async def clean(self, placement: int) -> bool:
+        """Drop the leaves of an own placement that nobody lives in; False when they could not be yet."""
+        if placement < FIRST_OWN_PLACEMENT:
+            return True
+        way = Way(uuid.UUID(int=0), placement, placement)
+        try:
+            async with connection(self._engine) as driver:
+                if not await driver.fetchval(self._text("is_free", way)):
+                    return False
+                await driver.fetchval(self._text("session_locks", way))
+                try:
+                    for row in await driver.fetch(self._text("attached_leaves", way)):
+                        statement = detachment(row["parent"], placement, finalize=row["pending"])
+                        await driver.execute(statement)
+                    await driver.execute(self._text("drop_leaves", way))
+                finally:
+                    await driver.fetchval(self._text("usual_locks", way))
+        except StorageError as error:
+            logger.warning("The empty partitions of placement %d stay for now: %s", placement, error)
+            return False
+        return True
+
+    async def _writers_ended(self, driver: _Driver, way: Way) -> bool:
+        transactions = await driver.fetchval(self._text("writers", way))
+        give_up_at = time.monotonic() + self._fence_s
+        while transactions and await driver.fetchval(self._text("still_writing", way), transactions):
+            if time.monotonic() > give_up_at:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    async def _move_batch(self, way: Way, most: int) -> tuple[int, int]:
+        """How many threads and rows."""
+        async with connection(self._engine) as driver, driver.transaction():
+            await driver.fetchval(self._text("uncounted", way))
+            held = await driver.fetch(self._text("hold_threads", way), way.tenant_id, most)
+            numbers = [row["thread_no"] for row in held]
+            if not numbers:
+                return 0, 0
+            rows = 0
+            for name in (*CHILDREN, "move_threads"):
+                status = await driver.execute(self._text(name, way), way.tenant_id, numbers)
+                rows += int(status.rsplit(" ", 1)[-1])
+            return len(numbers), rows
+
+    async def _any_left(self, way: Way) -> bool:
+        async with connection(self._engine) as driver:
+            found: bool = await driver.fetchval(self._text("any_left", way), way.tenant_id)
+            return found
+
+    @staticmethod
+    def _text(name: str, way: Way) -> str:
+        return between(name, way.source, way.target)
+
+
+def _next_batch(batch: int, took_s: float) -> int:
+    if took_s > 2 * _BATCH_S:
+        return max(1, batch // 2)
+    if took_s < _BATCH_S:
+        return min(_MOST_IN_A_BATCH, batch * 2)
+    return batch

@@ -1,0 +1,1 @@
+"""Moves of tenants, and the partitions they live in."""
