@@ -114,8 +114,8 @@ async def check(writers: Writers, connection: "asyncpg.Connection[Any]", at: int
     )
     assert twice == 0
     gaps = await connection.fetchval(
-        "SELECT count(*) FROM agentflow_threads t WHERE tenant_id = $1 AND head <>"
-        " (SELECT count(*) FROM agentflow_checkpoints c WHERE c.tenant_id = $1 AND c.thread_no = t.thread_no)",
+        "SELECT count(*) FROM agentflow_threads t WHERE tenant_id = $1 AND head <> (SELECT count(*)"
+        " FROM agentflow_checkpoints c WHERE c.tenant_id = $1 AND c.thread_no = t.thread_no)",
         scope.tenant_id,
     )
     assert gaps == 0

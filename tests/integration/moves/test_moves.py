@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -110,7 +111,7 @@ def _after(seconds: float) -> asyncio.Event:
 async def test_every_row_is_as_it_was(
     engine: AsyncEngine, owner: Connection, checkpointer: PgCheckpointer, tenant: Tenant
 ) -> None:
-    """But for where it is: times, numbers, removed messages, archives, tools, pending writes. And no usage."""
+    """But for where it is: times, numbers, removed messages, archives, tools, writes. And no usage."""
     scope = scope_of(tenant)
     writers = Writers(checkpointer, scope)
     await writers.run(_after(0.5), 0, 6)
@@ -123,8 +124,9 @@ async def test_every_row_is_as_it_was(
         " gen_random_uuid(), 'c', 'n', 'm', 'r' FROM agentflow_threads"
     )
     await owner.execute(
-        "INSERT INTO agentflow_writes (thread_no, placement, idx, tenant_id, checkpoint, task_id, channel, kind,"
-        " value) SELECT thread_no, placement, 0, tenant_id, 'c', 't', 'x', 'k', '\\x00' FROM agentflow_threads"
+        "INSERT INTO agentflow_writes (thread_no, placement, idx, tenant_id, checkpoint, task_id, channel,"
+        " kind, value) SELECT thread_no, placement, 0, tenant_id, 'c', 't', 'x', 'k', '\\x00'"
+        " FROM agentflow_threads"
     )
     before = await rows_of(owner, tenant.tenant_id)
     used = await _used(owner)
@@ -140,12 +142,11 @@ async def test_every_row_is_as_it_was(
 
 async def _used(owner: Connection) -> Any:
     return await owner.fetchrow(
-        "SELECT sum(bytes), sum(threads), sum(checkpoints) FROM (SELECT bytes, threads, checkpoints"
-        " FROM agentflow_usage_events UNION ALL SELECT bytes, threads, checkpoints FROM agentflow_usage_hours) u"
+        "SELECT sum(bytes), sum(threads), sum(checkpoints) FROM"
+        " (SELECT bytes, threads, checkpoints FROM agentflow_usage_events"
+        " UNION ALL SELECT bytes, threads, checkpoints FROM agentflow_usage_hours) u"
     )
 
-
-from datetime import timedelta  # noqa: E402
 
 _ZERO = timedelta(0)
 STEPS = ["prepare", "announce", "fence", "move", "finish", "clean"]
@@ -260,8 +261,7 @@ async def test_a_long_transaction_is_waited_for(
     await owner.execute("DELETE FROM agentflow_threads WHERE tenant_id = $1 AND placement = 3", uuid.uuid4())
     working = asyncio.create_task(runner_on(engine, fence_s=0.05).work_once())
     writers = Writers(checkpointer, scope_of(tenant))
-    while (now := await repository.get(operation.operation_id)) and now.step != "fence":
-        await asyncio.sleep(0.01)
+    await _until_step(repository, operation, "fence")
     await writers.run(_after(0.5), 0, 5)
     now = await repository.get(operation.operation_id)
     assert now is not None
@@ -274,6 +274,13 @@ async def test_a_long_transaction_is_waited_for(
     assert now.state == "done"
     assert now.target is not None
     await check(writers, owner, now.target)
+
+
+async def _until_step(repository: OperationRepository, operation: Operation, step: str) -> None:
+    async with asyncio.timeout(20):
+        # The database sends no signal.
+        while (now := await repository.get(operation.operation_id)) and now.step != step:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_nobody_makes_a_thread_behind_the_mover(
@@ -317,7 +324,8 @@ async def test_a_target_that_refuses_loses_nothing(
         " $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
     )
     await owner.execute(
-        "CREATE TRIGGER full_disk BEFORE INSERT ON agentflow_messages_p5 FOR EACH ROW EXECUTE FUNCTION full_disk()"
+        "CREATE TRIGGER full_disk BEFORE INSERT ON agentflow_messages_p5"
+        " FOR EACH ROW EXECUTE FUNCTION full_disk()"
     )
     await runner_on(engine).work_once()
     now = await repository.get(operation.operation_id)

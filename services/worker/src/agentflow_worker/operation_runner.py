@@ -157,7 +157,7 @@ class OperationRunner:
     async def _fence(self, operation: Operation, way: Way, *, cancellable: bool = True) -> None:
         while not await self._mover.fence(way):
             logger.info("Operation %s waits for a long transaction.", operation.operation_id)
-            await self._note(operation, operation.step, cancellable=cancellable)
+            await self._note(operation, "fence", cancellable=cancellable)
             await asyncio.sleep(self._poll_s)
 
     async def _move(self, operation: Operation, way: Way, *, cancellable: bool = True) -> None:

@@ -29,7 +29,7 @@ _STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
 class PlacementBody(BaseModel):
-    """Where a tenant shall live: `dedicated`, `pool` (the emptiest one), or the number of a pool partition."""
+    """Where a tenant shall live: `dedicated`, `pool` (the emptiest), or the number of a pool partition."""
 
     model_config = ConfigDict(extra="forbid")
 
