@@ -35,20 +35,21 @@ class Writers:
             snapshot = session.snapshot
             for _ in range(rng.randint(1, 3)):
                 text = f"{name} {rng.random()}"
-                while True:
+                known = self.contents.get(name, [])
+                committed = None
+                while committed is None:
                     pos = 0 if snapshot is None else snapshot.next_pos
-                    known = self.contents.get(name, [])
-                    gone = [0] if len(known) == 3 and snapshot and snapshot.messages[0].pos == 0 else []
+                    is_full = len(known) == 3 and snapshot is not None
+                    gone = [snapshot.messages[0].pos] if is_full and snapshot is not None else []
                     write = write_after(snapshot, {"t": text}, added=[message(pos, text)], removed=gone)
                     try:
                         committed = await session.append(write)
-                        break
                     except StaleCheckpointError:
                         if not session.from_cache:
                             raise
                         snapshot = await session.reload()
                 self.heads[name] = committed.head
-                self.contents[name] = [*(known[1:] if gone else known), text]
+                self.contents[name] = [*known, text][-3:]
                 snapshot = session.snapshot
         self.slowest_s = max(self.slowest_s, loop.time() - began)
 

@@ -65,6 +65,18 @@ class MoveConflictError(TenancyError):
     code = "MOVE_CONFLICT"
 
 
+class IssuerTakenError(TenancyError):
+    """Somebody trusts this issuer for this audience already."""
+
+    code = "ISSUER_TAKEN"
+
+
+class UnsafeAddressError(TenancyError):
+    """An address that this service does not fetch from."""
+
+    code = "UNSAFE_ADDRESS"
+
+
 class CredentialError(TenancyError):
     """The credential is missing, malformed, unknown, expired or revoked: which one is not said."""
 

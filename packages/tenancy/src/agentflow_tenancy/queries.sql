@@ -266,3 +266,38 @@ WHERE p.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_mes
                     'agentflow_writes')
 GROUP BY 1
 ORDER BY 1
+
+-- name: signing_keys
+-- Those that sign or still verify, the one that signs first.
+SELECT kid, public_jwk, sealed, retired_at FROM agentflow_signing_keys
+WHERE retired_at IS NULL OR retired_at > now() - make_interval(secs => :verifies_s)
+ORDER BY retired_at DESC NULLS FIRST
+
+-- name: retire_signing_key
+UPDATE agentflow_signing_keys SET retired_at = now() WHERE retired_at IS NULL
+
+-- name: create_signing_key
+-- No row when there is one that signs already.
+INSERT INTO agentflow_signing_keys (kid, public_jwk, sealed)
+VALUES (:kid, CAST(CAST(:public_jwk AS text) AS jsonb), :sealed)
+ON CONFLICT ((true)) WHERE retired_at IS NULL DO NOTHING
+RETURNING kid
+
+-- name: create_issuer
+INSERT INTO agentflow_issuers (tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim)
+VALUES (:tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim)
+ON CONFLICT (issuer, audience) DO NOTHING
+RETURNING *
+
+-- name: list_issuers
+SELECT * FROM agentflow_issuers WHERE tenant_id = :tenant_id ORDER BY created_at, issuer_id
+
+-- name: delete_issuer
+DELETE FROM agentflow_issuers WHERE tenant_id = :tenant_id AND issuer_id = :issuer_id RETURNING issuer
+
+-- name: find_issuers
+-- Of an issuer, with their tenants.
+SELECT i.*, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan, t.limits,
+       t.retention_days, t.updated_at
+FROM agentflow_issuers i JOIN agentflow_tenants t USING (tenant_id)
+WHERE i.issuer = :issuer

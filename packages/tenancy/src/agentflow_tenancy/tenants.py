@@ -84,6 +84,8 @@ class Principal:
 
     Attributes:
         limits: The key's own.
+        user_id: When set, the one user whose threads exist for it.
+        by_token: Whether it came by a token instead of the key itself.
     """
 
     tenant: Tenant
@@ -91,6 +93,8 @@ class Principal:
     scopes: frozenset[str]
     expires_at: datetime | None = None
     limits: Limits = NO_LIMITS
+    user_id: str | None = None
+    by_token: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -101,6 +105,7 @@ class Principal:
             placement=tenant.placement,
             epoch=tenant.epoch,
             moving_to=tenant.moving_to,
+            principal=self.user_id,
         )
 
     def require(self, scope: str) -> None:

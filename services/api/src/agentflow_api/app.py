@@ -23,6 +23,7 @@ from agentflow_api.operations.routes import operations_router
 from agentflow_api.settings import Settings, read_settings
 from agentflow_api.tenants.routes import tenants_router
 from agentflow_api.threads.routes import threads_router
+from agentflow_api.tokens.routes import tokens_router
 from agentflow_api.usage.routes import usage_router
 from agentflow_api.wiring import Wiring, opened
 from agentflow_telemetry import SpanPerRequest
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             tenants_router,
             audit_router,
             operations_router,
+            tokens_router,
         ],
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),

@@ -31,6 +31,7 @@ class Settings:
     lock_wait_s: float = 30.0
     store_timeout_s: float = 10.0
     move_policy: MovePolicy = field(default_factory=MovePolicy)
+    allow_http_issuers: bool = False
     operator_token: str | None = field(default=None, repr=False)
     quota_redis_url: str | None = field(default=None, repr=False)
     replicas: int = 1
@@ -55,6 +56,7 @@ VARIABLES: Final = {
     "AGENTFLOW_STORE_TIMEOUT_S": "Seconds one statement may take; then the answer is 503. 10 if not set.",
     "AGENTFLOW_OPERATOR_TOKEN": "Secret of the operator's routes, /v1/admin. They are closed if not set.",
     "AGENTFLOW_QUOTA_REDIS_URL": "Redis or Valkey that counts quotas. AGENTFLOW_REDIS_URL if not set.",
+    "AGENTFLOW_ALLOW_HTTP_ISSUERS": "`true` also fetches issuers' keys by http and from private addresses.",
     "AGENTFLOW_REPLICAS": "Machines that run this service; without Redis each gives its share. 1 if not set.",
     "AGENTFLOW_QUOTA_GRACE_S": "Seconds without Redis that limited tenants may spend on. 30 if not set.",
     "AGENTFLOW_REQUESTS_AT_ONCE": "Requests that each process works on; half for one tenant. 16 if not set.",
@@ -98,6 +100,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         lock_wait_s=_whole(environment, "AGENTFLOW_LOCK_WAIT_S", 30, least=0),
         store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
         move_policy=move_policy,
+        allow_http_issuers=environment.get("AGENTFLOW_ALLOW_HTTP_ISSUERS", "").lower() == "true",
         operator_token=environment.get("AGENTFLOW_OPERATOR_TOKEN") or None,
         quota_redis_url=environment.get("AGENTFLOW_QUOTA_REDIS_URL") or cache_url,
         replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1, least=1),

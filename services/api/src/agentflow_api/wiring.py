@@ -22,9 +22,12 @@ from agentflow_tenancy import (
     UsageRepository,
 )
 from agentflow_tenancy.control_plane import AuditLog
+from agentflow_tenancy.issuers import ExternalTokens, IssuerRepository
 from agentflow_tenancy.key_uses import KeyUses
 from agentflow_tenancy.moves import OperationRepository
 from agentflow_tenancy.roles import RoleGuard
+from agentflow_tenancy.signing_keys import SigningKeys
+from agentflow_tenancy.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Wiring:
     repository: TenantRepository
     keys: KeyRepository
     audit: AuditLog
+    tokens: Tokens
+    signing_keys: SigningKeys
+    issuers: IssuerRepository
     operations: OperationRepository
     key_uses: KeyUses
     authenticator: Authenticator
@@ -69,6 +75,10 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
         engine, redis_url=settings.redis_url, lock_wait_s=settings.lock_wait_s
     )
     repository = TenantRepository(engine)
+    authenticator = Authenticator(repository, settings.key_pepper)
+    signing_keys = SigningKeys(engine, settings.key_pepper)
+    issuers = IssuerRepository(engine)
+    external = ExternalTokens(issuers, allow_unsafe=settings.allow_http_issuers)
     keys = KeyRepository(engine)
     key_uses = KeyUses(keys)
     agents = AgentRegistry(settings.agents, checkpointer)
@@ -90,8 +100,11 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             keys=keys,
             key_uses=key_uses,
             audit=AuditLog(engine),
+            tokens=Tokens(signing_keys, authenticator, external),
+            signing_keys=signing_keys,
+            issuers=issuers,
             operations=OperationRepository(engine),
-            authenticator=Authenticator(repository, settings.key_pepper),
+            authenticator=authenticator,
             checkpointer=checkpointer,
             agents=agents,
             runs=RunningRuns(),

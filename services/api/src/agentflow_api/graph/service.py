@@ -45,6 +45,7 @@ async def invoke(
         "thread_id": principal.stored_id(thread_id),
         "recursion_limit": request.recursion_limit,
         "scope": principal.scope,
+        "user_id": principal.user_id,
         "token_budget": run,
     }
     if run.no_new_thread and not await graph.checkpointer.get_thread(principal.scope, config["thread_id"]):

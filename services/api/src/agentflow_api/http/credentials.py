@@ -12,6 +12,7 @@ from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
 from agentflow_tenancy.keys import API_KEY_PREFIX
 
+_DOTS_OF_A_TOKEN = 2
 _OTHER_PLACES = ("x-api-key", "api-key")
 
 
@@ -28,7 +29,10 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     if _is_operators(key, wiring):
         raise ForbiddenError("This is the operator's token; a tenant's routes take a tenant's API key.")
     await wiring.role.require()
-    principal = await wiring.authenticator.authenticate(key)
+    if key.count(".") == _DOTS_OF_A_TOKEN and not key.startswith(API_KEY_PREFIX):
+        principal = await wiring.tokens.authenticate(key)
+    else:
+        principal = await wiring.authenticator.authenticate(key)
     wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
     return principal
@@ -56,7 +60,7 @@ async def _check_operator(connection: ASGIConnection[Any, Any, Any, Any], wiring
         raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
     given = _given(connection)
     if not _is_operators(given, wiring):
-        if given.startswith(API_KEY_PREFIX) or given.count(".") == 2:
+        if given.startswith(API_KEY_PREFIX) or given.count(".") == _DOTS_OF_A_TOKEN:
             raise ForbiddenError("This route is the operator's; a tenant's credential does not open it.")
         raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
     await wiring.role.require()
