@@ -16,6 +16,9 @@ _.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_sh
 _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
 _.close_connection, _.log_message, _.atexit
 
+# A column that the database alone compares, and what pydantic calls.
+_.held_until, _._one_source
+
 # Limits, read by their names.
 _.requests_per_minute, _.burst, _.stored_bytes, _.checkpoints_per_day
 

@@ -76,10 +76,6 @@ class Writers:
                 own.append(f"w{number}-{len(own)}")
 
 
-def new_tenant(placement: int = 3) -> Scope:
-    return Scope(uuid.uuid4(), placement)
-
-
 async def rows_of(connection: "asyncpg.Connection[Any]", tenant_id: uuid.UUID) -> dict[str, list[Any]]:
     """Every row of a tenant but for where it is, in an order of its own."""
     found: dict[str, list[Any]] = {}

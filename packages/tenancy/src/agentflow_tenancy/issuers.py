@@ -26,7 +26,6 @@ from agentflow_tenancy.errors import (
 from agentflow_tenancy.repository import tenant_of
 from agentflow_tenancy.tenants import Principal, Tenant
 
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
 _LEEWAY_S: Final = 30
 _REMEMBER_S: Final = 0.8
 _JWKS_S: Final = 300.0

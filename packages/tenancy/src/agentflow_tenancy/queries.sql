@@ -257,15 +257,18 @@ ORDER BY bytes DESC, t.slug
 
 -- name: partition_sizes
 -- Each placement with the size of its leaves, indexes included, and how many tenants live there.
-SELECT substring(c.relname FROM '[0-9]+$')::int AS placement, sum(pg_total_relation_size(c.oid))::bigint AS size_bytes,
-       (SELECT count(*) FROM agentflow_tenants t WHERE t.placement = substring(c.relname FROM '[0-9]+$')::int) AS tenants
-FROM pg_catalog.pg_inherits i
-JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind = 'r'
-JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND pg_table_is_visible(p.oid)
-WHERE p.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_messages', 'agentflow_tool_calls',
-                    'agentflow_writes')
-GROUP BY 1
-ORDER BY 1
+SELECT p.placement, p.size_bytes, (SELECT count(*) FROM agentflow_tenants t WHERE t.placement = p.placement) AS tenants
+FROM (
+    SELECT CAST(substring(c.relname FROM '[0-9]+$') AS int) AS placement,
+           CAST(sum(pg_total_relation_size(c.oid)) AS bigint) AS size_bytes
+    FROM pg_catalog.pg_inherits i
+    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind = 'r'
+    JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND pg_table_is_visible(p.oid)
+    WHERE p.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_messages', 'agentflow_tool_calls',
+                        'agentflow_writes')
+    GROUP BY 1
+) p
+ORDER BY p.placement
 
 -- name: signing_keys
 -- Those that sign or still verify, the one that signs first.

@@ -152,6 +152,14 @@ SELECT set_config('lock_timeout', '5s', false)
 -- name: usual_locks
 SELECT set_config('lock_timeout', '0', false)
 
+-- name: detach
+-- While others read and write the table; not in a transaction.
+ALTER TABLE {parent} DETACH PARTITION {parent}_p{source} CONCURRENTLY
+
+-- name: finish_detachment
+-- Of one that was cut off.
+ALTER TABLE {parent} DETACH PARTITION {parent}_p{source} FINALIZE
+
 -- name: drop_leaves
 DROP TABLE IF EXISTS agentflow_writes_p{source}, agentflow_tool_calls_p{source}, agentflow_messages_p{source},
                      agentflow_checkpoints_p{source}, agentflow_threads_p{source}

@@ -103,7 +103,7 @@ class Mover:
             await driver.execute(self._text("create_in", way), way.tenant_id, NOWHERE)
             try:
                 is_done = await self._writers_ended(driver, way)
-            except BaseException:
+            except BaseException:  # also when cancelled: nobody could make a thread
                 await asyncio.shield(driver.execute(self._text("create_in", way), way.tenant_id, way.source))
                 raise
             place = way.target if is_done else way.source

@@ -31,5 +31,5 @@ def detachment(parent: str, placement: int, *, finalize: bool) -> str:
     """
     if parent not in _PARENTS:
         raise ValueError(f"{parent} has no leaves")
-    how = "FINALIZE" if finalize else "CONCURRENTLY"
-    return f"ALTER TABLE {parent} DETACH PARTITION {parent}_p{int(placement)} {how}"
+    name = "finish_detachment" if finalize else "detach"
+    return between(name, placement, placement).replace("{parent}", parent)
