@@ -1,4 +1,7 @@
-"""The `agentflow-cloud` command."""
+"""The `agentflow-cloud` command.
+
+What speaks to a database is imported when it is asked for: it takes a second to load.
+"""
 
 import argparse
 import os
@@ -8,9 +11,6 @@ from agentflow_cloud.admin.arguments import Commands
 from agentflow_cloud.admin.keys import add_key_commands
 from agentflow_cloud.admin.tenants import add_tenant_commands
 from agentflow_cloud.errors import CommandError, UsageError
-from agentflow_cloud.login import login
-from agentflow_cloud.migrate import migrate
-from agentflow_cloud.run import run
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     run_parser = commands.add_parser(
         "run", help="the whole service on this machine, servers included, until Ctrl-C"
     )
-    run_parser.set_defaults(do=lambda _: run())
+    run_parser.set_defaults(do=_run)
     migrate_parser = commands.add_parser(
         "migrate", help="bring the database of AGENTFLOW_DATABASE_URL to the newest schema"
     )
@@ -53,13 +53,23 @@ def _add_login(commands: Commands) -> None:
     parser.set_defaults(do=_login)
 
 
+def _run(_chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.run import run
+
+    return run()
+
+
 def _migrate(_chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.migrate import migrate
+
     migrate(_database_url())
     print("The schema is up to date.")
     return 0
 
 
 def _login(chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.login import login
+
     password = os.environ.get("AGENTFLOW_LOGIN_PASSWORD")
     if not password:
         raise CommandError("Set AGENTFLOW_LOGIN_PASSWORD to the login's password.")

@@ -11,13 +11,14 @@ type Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF
 _ONE_STEP: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _WHERE: Final = (
     "Speaks to the service of AGENTFLOW_URL with AGENTFLOW_OPERATOR_TOKEN; without them to that of "
-    "`make run`, by dev.json in AGENTFLOW_STATE_DIR. Exit codes: 0 done, 1 refused or no answer, 2 wrong usage."
+    "`make run`, by dev.json in AGENTFLOW_STATE_DIR. "
+    "Exit codes: 0 done, 1 refused or no answer, 2 wrong usage."
 )
 
 
 def group(commands: Commands, name: str, summary: str) -> Commands:
     """A command that has commands of its own."""
-    parser = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}. {_WHERE}")
+    parser = commands.add_parser(name, help=summary, description=f"{_sentence(summary)} {_WHERE}")
     return parser.add_subparsers(dest=f"{name}_command", metavar="COMMAND", required=True)
 
 
@@ -28,7 +29,7 @@ def command(
     parser = commands.add_parser(
         name,
         help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
+        description=_sentence(summary),
         epilog=f"examples:\n{_indented(examples)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -97,6 +98,10 @@ def _limit(text: str) -> tuple[str, int]:
     if not (name and number.isascii() and number.isdecimal() and len(number) <= 20):
         raise argparse.ArgumentTypeError(f"{text!r} is not like threads=1000")
     return name, int(number)
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
 
 
 def _indented(examples: str) -> str:
