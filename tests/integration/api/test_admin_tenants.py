@@ -1,13 +1,12 @@
 """The operator's tenants: making, listing, changing, suspending; and what is written down of it."""
 
 import secrets
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.support.api import Api, TenantKey, say
+from tests.support.waiting import soon
 
 TENANTS = "/v1/admin/tenants"
 BAD_SLUGS = [
@@ -30,13 +29,6 @@ BAD_SLUGS = [
 
 def new_slug() -> str:
     return f"t-{secrets.token_hex(6)}"
-
-
-def soon(holds: Callable[[], bool], within_s: float = 1.5) -> None:
-    """Wait until something holds that must within a second."""
-    until = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < until, "not within a second"
 
 
 def test_a_tenant_is_made_with_its_first_key(api: Api) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.test_admin_tenants import soon
 from tests.support.api import Api, TenantKey
+from tests.support.waiting import soon
 
 
 def status_with(api: Api, key: str) -> int:

@@ -1,55 +1,80 @@
-"""The `agentflow-cloud` command."""
+"""The `agentflow-cloud` command.
+
+What speaks to a database is imported when it is asked for: it takes a second to load.
+"""
 
 import argparse
 import os
 import sys
 
-from agentflow_cloud.errors import CommandError
-from agentflow_cloud.login import login
-from agentflow_cloud.migrate import migrate
-from agentflow_cloud.run import run
+from agentflow_cloud.admin.arguments import Commands
+from agentflow_cloud.admin.keys import add_key_commands
+from agentflow_cloud.admin.tenants import add_tenant_commands
+from agentflow_cloud.errors import CommandError, UsageError
 
 
 def main() -> None:
     """Read the command line and do it."""
+    chosen = _parser().parse_args()
+    try:
+        sys.exit(chosen.do(chosen))
+    except CommandError as error:
+        print(f"agentflow-cloud: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="agentflow-cloud", description="Run and look after AgentFlow Cloud."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="the whole service on this machine, servers included, until Ctrl-C")
-    commands.add_parser("migrate", help="bring the database of AGENTFLOW_DATABASE_URL to the newest schema")
-    login_parser = commands.add_parser(
+    run_parser = commands.add_parser(
+        "run", help="the whole service on this machine, servers included, until Ctrl-C"
+    )
+    run_parser.set_defaults(do=_run)
+    migrate_parser = commands.add_parser(
+        "migrate", help="bring the database of AGENTFLOW_DATABASE_URL to the newest schema"
+    )
+    migrate_parser.set_defaults(do=_migrate)
+    _add_login(commands)
+    add_tenant_commands(commands)
+    add_key_commands(commands)
+    return parser
+
+
+def _add_login(commands: Commands) -> None:
+    parser = commands.add_parser(
         "login",
         help="a Postgres login for the API, bound by row level security",
         description="Makes a login of the role agentflow_app in the database of AGENTFLOW_DATABASE_URL, or "
         "gives an old one the password that AGENTFLOW_LOGIN_PASSWORD says.",
     )
-    login_parser.add_argument("name", help="of the login, as in agentflow_api")
-    chosen = parser.parse_args()
-    try:
-        sys.exit(_do(chosen))
-    except CommandError as error:
-        sys.exit(f"agentflow-cloud: {error}")
+    parser.add_argument("name", help="of the login, as in agentflow_api")
+    parser.set_defaults(do=_login)
 
 
-def _do(chosen: argparse.Namespace) -> int:
-    if chosen.command == "run":
-        return run()
-    return _migrate() if chosen.command == "migrate" else _login(chosen.name)
+def _run(_chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.run import run
+
+    return run()
 
 
-def _migrate() -> int:
+def _migrate(_chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.migrate import migrate
+
     migrate(_database_url())
     print("The schema is up to date.")
     return 0
 
 
-def _login(name: str) -> int:
+def _login(chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.login import login
+
     password = os.environ.get("AGENTFLOW_LOGIN_PASSWORD")
     if not password:
         raise CommandError("Set AGENTFLOW_LOGIN_PASSWORD to the login's password.")
-    login(_database_url(), name, password)
-    print(f"{name} can log in, as a member of agentflow_app.")
+    login(_database_url(), chosen.name, password)
+    print(f"{chosen.name} can log in, as a member of agentflow_app.")
     return 0
 
 

@@ -3,3 +3,7 @@
 
 class CommandError(Exception):
     """The text says what is wrong and what to do."""
+
+
+class UsageError(CommandError):
+    """The command line itself asks for what makes no sense."""

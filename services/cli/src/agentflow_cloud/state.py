@@ -9,6 +9,7 @@ from pathlib import Path
 from agentflow_cloud.errors import CommandError
 
 _DEFAULT_FOLDER = ".agentflow"
+_DEV_FILE = "dev.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class StateFolder:
 
     def write_dev_file(self, dev: DevFile) -> Path:
         """Write `dev.json`, whole or not at all."""
-        file = self.path / "dev.json"
+        file = self.path / _DEV_FILE
         self._write(file, json.dumps(asdict(dev), indent=1) + "\n")
         return file
 
@@ -80,7 +81,16 @@ class StateFolder:
 
 def state_folder() -> StateFolder:
     """The folder that AGENTFLOW_STATE_DIR names, `.agentflow` here if it is not set."""
-    return StateFolder(Path(os.environ.get("AGENTFLOW_STATE_DIR") or _DEFAULT_FOLDER).absolute())
+    return StateFolder(_folder())
+
+
+def dev_file() -> Path:
+    """Where `dev.json` is, if a stack was started; makes nothing."""
+    return _folder() / _DEV_FILE
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("AGENTFLOW_STATE_DIR") or _DEFAULT_FOLDER).absolute()
 
 
 def _place(database_url: str) -> str:

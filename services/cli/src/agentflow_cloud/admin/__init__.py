@@ -1,0 +1,1 @@
+"""The operator's commands, `tenant` and `key`: clients of a running service."""

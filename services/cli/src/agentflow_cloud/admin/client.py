@@ -1,0 +1,104 @@
+"""A client of the operator's routes."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from agentflow_cloud.admin.target import Target, target
+from agentflow_cloud.admin.text import shown
+from agentflow_cloud.errors import CommandError
+
+_TIMEOUT_S: Final = 60.0
+_PAGE: Final = 1000
+
+
+class OperatorClient:
+    """Speaks to one service with the operator's token."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        # The token is for this address alone: an answer that sends elsewhere is not followed.
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Ask for something under `/v1/admin`; one round trip.
+
+        Returns:
+            The answer's `data`.
+
+        Raises:
+            CommandError: The service refused, in its own words, or could not be reached.
+        """
+        headers = {"Authorization": f"Bearer {self._target.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310 - the target's scheme is checked
+            f"{self._target.base_url}/v1/admin{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            method=method,
+        )
+        return self._data(self._answer(request))
+
+    def all(self, path: str, name: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every entry of a listing; a round trip for each thousand."""
+        asked = {**query, "limit": _PAGE}
+        while True:
+            page = self.call("GET", f"{path}?{urlencode(asked)}")
+            yield from page[name]
+            if page["next_cursor"] is None:
+                return
+            asked["cursor"] = page["next_cursor"]
+
+    def _answer(self, request: urllib.request.Request) -> bytes:
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            with error:
+                raise CommandError(_refusal(error.code, error.read())) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise CommandError(
+                f"No answer from {self._target.base_url} ({shown(str(reason))}): "
+                "is it running, and is AGENTFLOW_URL right?"
+            ) from error
+
+    def _data(self, content: bytes) -> Any:
+        try:
+            return json.loads(content)["data"]
+        except (ValueError, KeyError, TypeError):
+            raise CommandError(
+                f"{self._target.base_url} does not answer as AgentFlow Cloud does: check AGENTFLOW_URL."
+            ) from None
+
+
+def service() -> OperatorClient:
+    """A client of the service that the environment or the state folder names.
+
+    Raises:
+        CommandError: There is none; what to set.
+    """
+    return OperatorClient(target())
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """None: the answer is an error like others."""
+
+
+def _refusal(status: int, content: bytes) -> str:
+    """What the service says is wrong, with the place of each problem."""
+    try:
+        error = json.loads(content)["error"]
+        details = [f"  {_place(detail)}: {detail['msg']}" for detail in error["details"] if "msg" in detail]
+        return "\n".join(shown(line) for line in [error["message"], *details])
+    except (ValueError, KeyError, TypeError):
+        return f"The service answered {status}: check AGENTFLOW_URL."
+
+
+def _place(detail: Mapping[str, Any]) -> str:
+    return ".".join(str(step) for step in detail["loc"] if step != "body")

@@ -1,0 +1,126 @@
+"""`agentflow-cloud tenant`: making, listing, changing and suspending tenants."""
+
+import argparse
+from typing import Any, Final
+
+from agentflow_cloud.admin.arguments import (
+    Commands,
+    add_limits,
+    add_scopes,
+    add_tenant,
+    command,
+    group,
+    said,
+)
+from agentflow_cloud.admin.client import service
+from agentflow_cloud.admin.output import show_all, show_key, show_one
+from agentflow_cloud.errors import UsageError
+
+_COLUMNS: Final = ("slug", "state", "plan", "placement", "name", "created_at")
+_FILTERS: Final = ("state", "plan", "placement", "search")
+_CHANGES: Final = ("name", "plan", "limits", "agents", "default_agent", "retention_days")
+_NULLED: Final = {"no_limits": "limits", "all_agents": "agents", "keep_forever": "retention_days"}
+
+
+def add_tenant_commands(commands: Commands) -> None:
+    """Add `tenant` and its commands."""
+    tenant = group(commands, "tenant", "tenants of a running service")
+    _add_create(tenant)
+    _add_list(tenant)
+    add_tenant(command(tenant, "show", _show, "all that is set for a tenant", "tenant show acme"))
+    _add_update(tenant)
+    suspend = "refuse all of a tenant's keys within a second; its data stays"
+    add_tenant(command(tenant, "suspend", _suspend, suspend, "tenant suspend acme"))
+    resume = "take a suspended tenant's keys again"
+    add_tenant(command(tenant, "resume", _resume, resume, "tenant resume acme"))
+
+
+def _add_create(commands: Commands) -> None:
+    examples = (
+        "tenant create acme\n"
+        'tenant create acme --name "Acme Inc." --plan free --limit threads=1000 --retention-days 30\n'
+        "tenant create acme --json | jq -r .api_key"
+    )
+    parser = command(
+        commands, "create", _create, "make a tenant and its first key, shown this once", examples
+    )
+    parser.add_argument("slug", metavar="SLUG", help="its short name: a-z, 0-9 and -")
+    _add_values(parser)
+    add_scopes(parser, "the first key")
+
+
+def _add_list(commands: Commands) -> None:
+    examples = "tenant list\ntenant list --state suspended\ntenant list --plan free --search acme --json"
+    parser = command(commands, "list", _list, "tenants by slug", examples)
+    parser.add_argument("--state", choices=("active", "suspended"))
+    parser.add_argument("--plan", help="those of one plan")
+    parser.add_argument("--placement", type=int, help="those whose rows live in one partition")
+    parser.add_argument("--search", metavar="TEXT", help="those whose slug or name holds a text")
+
+
+def _add_update(commands: Commands) -> None:
+    examples = (
+        "tenant update acme --plan standard\n"
+        "tenant update acme --limit threads=50 --limit tokens_per_day=100000\n"
+        "tenant update acme --no-limits --keep-forever"
+    )
+    parser = command(
+        commands,
+        "update",
+        _update,
+        "change a tenant; what is not said stays, --limit and --agent replace all it had",
+        examples,
+    )
+    add_tenant(parser)
+    _add_values(parser)
+    parser.add_argument("--no-limits", action="store_true", help="take its own limits away: its plan's hold")
+    parser.add_argument("--all-agents", action="store_true", help="let it use every hosted agent")
+    parser.add_argument("--keep-forever", action="store_true", help="take its own retention away")
+
+
+def _add_values(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="for people to read")
+    parser.add_argument("--plan", help="whose limits hold where it has none of its own")
+    add_limits(parser, "its own, in place of its plan's")
+    parser.add_argument(
+        "--agent", dest="agents", action="append", metavar="AGENT", help="an agent it may use; repeat it"
+    )
+    parser.add_argument("--default-agent", metavar="AGENT", help="the one it gets if it names none")
+    parser.add_argument("--retention-days", type=int, metavar="DAYS", help="until an idle thread is deleted")
+
+
+def _create(chosen: argparse.Namespace) -> None:
+    show_key(chosen, service().call("POST", "/tenants", said(chosen, "slug", *_CHANGES, "scopes")))
+
+
+def _list(chosen: argparse.Namespace) -> None:
+    show_all(chosen, _COLUMNS, service().all("/tenants", "tenants", said(chosen, *_FILTERS)))
+
+
+def _show(chosen: argparse.Namespace) -> None:
+    show_one(chosen, service().call("GET", f"/tenants/{chosen.tenant}"))
+
+
+def _update(chosen: argparse.Namespace) -> None:
+    changes = _changes(chosen)
+    show_one(chosen, service().call("PATCH", f"/tenants/{chosen.tenant}", changes))
+
+
+def _suspend(chosen: argparse.Namespace) -> None:
+    show_one(chosen, service().call("POST", f"/tenants/{chosen.tenant}/suspend"))
+
+
+def _resume(chosen: argparse.Namespace) -> None:
+    show_one(chosen, service().call("POST", f"/tenants/{chosen.tenant}/resume"))
+
+
+def _changes(chosen: argparse.Namespace) -> dict[str, Any]:
+    changes = said(chosen, *_CHANGES)
+    for flag, field in _NULLED.items():
+        if getattr(chosen, flag):
+            if field in changes:
+                raise UsageError(f"--{flag.replace('_', '-')} takes {field} away: give no other with it.")
+            changes[field] = None
+    if not changes:
+        raise UsageError("Say what to change; `agentflow-cloud tenant update --help` shows what there is.")
+    return changes
