@@ -12,8 +12,9 @@ from agentflow_tenancy import TenantRepository
 from agentflow_tenancy.moves import MovePolicy, Mover, OperationRepository
 from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.operation_runner import OperationRunner
-from tests.integration.api.test_admin_tenants import TENANTS, soon
+from tests.integration.api.test_admin_tenants import TENANTS
 from tests.support.api import Api, TenantKey, say
+from tests.support.waiting import soon
 
 _NO_REST = timedelta(0)
 

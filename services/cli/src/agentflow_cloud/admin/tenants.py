@@ -13,6 +13,7 @@ from agentflow_cloud.admin.arguments import (
     said,
 )
 from agentflow_cloud.admin.client import service
+from agentflow_cloud.admin.moves import add_move
 from agentflow_cloud.admin.output import show_all, show_key, show_one
 from agentflow_cloud.errors import UsageError
 
@@ -33,6 +34,7 @@ def add_tenant_commands(commands: Commands) -> None:
     add_tenant(command(tenant, "suspend", _suspend, suspend, "tenant suspend acme"))
     resume = "take a suspended tenant's keys again"
     add_tenant(command(tenant, "resume", _resume, resume, "tenant resume acme"))
+    add_move(tenant)
 
 
 def _add_create(commands: Commands) -> None:

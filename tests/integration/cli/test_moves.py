@@ -1,0 +1,38 @@
+"""Moves and partitions, from the command line."""
+
+import json
+import threading
+
+import pytest
+
+from tests.integration.api.test_operations import work
+from tests.support.api import Api, TenantKey
+from tests.support.command import Operator
+
+
+@pytest.fixture
+def operator(api: Api) -> Operator:
+    return Operator(api)
+
+
+def test_a_move_is_asked_for_and_watched(api: Api, operator: Operator, tenant: TenantKey) -> None:
+    """To the end, with its progress; then it stands in the lists."""
+    slug = tenant.tenant.slug
+    worker = threading.Timer(0.5, lambda: work(api))
+    worker.start()
+    shown = operator.text("tenant", "move", slug, "--to", "dedicated", "--reason", "large", "--watch")
+    worker.join()
+    assert shown.splitlines()[-1].startswith("[####################] done, end")
+    listed = json.loads(operator.text("operation", "list", "--tenant", slug, "--json"))
+    assert [one["reason"] for one in listed] == ["large"]
+    assert json.loads(operator.text("tenant", "show", slug, "--json"))["placement"] >= 1000
+    assert listed[0]["operation_id"] in operator.text("operation", "list", "--tenant", slug)
+    assert "dedicated" in operator.text("partitions")
+    found = json.loads(operator.text("partitions", "--json"))
+    assert found.keys() == {"partitions", "would_move"}
+    asked = json.loads(operator.text("tenant", "move", slug, "--to", "pool", "--json"))
+    assert asked["state"] == "queued"
+    cancelled = json.loads(operator.text("operation", "cancel", asked["operation_id"], "--json"))
+    assert cancelled["state"] == "cancelled"
+    assert "cancelled" in operator.text("operation", "watch", asked["operation_id"])
+    assert "cancelled" in operator.text("operation", "show", asked["operation_id"])
