@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.integration.api.test_admin_tenants import soon
 from tests.support.api import Api, TenantKey, running_api, say
+from tests.support.waiting import soon
 
 
 def minted(api: Api, tenant: TenantKey, **body: Any) -> str:
