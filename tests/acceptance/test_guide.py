@@ -1,7 +1,11 @@
-"""Every block of Python and SQL in the guide and the README, run in order as a reader would."""
+"""Every block of Python, SQL and shell in the guide and the README, run in order as by a reader."""
 
 import asyncio
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +13,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support.api import Api
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("[0-9]*.md"))]
 BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```sh\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+# The README's own shell block is run by test_make_run.py.
+SHELL_PAGES = [page for page in PAGES[1:] if SHELL.search(page.read_text())]
 DATABASE_URL = "postgresql+asyncpg://agentflow:agentflow@localhost:5432/agentflow"
 REDIS_URL = "redis://localhost:6379/0"
 
@@ -39,11 +48,39 @@ def test_page(page: Path, database_url: str, redis_url: str, capsys: pytest.Capt
             elif code.startswith("SELECT"):
                 assert rows, f"{page.name}:{line} found nothing"
         ran += 1
-    assert ran
+    assert ran or page in SHELL_PAGES
     if page.name == "README.md":
         assert "You are Alex." in capsys.readouterr().out
     if "app" in names:
         names["app"].close()
+
+
+@pytest.mark.parametrize("page", SHELL_PAGES, ids=lambda page: page.name)
+def test_shell_of_page(page: Path, api: Api, state_dir: Path) -> None:
+    """Each block runs in one shell beside a service, and prints what stands below it; `...` is anything."""
+    dev = {"base_url": api.base_url, "operator_token": api.operator_token}
+    (state_dir / "dev.json").write_text(json.dumps(dev))
+    scripts, expected = zip(*SHELL.findall(page.read_text()), strict=True)
+    mark = "=== end of block ==="
+    done = subprocess.run(
+        ["bash", "-c", "set -euo pipefail\n" + "".join(f"{script}echo '{mark}'\n" for script in scripts)],
+        env=_reader(state_dir), cwd=state_dir, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout.split(mark + "\n")[:-1]
+    for output, pattern in zip(printed, expected, strict=True):
+        assert re.fullmatch(_like(pattern), output.strip(), re.DOTALL), output
+
+
+def _reader(state_dir: Path) -> dict[str, str]:
+    """The environment of somebody who started `make run`."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AGENTFLOW_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**clean, "PATH": path, "AGENTFLOW_STATE_DIR": str(state_dir)}
+
+
+def _like(pattern: str) -> str:
+    return r"\s*.*?\s*".join(re.escape(part.strip()) for part in pattern.strip().split("..."))
 
 
 async def _query(database_url: str, statement: str) -> Any:

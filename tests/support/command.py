@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import IO, Any
 
 from tests.support.api import Api
 
@@ -20,12 +20,13 @@ class Operator:
             **environment,
         }
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
         """The command's output and exit code."""
         return subprocess.run(
             [sys.executable, "-m", "agentflow_cloud", *words],
             env={name: value for name, value in self._environment.items() if value},
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
             timeout=120,

@@ -1,6 +1,7 @@
 """The operator's tenants and keys, from the command line of a running service."""
 
 import json
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -93,6 +94,15 @@ def test_a_listing_longer_than_a_page(operator: Operator, api: Api, tenant: Tena
             assert client.post(f"/v1/admin/tenants/{slug}/keys").status_code == 201
     found = [key["key_id"] for key in operator.json("key", "list", slug)]
     assert len(found) == len(set(found)) == 1002
+
+
+def test_a_reader_that_has_enough(operator: Operator, tenant: TenantKey) -> None:
+    """A closed pipe ends the command without a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        done = operator.run("tenant", "show", tenant.tenant.slug, stdout=stream)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_an_update_changes_what_is_said(operator: Operator, tenant: TenantKey) -> None:

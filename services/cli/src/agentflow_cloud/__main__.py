@@ -18,7 +18,13 @@ def main() -> None:
     """Read the command line and do it."""
     chosen = _parser().parse_args()
     try:
-        sys.exit(chosen.do(chosen))
+        code = chosen.do(chosen)
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        # As in `... | head`: whoever reads has enough. What is left must not be flushed at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except CommandError as error:
         print(f"agentflow-cloud: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)

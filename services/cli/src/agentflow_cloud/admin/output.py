@@ -23,9 +23,10 @@ def show_key(chosen: argparse.Namespace, data: Mapping[str, Any]) -> None:
     if chosen.json:
         print(json.dumps(data, indent=1))
         return
-    # The key first: nothing that goes wrong in printing the rest may lose it.
-    print(f"{data['api_key']}\n\nThis is the API key. Keep it now: it cannot be read again.\n")
     rest = {name: value for name, value in data.items() if name not in ("api_key", "key", "replaced")}
-    print(sheet(rest or data["key"]))
+    lines = [data["api_key"], "", "This is the API key. Keep it now: it cannot be read again.", ""]
+    lines.append(sheet(rest or data["key"]))
     if "replaced" in data:
-        print(f"\nThe key {data['replaced']['key_id']} is good until {data['replaced']['expires_at']}.")
+        old = data["replaced"]
+        lines += ["", f"The key {old['key_id']} is good until {old['expires_at']}."]
+    print("\n".join(lines))
