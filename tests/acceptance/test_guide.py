@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from tests.support.api import Api
+from tests.support.worker import running_worker
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("[0-9]*.md"))]
@@ -21,6 +22,12 @@ BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"^```sh\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 # The README's own shell block is run by test_make_run.py.
 SHELL_PAGES = [page for page in PAGES[1:] if SHELL.search(page.read_text())]
+# As the page on moves starts its service.
+SMALL_LIMITS = {
+    "AGENTFLOW_PROMOTE_THREADS": "12",
+    "AGENTFLOW_PLAN_MOVES_EVERY_S": "1",
+    "AGENTFLOW_MOVE_COOLDOWN_S": "0",
+}
 DATABASE_URL = "postgresql+asyncpg://agentflow:agentflow@localhost:5432/agentflow"
 REDIS_URL = "redis://localhost:6379/0"
 
@@ -56,16 +63,23 @@ def test_page(page: Path, database_url: str, redis_url: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("page", SHELL_PAGES, ids=lambda page: page.name)
-def test_shell_of_page(page: Path, api: Api, state_dir: Path) -> None:
+def test_shell_of_page(page: Path, api: Api, redis_url: str, state_dir: Path) -> None:
     """Each block runs in one shell beside a service, and prints what stands below it; `...` is anything."""
     dev = {"base_url": api.base_url, "operator_token": api.operator_token}
     (state_dir / "dev.json").write_text(json.dumps(dev))
     scripts, expected = zip(*SHELL.findall(page.read_text()), strict=True)
     mark = "=== end of block ==="
-    done = subprocess.run(
-        ["bash", "-c", "set -euo pipefail\n" + "".join(f"{script}echo '{mark}'\n" for script in scripts)],
-        env=_reader(state_dir), cwd=state_dir, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    script = "set -euo pipefail\n" + "".join(f"{script}echo '{mark}'\n" for script in scripts)
+    with running_worker(api.database_url, redis_url, **SMALL_LIMITS):
+        done = subprocess.run(
+            ["bash", "-c", script],
+            env=_reader(state_dir),
+            cwd=state_dir,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout.split(mark + "\n")[:-1]
     for output, pattern in zip(printed, expected, strict=True):

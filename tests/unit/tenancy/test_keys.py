@@ -120,7 +120,7 @@ async def test_the_principal_is_the_keys() -> None:
 
 @pytest.mark.parametrize("changes", [{"revoked": True}, {"expired": True}, {"digest": b"x" * 32}], ids=str)
 async def test_refusals_are_alike(changes: dict[str, Any]) -> None:
-    """Revoked, expired, wrong secret, unknown: the same words, nothing remembered."""
+    """Revoked, expired, wrong secret, unknown: the same words, and no refusal is remembered."""
     authenticator, keys, _, text = setup(**changes)
     with pytest.raises(CredentialError) as refused:
         await authenticator.authenticate(text)
@@ -129,7 +129,8 @@ async def test_refusals_are_alike(changes: dict[str, Any]) -> None:
     assert str(refused.value) == str(unknown.value)
     with pytest.raises(CredentialError):
         await authenticator.authenticate(text)
-    assert keys.asked == 3
+    # A good key is remembered also when somebody else presents its id.
+    assert keys.asked == (2 if "digest" in changes else 3)
 
 
 async def test_a_suspended_tenant_is_told() -> None:

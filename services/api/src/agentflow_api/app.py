@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from agentflow_api.audit.routes import audit_router
 from agentflow_api.graph.routes import graph_router
@@ -27,6 +30,11 @@ from agentflow_api.tokens.routes import tokens_router
 from agentflow_api.usage.routes import usage_router
 from agentflow_api.wiring import Wiring, opened
 from agentflow_telemetry import SpanPerRequest
+
+# Every route by its path and method; no page that would load anything from elsewhere.
+_DOCUMENT: Final = OpenAPIConfig(
+    title="AgentFlow Cloud", version="1", path="/", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+)
 
 
 def provide_wiring(state: State) -> Wiring:
@@ -79,7 +87,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
         cors_config=cors if chosen.cors_origins else None,
-        openapi_config=None,
+        openapi_config=_DOCUMENT,
         logging_config=None,  # the process's own, set before
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )

@@ -1,0 +1,24 @@
+"""A really running worker process."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def running_worker(database_url: str, redis_url: str, **environment: str) -> Iterator[None]:
+    """A worker for the length of a block; it must end by itself when asked to."""
+    given = {"AGENTFLOW_OPERATIONS_DATABASE_URL": database_url, "AGENTFLOW_REDIS_URL": redis_url}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentflow_worker"], env={**os.environ, **given, **environment}
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    # Told before it listened, it ends as any process does.
+    assert code in {0, -signal.SIGTERM}
