@@ -25,6 +25,9 @@ _.requests_per_minute, _.burst, _.stored_bytes, _.checkpoints_per_day
 # LangGraph calls it.
 _.get_tuple
 
+# urllib calls it.
+_.redirect_request
+
 # In tests: agents found by their path, and parameters that only a signature needs.
 _.route_tools, _.is_error, _.a, _.b
 _.notes, _.usage_metadata, _.topics, _.approved

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.support.api import Api
+from tests.support.api import running_api
 from tests.support.worker import running_worker
 
 ROOT = Path(__file__).parents[2]
@@ -63,14 +63,17 @@ def test_page(page: Path, database_url: str, redis_url: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("page", SHELL_PAGES, ids=lambda page: page.name)
-def test_shell_of_page(page: Path, api: Api, redis_url: str, state_dir: Path) -> None:
+def test_shell_of_page(page: Path, migrated_database_url: str, redis_url: str, state_dir: Path) -> None:
     """Each block runs in one shell beside a service, and prints what stands below it; `...` is anything."""
-    dev = {"base_url": api.base_url, "operator_token": api.operator_token}
-    (state_dir / "dev.json").write_text(json.dumps(dev))
     scripts, expected = zip(*SHELL.findall(page.read_text()), strict=True)
     mark = "=== end of block ==="
     script = "set -euo pipefail\n" + "".join(f"{script}echo '{mark}'\n" for script in scripts)
-    with running_worker(api.database_url, redis_url, **SMALL_LIMITS):
+    with (
+        running_api(migrated_database_url, redis_url) as api,
+        running_worker(migrated_database_url, redis_url, **SMALL_LIMITS),
+    ):
+        dev = {"base_url": api.base_url, "operator_token": api.operator_token}
+        (state_dir / "dev.json").write_text(json.dumps(dev))
         done = subprocess.run(
             ["bash", "-c", script],
             env=_reader(state_dir),

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -46,7 +45,7 @@ def revoked(api: Api) -> str:
 
 
 @pytest.fixture(scope="module")
-def victim(api: Api) -> Iterator[tuple[TenantKey, str]]:
+def victim(api: Api) -> tuple[TenantKey, str]:
     """A tenant whose every text holds a word that nobody else may ever see."""
     canary = f"canary{secrets.token_hex(8)}"
     tenant = api.tenant(f"{canary[:20]}")
@@ -59,7 +58,7 @@ def victim(api: Api) -> Iterator[tuple[TenantKey, str]]:
         assert client.post(
             "/v1/issuers", json={**issuer, "jwks_uri": f"https://{canary}.example/j"}
         ).is_success
-    yield tenant, canary
+    return tenant, canary
 
 
 def test_the_document_names_every_route(api: Api) -> None:
@@ -122,7 +121,7 @@ def test_what_is_anothers_is_missing(api: Api, victim: tuple[TenantKey, str], te
     with api.client(tenant) as mine:
         for method, path in routes(api):
             for name in OWNED:
-                if name not in path:
+                if name not in path or path.startswith(OPERATORS):
                     continue
                 foreign, missing = (
                     mine.request(method, path.replace(name, one), json={}) for one in ids[name]
@@ -159,7 +158,7 @@ def test_nothing_of_another_tenant_is_ever_seen(
                 assert not any(needle in seen for needle in needles), (method, path, query)
     redis = Redis.from_url(redis_url)
     try:
-        names = [name for name in redis.scan_iter("*", count=1000)]
+        names = list(redis.scan_iter("*", count=1000))
         assert not any(canary.encode() in name for name in names)
         own = [name for name in names if tenant.tenant.tenant_id.hex.encode() in name]
         kinds = {name: redis.type(name) for name in own}
