@@ -16,6 +16,7 @@ class Sizes:
         read_threads: Threads that readers pick from.
         young, old: The turns that are compared for growth, with `around` turns on both sides.
         partitions: Of the largest database.
+        moved_checkpoints: Of a tenant that moves.
         grown_threads: Threads that are grown to the old turn.
     """
 
@@ -29,6 +30,7 @@ class Sizes:
     grown_threads: int = 3
     writers: tuple[int, ...] = (1, 16, 64)
     partitions: int = 1000
+    moved_checkpoints: int = 20_000
 
 
 SMOKE = Sizes(
@@ -41,6 +43,7 @@ SMOKE = Sizes(
     around=1,
     grown_threads=1,
     partitions=12,
+    moved_checkpoints=40,
     writers=(1, 16, 64),
 )
 

@@ -69,6 +69,10 @@ GOALS = (
     _at_most("quotas.request/get", "authentication + all quotas, warm, p50, to redis-py GET", 1.6),
     _at_most("neighbours.flooded/alone", "p99 while a neighbour sends 20 x its limit, to alone", 1.3),
     Goal("quotas.library/script", "6 calls of a rate-limit library, to one script for 6 quotas", 3),
+    Goal("moves.rate", "rows/s of a move under 8 writers", 5000, "1/s"),
+    _at_most("moves.p99/alone", "writers' p99 while their tenant moves, to before", 5),
+    _at_most("moves.worst", "their slowest write", 250, "ms"),
+    Goal("moves.kept", "acknowledged checkpoints that a move keeps", 1),
     Goal("turns.1/langgraph", "turns/s durable sync, 1 thread, to langgraph sync", 5, peers=True),
     Goal("turns.16/langgraph", "turns/s durable sync, 16 threads, to langgraph sync", 12, peers=True),
 )

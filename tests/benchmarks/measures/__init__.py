@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.growth import measure_growth
+from tests.benchmarks.measures.moves import measure_moves
 from tests.benchmarks.measures.neighbours import measure_neighbours
 from tests.benchmarks.measures.partitions import measure_partitions
 from tests.benchmarks.measures.pools import measure_pools
@@ -23,6 +24,7 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "turns": measure_turns,
     "pool": measure_pools,
     "partitions": measure_partitions,
+    "moves": measure_moves,
     "quotas": measure_quotas,
     "neighbours": measure_neighbours,
 }

@@ -35,7 +35,7 @@ async def measure_partitions(bench: Bench) -> None:
         }
         await _compare_counts(bench, urls)
         await _compare_executions(bench, urls)
-    async with _migrated(bench) as url:
+    async with migrated(bench) as url:
         await _compare_roles(bench, url)
 
 
@@ -159,7 +159,7 @@ async def _database(bench: Bench, partitions: int) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def _migrated(bench: Bench) -> AsyncGenerator[str]:
+async def migrated(bench: Bench) -> AsyncGenerator[str]:
     """A database as the service has it."""
     name = databases.new_name("bench")
     databases.create(bench.database_url, name)
