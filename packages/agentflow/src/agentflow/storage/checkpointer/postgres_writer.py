@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -39,11 +39,12 @@ class QueuedWrite:
     placement: int
     key: tuple[int, int, str]
     size_bytes: int
+    group_key: Hashable
 
     @property
     def group(self) -> Hashable:
         """Removals and tool results touch rows by their keys: such a write goes alone."""
-        return id(self) if self.write.removed or self.write.tool_results else None
+        return id(self) if self.write.removed or self.write.tool_results else self.group_key
 
     @property
     def owner(self) -> str | None:
@@ -62,7 +63,12 @@ class PostgresWriter:
     """Appends checkpoints."""
 
     def __init__(
-        self, statements: Statements, of_tenants: TenantStatements, *, thread_ttl: timedelta | None
+        self,
+        statements: Statements,
+        of_tenants: TenantStatements,
+        *,
+        thread_ttl: timedelta | None,
+        group_key: Callable[[Scope], Hashable] = lambda _: None,
     ) -> None:
         """Nothing is written yet.
 
@@ -70,7 +76,10 @@ class PostgresWriter:
             statements: Of this event loop.
             of_tenants: Over the same.
             thread_ttl: Set anew by each write; None leaves a thread's time as it is.
+            group_key: Only writes with the same one share a statement. Here all do; where rows are
+                distributed by tenant it is the tenant.
         """
+        self._group_key = group_key
         self._statements = statements
         self._of_tenants = of_tenants
         self._placements = of_tenants.placements
@@ -103,7 +112,7 @@ class PostgresWriter:
         moved: Backoff | None = None
         at = self._first_place(scope, write) if placement is None else placement
         while True:
-            row = await self._submit(_queued(scope, thread_id, attributes, write, encoded, at))
+            row = await self._submit(self._queued(scope, thread_id, attributes, write, encoded, at))
             if row is not None:
                 return Committed(row["head"], row["thread_no"], row["stop_requested"], at)
             answer = await self._why_not(scope, thread_id, write, at)
@@ -226,6 +235,20 @@ class PostgresWriter:
             *columns_of(write.added),
         ]
 
+    def _queued(
+        self,
+        scope: Scope,
+        thread_id: str,
+        attributes: NewThread,
+        write: CheckpointWrite,
+        encoded: EncodedWrite,
+        at: int,
+    ) -> QueuedWrite:
+        key = (at, scope.tenant_id.int, thread_id)
+        size_bytes = _OVERHEAD_BYTES + encoded.size_bytes
+        group_key = self._group_key(scope)
+        return QueuedWrite(scope, thread_id, attributes, write, encoded, at, key, size_bytes, group_key)
+
     def _first_place(self, scope: Scope, write: CheckpointWrite) -> int:
         if write.expected_head == 0:
             return self._placements.creates_in(scope)
@@ -259,19 +282,6 @@ class PostgresWriter:
         place = self._placements.creates_in(scope)
         # Refused although this is the place: nobody might make a thread in that moment.
         return NOWHERE if place == at or self._placements.is_nowhere(scope) else place
-
-
-def _queued(
-    scope: Scope,
-    thread_id: str,
-    attributes: NewThread,
-    write: CheckpointWrite,
-    encoded: EncodedWrite,
-    at: int,
-) -> QueuedWrite:
-    key = (at, scope.tenant_id.int, thread_id)
-    size_bytes = _OVERHEAD_BYTES + encoded.size_bytes
-    return QueuedWrite(scope, thread_id, attributes, write, encoded, at, key, size_bytes)
 
 
 def _metadata(attributes: NewThread) -> str:
