@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
-from litestar import Litestar
+from litestar import Litestar, Request, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import MediaType
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -31,10 +32,17 @@ from agentflow_api.usage.routes import usage_router
 from agentflow_api.wiring import Wiring, opened
 from agentflow_telemetry import SpanPerRequest
 
-# Every route by its path and method; no page that would load anything from elsewhere.
+_JSON: Final = JsonRenderPlugin(path="/openapi.json")
+# Every route by its path and method.
 _DOCUMENT: Final = OpenAPIConfig(
-    title="AgentFlow Cloud", version="1", path="/", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+    title="AgentFlow Cloud", version="1", path="/openapi", render_plugins=[_JSON]
 )
+
+
+@get("/openapi.json", include_in_schema=False, media_type=MediaType.JSON)
+async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The document; no page of it, which would load things from elsewhere."""
+    return request.app.openapi_schema.to_schema()
 
 
 def provide_wiring(state: State) -> Wiring:
@@ -69,6 +77,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         route_handlers=[
             ping,
             ready,
+            openapi,
             graph_router,
             threads_router,
             usage_router,
