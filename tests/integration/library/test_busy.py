@@ -209,7 +209,7 @@ async def test_a_lost_lease_ends_the_node_that_runs(database_url: str, redis_url
         run = asyncio.create_task(one.ainvoke({"messages": "slow"}, T))
         await gate.reached.wait()
         # As if the process had been stopped for longer than its lease, and another run had come.
-        await redis.set(lock, "another")
+        await redis.set(lock, "another", px=60_000)
         with pytest.raises(LeaseLostError):
             await run
         assert issubclass(LeaseLostError, ConflictError)
