@@ -21,6 +21,8 @@ from agentflow.errors import CorruptStateError
 from agentflow.storage.checkpointer.types import CheckpointInfo, Source, lineage
 from agentflow.utils.jsontext import json_text
 
+# So much of a history is unpacked to read one version of it.
+MOST_IN_A_PART: Final = 512
 _VERSION: Final = b"1"
 _ID_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,6 +58,16 @@ class PackedCheckpoint:
             run_id=self.run_id,
             created_at=self.created_at,
         )
+
+
+def parts_of(checkpoints: Sequence[PackedCheckpoint]) -> list[list[PackedCheckpoint]]:
+    """A history in parts that each begin with a full checkpoint: reading a version unpacks one of them."""
+    parts: list[list[PackedCheckpoint]] = [[]]
+    for checkpoint in checkpoints:
+        if checkpoint.is_full and len(parts[-1]) >= MOST_IN_A_PART:
+            parts.append([])
+        parts[-1].append(checkpoint)
+    return parts
 
 
 def pack(checkpoints: Sequence[PackedCheckpoint]) -> bytes:

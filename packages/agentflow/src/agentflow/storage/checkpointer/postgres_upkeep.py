@@ -16,7 +16,14 @@ from uuid import UUID
 import asyncpg
 
 from agentflow.errors import CorruptStateError, InvalidInputError
-from agentflow.storage.checkpointer.archive import PackedCheckpoint, deltas_until, hole_at, pack, unpack
+from agentflow.storage.checkpointer.archive import (
+    PackedCheckpoint,
+    deltas_until,
+    hole_at,
+    pack,
+    parts_of,
+    unpack,
+)
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.postgres_rows import folded, is_langgraphs
@@ -125,11 +132,12 @@ async def _stored(driver: _Driver, scope: Scope, thread_no: int) -> list[PackedC
 
 
 async def _replace(driver: _Driver, scope: Scope, thread_no: int, kept: Sequence[PackedCheckpoint]) -> None:
-    """Put one archive in the place of all rows."""
+    """Put archives in the place of all rows: one, or several of a long history."""
     await _execute(driver, "delete_checkpoints", scope, thread_no)
-    last = kept[-1]
-    arguments = (thread_no, last.seq, kept[0].seq, pack(kept), last.checkpoint_id)
-    await _execute(driver, "insert_archive", scope, *arguments)
+    for part in parts_of(kept):
+        last = part[-1]
+        arguments = (thread_no, last.seq, part[0].seq, pack(part), last.checkpoint_id)
+        await _execute(driver, "insert_archive", scope, *arguments)
 
 
 async def _row(
