@@ -111,7 +111,7 @@ def part_of(raw: bytes) -> str:
 
 
 def test_claims_that_do_not_hold_are_refused(open_api: Api, trusting: TenantKey) -> None:
-    """Missing, over, too early, for others, no number, or no user that could be stored; never a fault of ours."""
+    """Missing, over, too early, for others, no number, no user that could be stored; and no fault of ours."""
     slug = trusting.tenant.slug
     now = int(time.time())
     for name in ("exp", "iss", "aud", "sub"):
@@ -120,8 +120,7 @@ def test_claims_that_do_not_hold_are_refused(open_api: Api, trusting: TenantKey)
         {"exp": now - 300}, {"exp": float("inf")}, {"exp": float("nan")}, {"exp": "soon"},
         {"exp": []}, {"nbf": now + 300}, {"iat": now + 300}, {"iat": float("inf")}, {"iss": "https://other"},
         {"aud": "other"}, {"aud": [slug, "other"]}, {"aud": []}, {"aud": [[slug]]}, {"sub": ""}, {"sub": " "},
-        {"sub": "a\0b"}, {"sub": "\ud800"}, {"sub": "é" * 200}, {"iss": ["https://idp.example"]},
-        {"iss": "x" * 600},
+        {"sub": "a\0b"}, {"sub": "\ud800"}, {"sub": "é" * 200}, {"iss": "x" * 600},
     ]  # fmt: skip
     for change in wrong:
         assert status_with(open_api, signed(**{"aud": slug, **change})) == 401, change
@@ -130,7 +129,7 @@ def test_claims_that_do_not_hold_are_refused(open_api: Api, trusting: TenantKey)
 
 
 def test_an_audience_is_one_tenants(open_api: Api, trusting: TenantKey, keys: JwksServer) -> None:
-    """Whoever registers another audience of somebody's issuer neither gets the tokens nor shuts the owner out."""
+    """Who registers another audience of somebody's issuer neither gets the tokens nor shuts the owner out."""
     attacker = open_api.tenant()
     made = registered(
         open_api, attacker, jwks_uri=f"{keys.url}/keys", audience=f"{trusting.tenant.slug}-info"

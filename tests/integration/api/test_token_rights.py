@@ -164,7 +164,7 @@ async def endless() -> AsyncIterator[str]:
 
 
 async def let_in(app: LimitedApp, **asked: Any) -> Principal:
-    tenant, client = await app.tenant()
+    _, client = await app.tenant()
     async with client:
         key = client.headers["Authorization"].split()[1]
         if not asked:
@@ -173,6 +173,7 @@ async def let_in(app: LimitedApp, **asked: Any) -> Principal:
         return await app.wiring.tokens.authenticate(answer.json()["data"]["token"])
 
 
+@pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
 @pytest.mark.parametrize("asked", [{}, {"user_id": "alice"}], ids=["key", "token"])
 @pytest.mark.parametrize("over", ["suspended", "resumed", "revoked"])
 async def test_an_open_answer_ends(migrated_database_url: str, asked: dict[str, Any], over: str) -> None:
