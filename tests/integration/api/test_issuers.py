@@ -115,7 +115,8 @@ def test_claims_that_do_not_hold_are_refused(open_api: Api, trusting: TenantKey)
     slug = trusting.tenant.slug
     now = int(time.time())
     for name in ("exp", "iss", "aud", "sub"):
-        assert status_with(open_api, signed(**{"aud": slug, name: None})) == 401, name
+        without: dict[str, Any] = {"aud": slug, name: None}
+        assert status_with(open_api, signed(**without)) == 401, name
     wrong: list[dict[str, Any]] = [
         {"exp": now - 300}, {"exp": float("inf")}, {"exp": float("nan")}, {"exp": "soon"},
         {"exp": []}, {"nbf": now + 300}, {"iat": now + 300}, {"iat": float("inf")}, {"iss": "https://other"},
