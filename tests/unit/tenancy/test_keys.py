@@ -149,7 +149,7 @@ async def test_memory_is_bounded() -> None:
         key = new_api_key()
         keys.records[key.key_id] = replace(record, digest=key.digest(PEPPER))
         await small.authenticate(key.text)
-    assert len(small._good) == 10
+    assert len(small._records) == 10
     assert authenticator is not small
 
 

@@ -1,14 +1,12 @@
 """From a presented key to the principal it stands for."""
 
-import asyncio
 import hmac
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
-from agentflow.errors import StorageError
 from agentflow_tenancy.errors import CredentialError, TenantSuspendedError
 from agentflow_tenancy.keys import parse_api_key
+from agentflow_tenancy.lookups import Lookups
 from agentflow_tenancy.repository import TenantRepository
 from agentflow_tenancy.tenants import KeyRecord, Principal
 
@@ -33,14 +31,10 @@ class Authenticator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is remembered yet."""
-        self._repository = repository
         self._pepper = pepper
-        self._remember_s = remember_s
-        self._most = most_remembered
-        self._clock = clock
-        # Key id -> when it was asked for, and what was found.
-        self._good: OrderedDict[str, tuple[float, KeyRecord]] = OrderedDict()
-        self._looking: dict[str, asyncio.Task[KeyRecord | None]] = {}
+        self._records: Lookups[str, KeyRecord | None] = Lookups(
+            repository.find_key, worth=_is_good, remember_s=remember_s, most=most_remembered, clock=clock
+        )
 
     async def authenticate(self, presented: str) -> Principal:
         """The principal of a key.
@@ -53,60 +47,34 @@ class Authenticator:
         No round trip while remembered, one otherwise, shared; none for a mistyped key.
         """
         key = parse_api_key(presented)
-        record = await self._record(key.key_id)
+        record = await self._records.get(key.key_id)
         if record is None or not hmac.compare_digest(record.digest, key.digest(self._pepper)):
             raise CredentialError(_UNKNOWN)
         return _active(record)
 
-    async def principal_of(self, key_id: str) -> Principal:
+    async def principal_of(self, key_id: str, *, within_s: float | None = None) -> Principal:
         """The principal of a key by its id alone, for who has proved by other means that it may use it.
+
+        Args:
+            key_id: Of the key.
+            within_s: How old what is known of it may be, when less than what is remembered.
 
         Raises:
             CredentialError, TenantSuspendedError, StoreUnavailableError: See `authenticate`.
         """
-        record = await self._record(key_id)
+        record = await self._records.get(key_id, within_s=within_s)
         if record is None:
             raise CredentialError(_UNKNOWN)
         return _active(record)
 
-    async def _record(self, key_id: str) -> KeyRecord | None:
-        remembered = self._good.get(key_id)
-        if remembered is not None:
-            age_s = self._clock() - remembered[0]
-            if age_s < self._remember_s:
-                if age_s > self._remember_s / 2:
-                    self._look(key_id)
-                return remembered[1]
-        return await asyncio.shield(self._look(key_id))
 
-    def _look(self, key_id: str) -> "asyncio.Task[KeyRecord | None]":
-        """Look a key up, or join who does."""
-        task = self._looking.get(key_id)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._find(key_id))
-            self._looking[key_id] = task
-            task.add_done_callback(lambda done: self._done(key_id, done))
-        return task
-
-    def _done(self, key_id: str, task: "asyncio.Task[KeyRecord | None]") -> None:
-        self._looking.pop(key_id, None)
-        if not task.cancelled() and isinstance(task.exception(), StorageError):
-            return  # whoever waits is told; what is remembered ends by itself
-
-    async def _find(self, key_id: str) -> KeyRecord | None:
-        # From when it was asked, not answered: a slow answer must not stretch a revoked key's life.
-        asked_at = self._clock()
-        record = await self._repository.find_key(key_id)
-        if record is None or record.revoked or record.expired:
-            self._good.pop(key_id, None)
-            return None
-        self._good[key_id] = (asked_at, record)
-        if len(self._good) > self._most:
-            self._good.popitem(last=False)
-        return record
+def _is_good(record: KeyRecord | None) -> bool:
+    return record is not None and not (record.revoked or record.expired)
 
 
 def _active(record: KeyRecord) -> Principal:
+    if not _is_good(record):
+        raise CredentialError(_UNKNOWN)
     if record.principal.tenant.state != "active":
         raise TenantSuspendedError("This tenant is suspended.")
     return record.principal

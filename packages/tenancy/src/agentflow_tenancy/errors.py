@@ -71,10 +71,16 @@ class IssuerTakenError(TenancyError):
     code = "ISSUER_TAKEN"
 
 
-class UnsafeAddressError(TenancyError):
-    """An address that this service does not fetch from."""
+class JwksUnavailableError(TenancyError):
+    """The keys of a token's issuer cannot be had now; the text says why, for whoever runs the service."""
 
-    code = "UNSAFE_ADDRESS"
+    code = "JWKS_UNAVAILABLE"
+
+
+class TooManyIssuersError(TenancyError):
+    """A tenant has as many issuers as it may."""
+
+    code = "TOO_MANY_ISSUERS"
 
 
 class CredentialError(TenancyError):

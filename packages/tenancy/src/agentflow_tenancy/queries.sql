@@ -8,7 +8,7 @@ SELECT 1 AS one
 SELECT k.key_id, k.digest, k.scopes, k.expires_at, k.limits AS key_limits,
        k.revoked_at IS NOT NULL AS revoked, coalesce(k.expires_at <= now(), false) AS expired,
        t.tenant_id, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan,
-       t.limits, t.retention_days, t.created_at, t.updated_at
+       t.limits, t.retention_days, t.created_at, t.updated_at, t.token_epoch
 FROM agentflow_api_keys k JOIN agentflow_tenants t USING (tenant_id)
 WHERE k.key_id = :key_id
 
@@ -62,9 +62,9 @@ RETURNING tenant_id, slug, name, state, placement, moving_to, epoch, agents, def
           created_at, updated_at
 
 -- name: set_tenant_state
--- Suspended or active; a new epoch voids what is cached and every token. No row when it is so already.
+-- Suspended or active; new epochs void what is cached and every token. No row when it is so already.
 UPDATE agentflow_tenants
-SET state = :state, epoch = epoch + 1, updated_at = now(),
+SET state = :state, epoch = epoch + 1, token_epoch = token_epoch + 1, updated_at = now(),
     suspended_at = CASE WHEN :state = 'suspended' THEN now() END
 WHERE tenant_id = :tenant_id AND state <> :state
 RETURNING tenant_id
@@ -286,9 +286,18 @@ VALUES (:kid, CAST(CAST(:public_jwk AS text) AS jsonb), :sealed)
 ON CONFLICT ((true)) WHERE retired_at IS NULL DO NOTHING
 RETURNING kid
 
+-- name: hold_tenant
+-- Kept as it is until the transaction ends.
+SELECT tenant_id FROM agentflow_tenants WHERE tenant_id = :tenant_id FOR NO KEY UPDATE
+
+-- name: count_issuers
+SELECT count(*) AS issuers FROM agentflow_issuers WHERE tenant_id = :tenant_id
+
 -- name: create_issuer
-INSERT INTO agentflow_issuers (tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim)
-VALUES (:tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim)
+INSERT INTO agentflow_issuers (tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim, scope_claim,
+                               limits)
+VALUES (:tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim,
+        :scope_claim, CAST(CAST(:limits AS text) AS jsonb))
 ON CONFLICT (issuer, audience) DO NOTHING
 RETURNING *
 
@@ -298,9 +307,10 @@ SELECT * FROM agentflow_issuers WHERE tenant_id = :tenant_id ORDER BY created_at
 -- name: delete_issuer
 DELETE FROM agentflow_issuers WHERE tenant_id = :tenant_id AND issuer_id = :issuer_id RETURNING issuer
 
--- name: find_issuers
--- Of an issuer, with their tenants.
-SELECT i.*, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan, t.limits,
+-- name: find_issuer
+-- With its tenant.
+SELECT i.issuer_id, i.tenant_id, i.issuer, i.audience, i.jwks_uri, i.jwks, i.algorithms, i.scopes, i.user_claim,
+       i.scope_claim, i.limits AS issuer_limits, t.token_epoch, t.created_at, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan, t.limits,
        t.retention_days, t.updated_at
 FROM agentflow_issuers i JOIN agentflow_tenants t USING (tenant_id)
-WHERE i.issuer = :issuer
+WHERE i.issuer = :issuer AND i.audience = :audience

@@ -41,6 +41,7 @@ class TenantRepository:
             scopes=frozenset(row["scopes"]),
             expires_at=row["expires_at"],
             limits=Limits.parse(as_json(row["key_limits"])),
+            token_epoch=row["token_epoch"],
         )
         return KeyRecord(principal, row["digest"], revoked=row["revoked"], expired=row["expired"])
 

@@ -56,12 +56,19 @@ class SigningKeys:
         self._clock = clock
         self._keys: dict[str, SigningKey] = {}
         self._current: SigningKey | None = None
+        self._is_sealed_elsewhere = False
         self._read_at = -_RELOAD_S
+        self._looked_at = -_UNKNOWN_KID_S
         self._reading = asyncio.Lock()
 
     async def current(self) -> SigningKey:
         """The key that signs; made when there is none."""
         await self._fresh(_RELOAD_S)
+        if self._is_sealed_elsewhere:
+            raise ConfigurationError(
+                "AGENTFLOW_KEY_PEPPER is not the one that the signing key was sealed with: set that one, or "
+                "make a new key by POST /v1/admin/signing-keys/rotate."
+            )
         if self._current is None:
             await self._make(SYSTEM, replaces=False)
         assert self._current is not None, "a key was made a moment ago"  # noqa: S101 - for the type checker
@@ -73,12 +80,13 @@ class SigningKeys:
             return None
         await self._fresh(_RELOAD_S)
         if kid not in self._keys:
-            await self._fresh(_UNKNOWN_KID_S)
+            await self._look_again()
         return self._keys.get(kid)
 
     async def jwks(self) -> dict[str, Any]:
-        """The public keys, for whoever checks tokens himself."""
+        """The public keys, for whoever checks tokens himself; no older than a second."""
         await self.current()
+        await self._fresh(_UNKNOWN_KID_S)
         return {"keys": [key.public_jwk for key in self._keys.values()]}
 
     async def rotate(self, actor: Actor) -> str:
@@ -116,24 +124,32 @@ class SigningKeys:
             if self._clock() - self._read_at >= at_most_s:
                 await self._read()
 
+    async def _look_again(self) -> None:
+        """Read anew for an unknown id: once a second, however many are made up."""
+        async with self._reading:
+            if self._clock() - self._looked_at >= _UNKNOWN_KID_S:
+                self._looked_at = self._clock()
+                await self._read()
+
     async def _read(self) -> None:
         asked_at = self._clock()
         rows = await self._plane.run(
             lambda transaction: transaction.all("signing_keys", verifies_s=VERIFIES_S)
         )
-        keys = [self._opened(row) for row in rows]
-        self._keys = {key.kid: key for key in keys}
-        self._current = keys[0] if rows and rows[0]["retired_at"] is None else None
+        keys = {key.kid: key for key in map(self._opened, rows) if key is not None}
+        signing = next((str(row["kid"]) for row in rows if row["retired_at"] is None), None)
+        self._keys = keys
+        self._current = None if signing is None else keys.get(signing)
+        self._is_sealed_elsewhere = signing is not None and self._current is None
         self._read_at = asked_at
 
-    def _opened(self, row: RowMapping) -> SigningKey:
+    def _opened(self, row: RowMapping) -> SigningKey | None:
+        """The key; None when it was sealed with another pepper, and so is none of this deployment's."""
         sealed: bytes = row["sealed"]
         try:
             plain = self._sealer.decrypt(sealed[:12], sealed[12:], row["kid"].encode())
         except InvalidTag:
-            raise ConfigurationError(
-                "AGENTFLOW_KEY_PEPPER is not the one that the signing keys were sealed with."
-            ) from None
+            return None
         private = serialization.load_der_private_key(plain, None)
         assert isinstance(private, ec.EllipticCurvePrivateKey)  # noqa: S101 - for the type checker
         public = as_json(row["public_jwk"])

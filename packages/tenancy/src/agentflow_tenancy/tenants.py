@@ -16,6 +16,10 @@ GRAPH_INVOKE: Final = "graph:invoke"
 USAGE_READ: Final = "usage:read"
 KEYS_ADMIN: Final = "keys:admin"
 TENANT_ADMIN: Final = "tenant:admin"
+# What a user may do, and what any token: one that makes keys, or changes whom a tenant trusts, would outlive
+# itself, and a user's that did would be the whole tenant's.
+USER_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE)
+TOKEN_SCOPES: Final = (*USER_SCOPES, USAGE_READ)
 ALL_SCOPES: Final = (THREADS_READ, THREADS_WRITE, GRAPH_INVOKE, USAGE_READ, KEYS_ADMIN, TENANT_ADMIN)
 
 
@@ -86,6 +90,8 @@ class Principal:
         limits: The key's own.
         user_id: When set, the one user whose threads exist for it.
         by_token: Whether it came by a token instead of the key itself.
+        token_epoch: Of the tenant; tokens of another one are over.
+        issued_by: Issuer and audience of a token that another one than this service signed.
     """
 
     tenant: Tenant
@@ -95,6 +101,8 @@ class Principal:
     limits: Limits = NO_LIMITS
     user_id: str | None = None
     by_token: bool = False
+    token_epoch: int = 1
+    issued_by: tuple[str, str] | None = None
 
     @property
     def scope(self) -> Scope:

@@ -10,16 +10,15 @@ import jwt
 
 from agentflow_tenancy.authenticator import Authenticator
 from agentflow_tenancy.errors import CredentialError, ForbiddenError
-from agentflow_tenancy.issuers import ExternalTokens
+from agentflow_tenancy.external_tokens import ExternalTokens
 from agentflow_tenancy.signing_keys import ALGORITHM, SigningKeys
-from agentflow_tenancy.tenants import Principal
+from agentflow_tenancy.tenants import TOKEN_SCOPES, USER_SCOPES, Principal
+from agentflow_tenancy.token_reading import Claimed, claimed, refused, user_of, verified, words
 
 AUDIENCE: Final = "agentflow-cloud"
 ISSUER: Final = "agentflow-cloud"
 MAX_TTL_S: Final = 300
-LEEWAY_S: Final = 30
-_REQUIRED: Final = ["exp", "iat", "aud", "iss", "sub", "jti"]
-_REFUSED: Final = "This token is not valid."
+_REQUIRED: Final = ("exp", "iat", "aud", "iss", "sub", "jti", "tenant", "epoch", "key", "scopes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +54,16 @@ class Tokens:
 
         Args:
             principal: Of an API key, not of a token.
-            scopes: Among the key's; None for all of them.
+            scopes: Among the key's; None for all of them that such a token may have.
             user_id: Binds it to one user, who sees only their own threads.
             ttl_s: How long it is good, 300 at most.
 
         Raises:
-            ForbiddenError: A scope that the key lacks, or the principal is a token's.
+            ForbiddenError: A scope that the key lacks or no such token has, or it is a token that asks.
         """
         if principal.by_token:
             raise ForbiddenError("A token cannot mint tokens; use the API key.")
-        chosen = tuple(sorted(principal.scopes)) if scopes is None else tuple(scopes)
-        for scope in chosen:
-            principal.require(scope)
+        chosen = _granted(principal, scopes, USER_SCOPES if user_id else TOKEN_SCOPES)
         key = await self._keys.current()
         now = int(self._clock())
         claims = {
@@ -77,7 +74,7 @@ class Tokens:
             "iat": now,
             "exp": now + min(ttl_s, MAX_TTL_S),
             "tenant": str(principal.tenant.tenant_id),
-            "epoch": principal.tenant.epoch,
+            "epoch": principal.token_epoch,
             "key": principal.key_id,
             "scopes": list(chosen),
             "user_id": user_id,
@@ -95,40 +92,58 @@ class Tokens:
 
         No round trip when the key it was minted from is remembered, for less than a second.
         """
-        try:
-            header = jwt.get_unverified_header(token)
-            unverified = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, RecursionError):
-            raise CredentialError(_REFUSED) from None
-        if unverified.get("iss") != ISSUER:
-            return await self._external.authenticate(token, header, unverified)
-        claims = await self._checked(token, header)
-        return await self._principal(claims)
+        says = claimed(token)
+        if says.issuer != ISSUER:
+            return await self._external.authenticate(token, says)
+        return await self._principal(await self._checked(token, says))
 
-    async def _checked(self, token: str, header: dict[str, Any]) -> dict[str, Any]:
+    async def recheck(self, principal: Principal, *, within_s: float = 0.4) -> None:
+        """Whether what let somebody in still would: for answers that stay open.
+
+        A token that expires meanwhile ends nothing: what was begun with it may go on.
+
+        Raises:
+            CredentialError: The key or issuer is over, or the tenant was suspended in between.
+            TenantSuspendedError: The tenant is suspended.
+            StoreUnavailableError: Postgres does not answer.
+
+        A round trip for all open answers of a key, unless it was asked about within `within_s`.
+        """
+        if principal.issued_by is not None:
+            now = await self._external.principal_of(principal.issued_by, within_s=within_s)
+        else:
+            now = await self._authenticator.principal_of(principal.key_id, within_s=within_s)
+        if now.token_epoch != principal.token_epoch:
+            raise CredentialError("The tenant was suspended in between; begin anew.")
+
+    async def _checked(self, token: str, says: Claimed) -> dict[str, Any]:
         # Nothing in the header but the id of one of our keys is looked at: no jku, jwk or x5u.
-        key = await self._keys.find(header.get("kid")) if header.get("alg") == ALGORITHM else None
+        key = await self._keys.find(says.kid) if says.algorithm == ALGORITHM else None
         if key is None:
-            raise CredentialError(_REFUSED)
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key.public,
-                algorithms=[ALGORITHM],
-                audience=AUDIENCE,
-                issuer=ISSUER,
-                leeway=LEEWAY_S,
-                options={"require": _REQUIRED},
-            )
-        except jwt.PyJWTError:
-            raise CredentialError(_REFUSED) from None
-        return claims
+            raise refused()
+        return verified(
+            token, key.public, algorithm=ALGORITHM, issuer=ISSUER, audience=AUDIENCE, required=_REQUIRED
+        )
 
     async def _principal(self, claims: dict[str, Any]) -> Principal:
-        base = await self._authenticator.principal_of(str(claims.get("key")))
-        if str(base.tenant.tenant_id) != claims.get("tenant"):
-            raise CredentialError(_REFUSED)
-        if base.tenant.epoch < int(claims.get("epoch", -1)):
-            raise CredentialError(_REFUSED)
-        scopes = base.scopes.intersection(claims.get("scopes", ()))
-        return replace(base, scopes=scopes, user_id=claims.get("user_id"), by_token=True)
+        try:
+            base = await self._authenticator.principal_of(str(claims["key"]))
+        except CredentialError:
+            raise refused() from None
+        if str(base.tenant.tenant_id) != claims["tenant"] or base.token_epoch != claims["epoch"]:
+            raise refused()
+        user_id = None if claims.get("user_id") is None else user_of(claims["user_id"])
+        # Again, for tokens of a version that gave more.
+        possible = USER_SCOPES if user_id else TOKEN_SCOPES
+        scopes = base.scopes & words(claims["scopes"]) & frozenset(possible)
+        return replace(base, scopes=scopes, user_id=user_id, by_token=True)
+
+
+def _granted(principal: Principal, scopes: Sequence[str] | None, possible: Sequence[str]) -> tuple[str, ...]:
+    if scopes is None:
+        return tuple(scope for scope in possible if scope in principal.scopes)
+    for scope in scopes:
+        principal.require(scope)
+        if scope not in possible:
+            raise ForbiddenError(f"Such a token cannot have the scope {scope!r}; use the API key itself.")
+    return tuple(scopes)

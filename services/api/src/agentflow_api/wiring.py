@@ -22,7 +22,9 @@ from agentflow_tenancy import (
     UsageRepository,
 )
 from agentflow_tenancy.control_plane import AuditLog
-from agentflow_tenancy.issuers import ExternalTokens, IssuerRepository
+from agentflow_tenancy.external_tokens import ExternalTokens, IssuerKeys
+from agentflow_tenancy.issuers import IssuerRepository
+from agentflow_tenancy.jwks_fetcher import JwksFetcher
 from agentflow_tenancy.key_uses import KeyUses
 from agentflow_tenancy.moves import OperationRepository
 from agentflow_tenancy.roles import RoleGuard
@@ -78,7 +80,8 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
     authenticator = Authenticator(repository, settings.key_pepper)
     signing_keys = SigningKeys(engine, settings.key_pepper)
     issuers = IssuerRepository(engine)
-    external = ExternalTokens(issuers, allow_unsafe=settings.allow_http_issuers)
+    fetcher = JwksFetcher(allow_http=settings.allow_http_issuers)
+    external = ExternalTokens(issuers, IssuerKeys(fetcher))
     keys = KeyRepository(engine)
     key_uses = KeyUses(keys)
     agents = AgentRegistry(settings.agents, checkpointer)

@@ -7,7 +7,13 @@ from typing import Final
 # Few are faster: each batch of writes opens every leaf it touches.
 POOL_PLACEMENTS: Final = range(1, 9)
 
-_FILES: Final = {1: "0001_tenants.sql", 2: "0002_admin.sql", 3: "0003_operations.sql", 4: "0004_tokens.sql"}
+_FILES: Final = {
+    1: "0001_tenants.sql",
+    2: "0002_admin.sql",
+    3: "0003_operations.sql",
+    4: "0004_tokens.sql",
+    5: "0005_token_rights.sql",
+}
 
 
 def tenancy_statements(version: int) -> Sequence[str]:

@@ -11,13 +11,13 @@ from agentflow_api.http.problems import BadRequestError
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
 from agentflow_tenancy.keys import API_KEY_PREFIX
+from agentflow_tenancy.token_reading import is_token
 
-_DOTS_OF_A_TOKEN = 2
 _OTHER_PLACES = ("x-api-key", "api-key")
 
 
 async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> Principal:
-    """The principal of the request's one credential: `Authorization: Bearer <API key>`.
+    """The principal of the request's one credential: `Authorization: Bearer <API key or token>`.
 
     Nothing else in a request, body, query or header, can name a tenant.
 
@@ -29,11 +29,12 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     if _is_operators(key, wiring):
         raise ForbiddenError("This is the operator's token; a tenant's routes take a tenant's API key.")
     await wiring.role.require()
-    if key.count(".") == _DOTS_OF_A_TOKEN and not key.startswith(API_KEY_PREFIX):
+    if is_token(key):
         principal = await wiring.tokens.authenticate(key)
     else:
         principal = await wiring.authenticator.authenticate(key)
-    wiring.key_uses.note(principal.key_id)
+    if principal.issued_by is None:
+        wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
     return principal
 
@@ -60,7 +61,7 @@ async def _check_operator(connection: ASGIConnection[Any, Any, Any, Any], wiring
         raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
     given = _given(connection)
     if not _is_operators(given, wiring):
-        if given.startswith(API_KEY_PREFIX) or given.count(".") == _DOTS_OF_A_TOKEN:
+        if given.startswith(API_KEY_PREFIX) or is_token(given):
             raise ForbiddenError("This route is the operator's; a tenant's credential does not open it.")
         raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
     await wiring.role.require()

@@ -47,7 +47,7 @@ from agentflow_tenancy import (
     QuotasUnavailableError,
     SlugTakenError,
 )
-from agentflow_tenancy.errors import IssuerTakenError, MoveConflictError
+from agentflow_tenancy.errors import IssuerTakenError, MoveConflictError, TooManyIssuersError
 from agentflow_tenancy.quotas import DAY_S
 
 logger = logging.getLogger("agentflow.api")
@@ -72,6 +72,7 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ConflictingError, 409),
     (SlugTakenError, 409),
     (IssuerTakenError, 409),
+    (TooManyIssuersError, 409),
     (MoveConflictError, 409),
     (InvalidSlugError, 422),
     (InvalidLimitsError, 422),

@@ -1,6 +1,7 @@
 """`/v1/tokens`, `/.well-known/jwks.json`, `/v1/issuers`, and new signing keys for the operator."""
 
-from typing import Any
+import json
+from typing import Any, Final
 from uuid import UUID
 
 from litestar import Request, Response, Router, delete, get, post
@@ -14,10 +15,14 @@ from agentflow_api.http.problems import InvalidBodyError, NotThereError
 from agentflow_api.tokens.schemas import NewIssuer, NewToken
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import TENANT_ADMIN, ForbiddenError, Principal
-from agentflow_tenancy.issuers import Issuer, usable_keys
+from agentflow_tenancy.issuers import Issuer
+from agentflow_tenancy.jwk_sets import JwkSetError, jwk_set
+from agentflow_tenancy.jwks_fetcher import JwksUriError, check_jwks_uri
+from agentflow_tenancy.tenants import USER_SCOPES
 from agentflow_tenancy.tokens import ISSUER
 
 _NO_ISSUER = UUID(int=0)
+_MAX_JWKS: Final = 64 * 1024
 
 
 @post("/v1/tokens", status_code=201)
@@ -37,6 +42,7 @@ async def mint_token(
 @get("/.well-known/jwks.json", media_type=MediaType.JSON)
 async def jwks(wiring: Wiring) -> Response[dict[str, Any]]:
     """The public keys of the service's tokens."""
+    await wiring.role.require()
     keys = await wiring.signing_keys.jwks()
     return Response(keys, headers={"cache-control": "public, max-age=60", "x-token-issuer": ISSUER})
 
@@ -61,10 +67,9 @@ async def create_issuer(
     for scope in asked.scopes:
         if scope not in principal.scopes:
             raise ForbiddenError(f"This key lacks the scope {scope!r}, so it cannot give it.")
-    if asked.jwks is not None and not usable_keys(asked.jwks):
-        raise InvalidBodyError("jwks holds no public key that can check signatures.")
-    if asked.jwks_uri is not None and not asked.jwks_uri.startswith(_schemes(wiring)):
-        raise InvalidBodyError("jwks_uri must begin with https://.")
+        if scope not in USER_SCOPES:
+            raise ForbiddenError(f"An issuer's users cannot have the scope {scope!r}.")
+    _check_keys(asked, allow_http=wiring.settings.allow_http_issuers)
     new = Issuer(
         issuer_id=_NO_ISSUER,
         issuer=asked.issuer,
@@ -74,6 +79,8 @@ async def create_issuer(
         algorithms=tuple(asked.algorithms),
         scopes=tuple(asked.scopes),
         user_claim=asked.user_claim,
+        scope_claim=asked.scope_claim,
+        limits=principal.limits,
     )
     made = await wiring.issuers.create(principal.tenant, new, actor=actor_of_key(request, principal))
     return success(_view(made), "Created", status_code=201)
@@ -103,8 +110,19 @@ async def delete_issuer(
     return success({"issuer_id": issuer_id}, "Deleted")
 
 
-def _schemes(wiring: Wiring) -> tuple[str, ...]:
-    return ("https://", "http://") if wiring.settings.allow_http_issuers else ("https://",)
+def _check_keys(asked: NewIssuer, *, allow_http: bool) -> None:
+    """Whether keys could be had so; an address is not asked yet."""
+    try:
+        if asked.jwks_uri is not None:
+            check_jwks_uri(asked.jwks_uri, allow_http=allow_http)
+        elif len(json.dumps(asked.jwks)) > _MAX_JWKS:
+            raise JwkSetError(f"it has more than {_MAX_JWKS} characters")
+        else:
+            jwk_set(asked.jwks)
+    except JwksUriError as error:
+        raise InvalidBodyError(f"jwks_uri cannot be used: {error}.") from error
+    except JwkSetError as error:
+        raise InvalidBodyError(f"jwks cannot be used: {error}.") from error
 
 
 def _view(issuer: Issuer) -> dict[str, Any]:
@@ -117,6 +135,7 @@ def _view(issuer: Issuer) -> dict[str, Any]:
         "algorithms": list(issuer.algorithms),
         "scopes": list(issuer.scopes),
         "user_claim": issuer.user_claim,
+        "scope_claim": issuer.scope_claim,
     }
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from agentflow_api.keys.schemas import Scopes
+from agentflow_tenancy.token_reading import MAX_USER_BYTES, is_user_id
 from agentflow_tenancy.tokens import MAX_TTL_S
 
 
@@ -14,16 +15,22 @@ def _shown(text: str) -> str:
     return text
 
 
+def _user(text: str) -> str:
+    if not is_user_id(text):
+        raise ValueError(f"must be printable text of at most {MAX_USER_BYTES} bytes")
+    return text
+
+
 Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_shown)]
 
 
 class NewToken(BaseModel):
-    """A token to mint. Without `scopes` it may do what the key may."""
+    """A token to mint. Without `scopes` it may do what the key may and such a token can."""
 
     model_config = ConfigDict(extra="forbid")
 
     scopes: Scopes | None = None
-    user_id: Word | None = None
+    user_id: Annotated[str, AfterValidator(_user)] | None = None
     ttl_s: int = Field(default=MAX_TTL_S, ge=1, le=MAX_TTL_S)
 
 
@@ -41,6 +48,7 @@ class NewIssuer(BaseModel):
     )
     scopes: Scopes
     user_claim: Word = "sub"
+    scope_claim: Word | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> "NewIssuer":
