@@ -229,11 +229,13 @@ class LangGraphStore:
             row = (await self._fetch("lg_copy", *self._who(source), target, number, *where))[0]
             if row["copied"]:
                 return
-            if not row["found"]:
+            if row["found"] and row["here"]:
+                raise ConflictError(
+                    f"Thread {target!r} exists already: delete it first, or copy to another id."
+                )
+            # Looked for in too few places, or to be made in another one.
+            if not await placements.learn(self._scope) and not row["found"]:
                 raise no_thread(source)
-            if row["here"]:
-                raise ConflictError(f"Thread {target!r} exists already: delete it first, or copy to another id.")
-            await placements.learn(self._scope)
         raise StoreUnavailableError("The tenant is being moved; the call may be repeated.")
 
     async def rows(self, thread_id: str, after: int, limit: int) -> tuple[int, int, list[HistoryRow]]:
