@@ -2,14 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import message, write_after
@@ -23,32 +22,6 @@ from tests.support import databases
 from tests.support.moving import Writers, check, places_of, rows_of
 
 type Connection = asyncpg.Connection[Any]
-
-
-@pytest.fixture
-async def engine(migrated_database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(migrated_database_url, pool_size=10)
-    yield engine
-    await engine.dispose()
-
-
-@pytest.fixture
-async def owner(migrated_database_url: str) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(migrated_database_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def checkpointer(migrated_database_url: str, redis_url: str) -> AsyncIterator[PgCheckpointer]:
-    checkpointer = PgCheckpointer(databases.app_url(migrated_database_url), redis_url)
-    yield checkpointer
-    await checkpointer.aclose()
-
-
-@pytest.fixture
-async def tenant(engine: AsyncEngine) -> Tenant:
-    return await TenantRepository(engine).create_tenant("acme")
 
 
 def scope_of(tenant: Tenant) -> Scope:
@@ -217,12 +190,12 @@ async def test_a_move_is_taken_back(
     batches = 0
     original = mover._move_batch
 
-    async def move_batch(way: Way, most: int) -> tuple[int, int]:
+    async def move_batch(way: Way, after: str, most_rows: int) -> Any:
         nonlocal batches
         batches += 1
         if batches == 2:
             await repository.cancel(operation, actor=SYSTEM)
-        return await original(way, min(most, 2))
+        return await original(way, after, min(most_rows, 2))
 
     mover._move_batch = move_batch  # type: ignore[method-assign]
     runner = OperationRunner(repository, mover, lease_s=2, poll_s=0.02)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agentflow.errors import AgentFlowError, StorageError
 from agentflow_tenancy.moves import Mover, Operation, OperationRepository
-from agentflow_tenancy.moves.mover import Way
+from agentflow_tenancy.moves.mover import Claim, ClaimLostError, Way
 from agentflow_tenancy.moves.operations import Step
 
 logger = logging.getLogger("agentflow.worker")
@@ -87,8 +87,10 @@ class OperationRunner:
         except asyncio.CancelledError:
             if beating.done() and not beating.cancelled():
                 return  # somebody else has it
+            # Told to stop: whoever looks next goes on.
+            await asyncio.shield(self._repository.put_off(operation, None, 0.0))
             raise
-        except _LostError:
+        except (_LostError, ClaimLostError):
             logger.warning("Operation %s is somebody else's now.", operation.operation_id)
         except AgentFlowError as error:
             logger.warning("Operation %s is put off: %s", operation.operation_id, error)
@@ -123,7 +125,7 @@ class OperationRunner:
             await self._note(operation, "prepare", target=target)
             operation = replace(operation, target=target)
         assert operation.target is not None  # noqa: S101 - for the type checker
-        way = Way(operation.tenant_id, operation.source, operation.target)
+        way = Way(operation.tenant_id, operation.source, operation.target, self._claim(operation))
         step = operation.step
         if step == "prepare":
             total = await self._mover.prepare(way)
@@ -142,13 +144,16 @@ class OperationRunner:
             step = await self._note(operation, "clean", cancellable=False)
         await self._end(operation, "done", left=way.source)
 
+    def _claim(self, operation: Operation) -> Claim:
+        return Claim(operation.operation_id, self._holder)
+
     async def _undo(self, operation: Operation) -> None:
         """Back to where it came from. What has settled already stays."""
         if operation.step in ("clean", "end"):
             await self._end(operation, "done", left=operation.source)
             return
         if operation.target is not None and operation.step != "prepare":
-            back = Way(operation.tenant_id, operation.target, operation.source)
+            back = Way(operation.tenant_id, operation.target, operation.source, self._claim(operation))
             await self._fence(operation, back, cancellable=False)
             await self._move(operation, back, cancellable=False)
             await self._mover.settle(back)

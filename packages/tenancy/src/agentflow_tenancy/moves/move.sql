@@ -1,9 +1,14 @@
 -- What a mover sends, by name. `{source}` and `{target}` are placements, written as numbers: a plan is then made for the two
 -- leaves alone. $1 is the tenant.
 
--- name: uncounted
--- Rows that move are not usage.
-SELECT set_config('agentflow.uncounted', 'on', true)
+-- name: claim
+-- Whose work the operation $1 is stays so until the transaction ends; no row when it is not $2's any more.
+SELECT operation_id FROM agentflow_operations WHERE operation_id = $1 AND holder = $2 AND state = 'running' FOR SHARE
+
+-- name: quiet
+-- Rows that move are not usage. And the trigger that looks for children plans for one leaf: a plan for all of them would
+-- lock all of them.
+SELECT set_config('agentflow.uncounted', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true)
 
 -- name: next_placement
 SELECT nextval('agentflow_placement_no')::int AS placement
@@ -32,9 +37,21 @@ VALUES ($1, {source}, {target}, {source})
 ON CONFLICT (tenant_id) DO UPDATE
 SET placement = excluded.placement, moving_to = excluded.moving_to, creates_in = excluded.creates_in, changed_at = now()
 
--- name: create_in
--- Where threads are made: $2, or -1 for nowhere.
-UPDATE agentflow_placements SET creates_in = $2, changed_at = now() WHERE tenant_id = $1
+-- name: close
+-- Nobody makes a thread from now on. Where they were made is kept: there they are made again if it comes to nothing. No row
+-- when they are made in the target already.
+UPDATE agentflow_placements
+SET creates_in = CASE WHEN creates_in < 0 THEN creates_in ELSE -1 - creates_in END, changed_at = now()
+WHERE tenant_id = $1 AND creates_in <> {target}
+RETURNING creates_in
+
+-- name: open
+-- Threads are made in the target.
+UPDATE agentflow_placements SET creates_in = {target}, changed_at = now() WHERE tenant_id = $1
+
+-- name: open_again
+-- Threads are made where they were.
+UPDATE agentflow_placements SET creates_in = -1 - creates_in, changed_at = now() WHERE tenant_id = $1 AND creates_in < 0
 
 -- name: writers
 -- Transactions that write threads at this moment. A statement takes the parent's lock before its snapshot: who takes it
@@ -51,11 +68,17 @@ FROM pg_catalog.pg_locks l
 WHERE l.relation = 'agentflow_threads'::regclass AND l.mode = 'RowExclusiveLock'
   AND l.virtualtransaction = ANY ($1::text[])
 
+-- name: next_threads
+-- Threads behind $2 in the order of ids, $3 at most, with about how many rows they have.
+SELECT thread_id, head + next_pos AS rows FROM agentflow_threads
+WHERE placement = {source} AND tenant_id = $1 AND thread_id > $2
+ORDER BY thread_id
+LIMIT $3
+
 -- name: hold_threads
--- Some threads that nobody writes to at this moment, $2 at most; kept so until the transaction ends.
-SELECT thread_no FROM agentflow_threads
-WHERE placement = {source} AND tenant_id = $1
-LIMIT $2
+-- Those of $2 that nobody writes to at this moment; kept so until the transaction ends.
+SELECT thread_id, thread_no FROM agentflow_threads
+WHERE placement = {source} AND tenant_id = $1 AND thread_id = ANY ($2::text[])
 FOR UPDATE SKIP LOCKED
 
 -- name: move_checkpoints
@@ -105,10 +128,10 @@ SELECT thread_no, {target}, idx, tenant_id, checkpoint, task_id, task_path, chan
 FROM gone
 
 -- name: move_threads
--- The last of a batch. Never by UPDATE of the placement: a writer who waits for the row would get an error that says so.
+-- The last of a batch; by ids, which is what the index has. Never by UPDATE of the placement: a writer who waits for the row would get an error that says so.
 WITH gone AS (
     DELETE FROM agentflow_threads
-    WHERE placement = {source} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[])
+    WHERE placement = {source} AND tenant_id = $1 AND thread_id = ANY ($2::text[])
     RETURNING *
 )
 INSERT INTO agentflow_threads (thread_no, created_at, updated_at, expires_at, placement, head, next_pos, stop_requested,

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,10 +27,11 @@ from agentflow_tenancy.moves.statements import CHILDREN, between, detachment
 
 logger = logging.getLogger("agentflow.moves")
 
-NOWHERE: Final = -1
-_FIRST_BATCH: Final = 8
-_MOST_IN_A_BATCH: Final = 256
-# A writer whose thread is on its way waits for its batch: so long should one take.
+# A batch is so many rows, but one thread at least. A writer whose thread is on its way waits for its batch: so
+# long should one take.
+_FIRST_ROWS: Final = 200
+_MOST_ROWS: Final = 4000
+_MOST_THREADS: Final = 256
 _BATCH_S: Final = 0.02
 _POLL_S: Final = 0.005
 
@@ -37,13 +39,39 @@ type _Driver = asyncpg.Connection[Any]
 type Progress = Callable[[int, int], Awaitable[None]]
 
 
+class ClaimLostError(Exception):
+    """Somebody else works on the operation now; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose work a move is. A mover that slept for longer than its claim changes nothing any more."""
+
+    operation_id: uuid.UUID
+    holder: uuid.UUID
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From where to where a tenant moves."""
+    """From where to where a tenant moves.
+
+    Attributes:
+        claim: Looked at in each transaction; None when there is only one mover.
+    """
 
     tenant_id: uuid.UUID
     source: int
     target: int
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction moved, and the last thread it looked at; None behind the last of all."""
+
+    threads: int
+    rows: int
+    last: str | None
 
 
 class Mover:
@@ -77,18 +105,18 @@ class Mover:
         Raises:
             StoreUnavailableError: A table could not be locked within a second; to be tried again.
         """
-        async with connection(self._engine) as driver:
+        async with self._claimed(way) as driver:
             if not await driver.fetchval(self._text("has_leaves", way)):
-                async with driver.transaction():
-                    await driver.fetchval(self._text("short_locks", way))
-                    for statement in partition_statements(way.target):
-                        await driver.execute(statement)
+                await driver.fetchval(self._text("short_locks", way))
+                for statement in partition_statements(way.target):
+                    await driver.execute(statement)
+        async with connection(self._engine) as driver:
             total: int = await driver.fetchval(self._text("count_threads", way), way.tenant_id)
             return total
 
     async def announce(self, way: Way) -> None:
         """Tell everybody to look in both places, and wait until everybody does."""
-        async with connection(self._engine) as driver, driver.transaction():
+        async with self._claimed(way) as driver:
             await driver.execute(self._text("announce_tenant", way), way.tenant_id)
             await driver.execute(self._text("announce", way), way.tenant_id)
         await asyncio.sleep(self._settle_s)
@@ -99,16 +127,17 @@ class Mover:
         For the moment in between nobody makes a thread of this tenant, and who tries waits: otherwise one
         could be made on both sides. Whoever wrote when it began has ended before it ends.
         """
-        async with connection(self._engine) as driver:
-            await driver.execute(self._text("create_in", way), way.tenant_id, NOWHERE)
-            try:
-                is_done = await self._writers_ended(driver, way)
-            except BaseException:  # also when cancelled: nobody could make a thread
-                await asyncio.shield(driver.execute(self._text("create_in", way), way.tenant_id, way.source))
-                raise
-            place = way.target if is_done else way.source
-            await driver.execute(self._text("create_in", way), way.tenant_id, place)
-            return is_done
+        async with self._claimed(way) as driver:
+            if not await driver.fetch(self._text("close", way), way.tenant_id):
+                return True  # done by a mover that died before it could note it
+        try:
+            is_done = await self._writers_ended(way)
+        except BaseException:  # also when cancelled: nobody could make a thread
+            with suppress(StorageError, ClaimLostError):
+                await asyncio.shield(self._open("open_again", way))
+            raise
+        await self._open("open" if is_done else "open_again", way)
+        return is_done
 
     async def move(self, way: Way, progress: Progress) -> None:
         """Move every thread, some at a time.
@@ -117,19 +146,22 @@ class Mover:
             way: From where to where.
             progress: Told threads and rows of each batch; may raise to stop.
         """
-        batch = _FIRST_BATCH
+        after, most_rows = "", _FIRST_ROWS
         while True:
             began = time.monotonic()
-            threads, rows = await self._move_batch(way, batch)
-            if threads:
-                await progress(threads, rows)
-                batch = _next_batch(batch, time.monotonic() - began)
+            batch = await self._move_batch(way, after, most_rows)
+            if batch.threads:
+                await progress(batch.threads, batch.rows)
+                most_rows = _next_size(most_rows, time.monotonic() - began)
                 await asyncio.sleep(self._pause_s)
-            elif not await self._any_left(way):
-                return
-            else:
-                # Those left are being written at this moment.
+            if batch.last is not None:
+                after = batch.last
+            elif await self._any_left(way):
+                # They were being written when their turn came.
+                after = ""
                 await asyncio.sleep(_POLL_S)
+            else:
+                return
 
     async def settle(self, way: Way) -> None:
         """The tenant lives in the target from now on.
@@ -137,7 +169,7 @@ class Mover:
         Raises:
             StorageError: Threads are left in the source.
         """
-        async with connection(self._engine) as driver, driver.transaction():
+        async with self._claimed(way) as driver:
             if await driver.fetchval(self._text("any_left", way), way.tenant_id):
                 raise StorageError("Threads are left where the tenant was.")
             await driver.execute(self._text("settle", way), way.tenant_id)
@@ -165,28 +197,47 @@ class Mover:
             return False
         return True
 
-    async def _writers_ended(self, driver: _Driver, way: Way) -> bool:
-        transactions = await driver.fetchval(self._text("writers", way))
-        give_up_at = time.monotonic() + self._fence_s
-        while transactions and await driver.fetchval(self._text("still_writing", way), transactions):
-            if time.monotonic() > give_up_at:
-                return False
-            await asyncio.sleep(_POLL_S)
-        return True
+    async def _writers_ended(self, way: Way) -> bool:
+        async with connection(self._engine) as driver:
+            transactions = await driver.fetchval(self._text("writers", way))
+            give_up_at = time.monotonic() + self._fence_s
+            while transactions and await driver.fetchval(self._text("still_writing", way), transactions):
+                if time.monotonic() > give_up_at:
+                    return False
+                await asyncio.sleep(_POLL_S)
+            return True
 
-    async def _move_batch(self, way: Way, most: int) -> tuple[int, int]:
-        """How many threads and rows."""
+    @asynccontextmanager
+    async def _claimed(self, way: Way) -> AsyncGenerator[_Driver]:
+        """A transaction of whoever has the claim; nobody else gets it before the transaction ends."""
         async with connection(self._engine) as driver, driver.transaction():
-            await driver.fetchval(self._text("uncounted", way))
-            held = await driver.fetch(self._text("hold_threads", way), way.tenant_id, most)
+            claim = way.claim
+            if claim is not None and not await driver.fetch(
+                self._text("claim", way), claim.operation_id, claim.holder
+            ):
+                raise ClaimLostError
+            yield driver
+
+    async def _open(self, name: str, way: Way) -> None:
+        async with self._claimed(way) as driver:
+            await driver.execute(self._text(name, way), way.tenant_id)
+
+    async def _move_batch(self, way: Way, after: str, most_rows: int) -> _Batch:
+        async with self._claimed(way) as driver:
+            await driver.fetch(self._text("quiet", way))
+            found = await driver.fetch(self._text("next_threads", way), way.tenant_id, after, _MOST_THREADS)
+            chosen = _up_to(found, most_rows)
+            if not chosen:
+                return _Batch(0, 0, None)
+            held = await driver.fetch(self._text("hold_threads", way), way.tenant_id, chosen)
             numbers = [row["thread_no"] for row in held]
-            if not numbers:
-                return 0, 0
             rows = 0
-            for name in (*CHILDREN, "move_threads"):
-                status = await driver.execute(self._text(name, way), way.tenant_id, numbers)
-                rows += int(status.rsplit(" ", 1)[-1])
-            return len(numbers), rows
+            for name in CHILDREN if held else ():
+                rows += _count(await driver.execute(self._text(name, way), way.tenant_id, numbers))
+            if held:
+                ids = [row["thread_id"] for row in held]
+                rows += _count(await driver.execute(self._text("move_threads", way), way.tenant_id, ids))
+            return _Batch(len(held), rows, chosen[-1])
 
     async def _any_left(self, way: Way) -> bool:
         async with connection(self._engine) as driver:
@@ -198,9 +249,26 @@ class Mover:
         return between(name, way.source, way.target)
 
 
-def _next_batch(batch: int, took_s: float) -> int:
+def _up_to(found: Sequence[asyncpg.Record], most_rows: int) -> list[str]:
+    """Ids of the first threads, as many as have so many rows; one at least."""
+    chosen: list[str] = []
+    rows = 0
+    for row in found:
+        rows += row["rows"]
+        if chosen and rows > most_rows:
+            break
+        chosen.append(row["thread_id"])
+    return chosen
+
+
+def _count(status: str) -> int:
+    """Rows that a command says it changed."""
+    return int(status.rsplit(" ", 1)[-1])
+
+
+def _next_size(most_rows: int, took_s: float) -> int:
     if took_s > 2 * _BATCH_S:
-        return max(1, batch // 2)
+        return max(1, most_rows // 2)
     if took_s < _BATCH_S:
-        return min(_MOST_IN_A_BATCH, batch * 2)
-    return batch
+        return min(_MOST_ROWS, most_rows * 2)
+    return most_rows

@@ -201,7 +201,7 @@ class OperationRepository:
         )
         return row is not None
 
-    async def put_off(self, operation: Operation, error: str, after_s: float) -> None:
+    async def put_off(self, operation: Operation, error: str | None, after_s: float) -> None:
         """It did not work this time."""
         await self._one(
             "put_off_operation",

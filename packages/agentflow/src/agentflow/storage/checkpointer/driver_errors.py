@@ -33,6 +33,10 @@ class RowVanishedError(StorageError):
     """A statement undid itself because the thread it was to extend is gone. Never leaves the writer."""
 
 
+class NoPartitionError(StorageError):
+    """A row's placement has no partition: there never was one, or the tenant has moved and it was dropped."""
+
+
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
@@ -71,6 +75,11 @@ def _meaning(found: BaseException | None, error: BaseException) -> Exception:
         )
     if isinstance(cause, asyncpg.DivisionByZeroError):
         return RowVanishedError("The thread is gone.")
+    if isinstance(cause, asyncpg.CheckViolationError) and cause.constraint_name is None:
+        return NoPartitionError(
+            "There is no partition for this placement: make it with the statements of "
+            "partition_statements(placement)."
+        )
     if isinstance(cause, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
         return InvalidInputError(f"Postgres cannot store a value of this checkpoint ({kind}).")
     if isinstance(cause, asyncpg.InsufficientPrivilegeError):

@@ -47,9 +47,20 @@ class TenantStatements:
             What `Statements.fetch` raises.
         """
         rows = await self.ask_once(scope, name, *arguments)
-        if rows or not await self.placements.learn(scope):
+        if rows or not await self.has_moved(scope, waits=not only_reads(name)):
             return rows
         return await self.ask_once(scope, name, *arguments)
+
+    async def has_moved(self, scope: Scope, *, waits: bool) -> bool:
+        """Whether to look again for a thread that was not found. One round trip.
+
+        Args:
+            scope: Whose thread it is.
+            waits: Whether the look waited for whoever held the thread's row. If that was a mover, the row was
+                gone then, and the one that came into being elsewhere was too young to be seen: what
+                only reads sees one or the other.
+        """
+        return await self.placements.learn(scope) or (waits and self.placements.is_moving(scope))
 
     async def ask_all(self, scope: Scope, name: str, *arguments: Any) -> list[asyncpg.Record]:
         """The same for what looks over all threads. Learns first: too few rows look like enough."""

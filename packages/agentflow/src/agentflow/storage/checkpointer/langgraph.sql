@@ -149,14 +149,14 @@ ORDER BY k.checkpoint_id DESC, k.thread_no DESC
 -- write stores nothing: no row comes back without the thread, or when it lives another life than $5.
 -- A result is written once; the special ones (below 0) again.
 WITH t AS (
-    SELECT thread_no FROM agentflow_threads
+    SELECT thread_no, placement FROM agentflow_threads
     WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
       AND ($5::bigint IS NULL OR thread_no = $5)
     FOR KEY SHARE
 ), w AS (
     INSERT INTO agentflow_writes (thread_no, placement, tenant_id, checkpoint, task_id, task_path,
                                   idx, channel, kind, value)
-    SELECT t.thread_no, $1, $2, $6, $7, $8, x.*
+    SELECT t.thread_no, t.placement, $2, $6, $7, $8, x.*
     FROM t, unnest($9::int[], $10::text[], $11::text[], $12::bytea[]) AS x
     ON CONFLICT (tenant_id, thread_no, checkpoint, task_id, idx, placement) DO UPDATE
     SET channel = excluded.channel, kind = excluded.kind, value = excluded.value WHERE excluded.idx < 0
@@ -168,39 +168,47 @@ SELECT thread_no FROM t
 SELECT nextval('agentflow_thread_no') AS thread_no
 
 -- name: lg_copy
--- The thread with everything below it as thread $5, numbered $6; one snapshot. An existing thread stays as it is.
+-- The thread with everything below it as thread $5, numbered $6, made in placement $7; one snapshot. An existing thread
+-- stays as it is. `here`: whether the tenant makes its threads there now and $8 are all the placements it has any in.
 WITH s AS (
     SELECT * FROM agentflow_threads
     WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
       AND metadata @> '{"format": "langgraph"}'
+), h AS (
+    SELECT coalesce((SELECT creates_in = $7 AND placement = ANY ($8::int[])
+                            AND (moving_to IS NULL OR moving_to = ANY ($8::int[]))
+                     FROM agentflow_placements WHERE tenant_id = $2), true) AS here
 ), t AS (
     INSERT INTO agentflow_threads (thread_no, placement, tenant_id, thread_id, head, next_pos, run_id, state,
                                    user_id, name, metadata, expires_at)
-    SELECT $6, $1, $2, $5, head, next_pos, run_id, state, user_id, name, metadata, expires_at FROM s
+    SELECT $6, $7, $2, $5, head, next_pos, run_id, state, user_id, name, metadata, expires_at
+    FROM s, h
+    WHERE h.here AND NOT EXISTS (SELECT FROM agentflow_threads
+                                 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $5)
     ON CONFLICT (tenant_id, thread_id, placement) DO NOTHING
     RETURNING thread_no
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, created_at, placement, tenant_id, seq, step, is_full,
                                        checkpoint_id, source, node, run_id, delta)
-    SELECT t.thread_no, c.created_at, $1, $2, c.seq, c.step, c.is_full, c.checkpoint_id, c.source, c.node,
+    SELECT t.thread_no, c.created_at, $7, $2, c.seq, c.step, c.is_full, c.checkpoint_id, c.source, c.node,
            c.run_id, c.delta
     FROM t, s, agentflow_checkpoints c
     WHERE c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = s.thread_no
 ), m AS (
     INSERT INTO agentflow_messages (thread_no, created_at, placement, tenant_id, seq, removed_seq, pos, message_id,
                                     role, content_kind, content, extra, sent_at)
-    SELECT t.thread_no, m.created_at, $1, $2, m.seq, m.removed_seq, m.pos, m.message_id, m.role, m.content_kind,
+    SELECT t.thread_no, m.created_at, $7, $2, m.seq, m.removed_seq, m.pos, m.message_id, m.role, m.content_kind,
            m.content, m.extra, m.sent_at
     FROM t, s, agentflow_messages m
     WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = s.thread_no
 ), w AS (
     INSERT INTO agentflow_writes (thread_no, placement, tenant_id, checkpoint, task_id, task_path, idx, channel,
                                   kind, value)
-    SELECT t.thread_no, $1, $2, w.checkpoint, w.task_id, w.task_path, w.idx, w.channel, w.kind, w.value
+    SELECT t.thread_no, $7, $2, w.checkpoint, w.task_id, w.task_path, w.idx, w.channel, w.kind, w.value
     FROM t, s, agentflow_writes w
     WHERE w.placement = $1 AND w.tenant_id = $2 AND w.thread_no = s.thread_no
 )
-SELECT EXISTS (SELECT FROM s) AS found,
+SELECT EXISTS (SELECT FROM s) AS found, (SELECT here FROM h) AS here,
        EXISTS (SELECT FROM t) OR EXISTS (SELECT FROM agentflow_threads
                                          WHERE placement = $1 AND tenant_id = $2 AND thread_id = $5
                                            AND thread_no = $6) AS copied

@@ -11,7 +11,7 @@ from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.queries import behind_tenants
 from agentflow.storage.checkpointer.types import STANDALONE_TENANT, Scope
 
-# `creates_in` for the moment of a move in which nobody may make a thread.
+# Below zero `creates_in` is the moment of a move in which nobody may make a thread.
 NOWHERE: Final = -1
 
 
@@ -21,7 +21,7 @@ class Where:
 
     Attributes:
         moving_to: Some of its threads may be there already.
-        creates_in: Where new threads go, or NOWHERE.
+        creates_in: Where new threads go; NOWHERE or less for nowhere.
     """
 
     placement: int
@@ -58,14 +58,19 @@ class Placements:
     def creates_in(self, scope: Scope) -> int:
         """Where a new thread goes."""
         known = self._known.get(scope.tenant_id)
-        if known is not None and known.creates_in != NOWHERE:
+        if known is not None and known.creates_in > NOWHERE:
             return known.creates_in
         return scope.placement if scope.moving_to is None else scope.moving_to
 
     def is_nowhere(self, scope: Scope) -> bool:
         """Whether nobody may make a thread of the tenant at this moment."""
         known = self._known.get(scope.tenant_id)
-        return known is not None and known.creates_in == NOWHERE
+        return known is not None and known.creates_in <= NOWHERE
+
+    def is_moving(self, scope: Scope) -> bool:
+        """Whether the tenant's threads are in two places, as far as is known."""
+        known = self._known.get(scope.tenant_id)
+        return (scope.moving_to if known is None else known.moving_to) is not None
 
     async def learn(self, scope: Scope) -> bool:
         """Ask where the tenant is; whether that is news. One round trip.

@@ -82,6 +82,12 @@ class Upkeep:
 
     async def prune(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
         """Delete all but a thread's last checkpoints; how many went, None if there is no such thread."""
+        pruned = await self._prune_there(scope, thread_id, keep_last)
+        if pruned is None and await self._of_tenants.has_moved(scope, waits=True):
+            return await self._prune_there(scope, thread_id, keep_last)
+        return pruned
+
+    async def _prune_there(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
         async with self._of_tenants.transaction(scope) as driver:
             at = self._of_tenants.placements.look(scope)
             held = await _row(driver, "wait_for_thread", scope, at, thread_id, scope.principal)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import asyncpg
 
 from agentflow.errors import StaleCheckpointError, StoreUnavailableError
-from agentflow.storage.checkpointer.driver_errors import RowVanishedError
+from agentflow.storage.checkpointer.driver_errors import NoPartitionError, RowVanishedError
 from agentflow.storage.checkpointer.driver_statements import Backoff, Statements
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements, shown
 from agentflow.storage.checkpointer.group_commit import GroupCommit
@@ -40,11 +40,14 @@ class QueuedWrite:
     key: tuple[int, int, str]
     size_bytes: int
     group_key: Hashable
+    # Of a thread to be made by a tenant on its way: where there must be none yet.
+    nowhere_in: tuple[int, ...] | None
 
     @property
     def group(self) -> Hashable:
         """Removals and tool results touch rows by their keys: such a write goes alone."""
-        return id(self) if self.write.removed or self.write.tool_results else self.group_key
+        is_alone = self.write.removed or self.write.tool_results or self.nowhere_in
+        return id(self) if is_alone else self.group_key
 
     @property
     def owner(self) -> str | None:
@@ -112,7 +115,14 @@ class PostgresWriter:
         moved: Backoff | None = None
         at = self._first_place(scope, write) if placement is None else placement
         while True:
-            row = await self._submit(self._queued(scope, thread_id, attributes, write, encoded, at))
+            try:
+                row = await self._submit(self._queued(scope, thread_id, attributes, write, encoded, at))
+            except NoPartitionError:
+                place = await self._place_instead(scope, write, at)
+                if place is None:
+                    raise
+                at = place
+                continue
             if row is not None:
                 return Committed(row["head"], row["thread_no"], row["stop_requested"], at)
             answer = await self._why_not(scope, thread_id, write, at)
@@ -143,7 +153,8 @@ class PostgresWriter:
     async def _send_one(self, item: QueuedWrite) -> asyncpg.Record | None:
         name, arguments = self._alone(item)
         try:
-            rows = await self._statements.fetch_once(located(name, (item.placement,)), *arguments)
+            at = item.nowhere_in or (item.placement,)
+            rows = await self._statements.fetch_once(located(name, at), *arguments)
         except RowVanishedError:
             return None
         return rows[0] if rows else None
@@ -184,6 +195,8 @@ class PostgresWriter:
 
     def _alone(self, item: QueuedWrite) -> tuple[str, list[Any]]:
         write, encoded = item.write, item.encoded
+        if item.nowhere_in:
+            return "create_thread_moving", [*self._creation(item), list(item.nowhere_in)]
         if write.expected_head == 0:
             return "create_thread", self._creation(item)
         delta = item.delta
@@ -246,13 +259,30 @@ class PostgresWriter:
     ) -> QueuedWrite:
         key = (at, scope.tenant_id.int, thread_id)
         size_bytes = _OVERHEAD_BYTES + encoded.size_bytes
-        group_key = self._group_key(scope)
-        return QueuedWrite(scope, thread_id, attributes, write, encoded, at, key, size_bytes, group_key)
+        is_made_on_the_way = write.expected_head == 0 and self._placements.is_moving(scope)
+        return QueuedWrite(
+            scope,
+            thread_id,
+            attributes,
+            write,
+            encoded,
+            at,
+            key,
+            size_bytes,
+            group_key=self._group_key(scope),
+            nowhere_in=self._placements.look(scope) if is_made_on_the_way else None,
+        )
 
     def _first_place(self, scope: Scope, write: CheckpointWrite) -> int:
         if write.expected_head == 0:
             return self._placements.creates_in(scope)
         return self._placements.look(scope)[0]
+
+    async def _place_instead(self, scope: Scope, write: CheckpointWrite, at: int) -> int | None:
+        """Another place than one whose partition was dropped, if the tenant has moved."""
+        await self._placements.learn(scope)
+        place = self._first_place(scope, write)
+        return None if place == at else place
 
     async def _why_not(
         self, scope: Scope, thread_id: str, write: CheckpointWrite, at: int

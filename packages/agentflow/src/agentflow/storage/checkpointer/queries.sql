@@ -39,14 +39,47 @@ SELECT NOT row_security_active('agentflow_threads'::regclass) AS is_shown_all
 
 -- name: create_thread
 -- First checkpoint of a thread; no row comes back when there is one already, or when the tenant makes its threads in
--- another placement now.
+-- another placement now, or is on its way: then `create_thread_moving` is to be asked.
 WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
     INSERT INTO agentflow_threads (placement, tenant_id, thread_id, head, next_pos, run_id, state,
                                    user_id, name, metadata, expires_at)
     SELECT $1, $2, $3, 1, $4, $5, $6, $7, $8, $9::text::jsonb, now() + $10::interval
     FROM s
     CROSS JOIN LATERAL (
-        SELECT coalesce((SELECT creates_in FROM agentflow_placements WHERE tenant_id = $2), $1) = $1 AS here
+        SELECT coalesce((SELECT creates_in = $1 AND moving_to IS NULL
+                         FROM agentflow_placements WHERE tenant_id = $2), true) AS here
+        WHERE s.tenants IS NOT NULL OFFSET 0
+    ) d
+    WHERE d.here
+    ON CONFLICT (tenant_id, thread_id, placement) DO NOTHING
+    RETURNING thread_no
+), c AS (
+    INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
+                                       source, node, run_id, delta)
+    SELECT t.thread_no, $1, $2, 1, $11, true, $12, $13, $14, $5, $6 FROM t
+), m AS (
+    INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
+                                    content, extra, sent_at)
+    SELECT t.thread_no, $1, $2, 1, m.*
+    FROM t, unnest($15::int[], $16::text[], $17::text[], $18::smallint[], $19::text[], $20::text[],
+                   $21::double precision[]) AS m
+)
+SELECT thread_no, 1 AS head, false AS stop_requested FROM t
+
+-- name: create_thread_moving
+-- The same for a tenant whose threads are in several placements, $22: in none of them is there such a thread, and there
+-- is no other that the writer does not know of. Uniqueness is a leaf's own, so the statement itself must look.
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::text || '}', true) AS tenants), t AS (
+    INSERT INTO agentflow_threads (placement, tenant_id, thread_id, head, next_pos, run_id, state,
+                                   user_id, name, metadata, expires_at)
+    SELECT $1, $2, $3, 1, $4, $5, $6, $7, $8, $9::text::jsonb, now() + $10::interval
+    FROM s
+    CROSS JOIN LATERAL (
+        SELECT coalesce((SELECT creates_in = $1 AND placement = ANY ($22::int[])
+                                AND (moving_to IS NULL OR moving_to = ANY ($22::int[]))
+                         FROM agentflow_placements WHERE tenant_id = $2), true)
+           AND NOT EXISTS (SELECT FROM agentflow_threads
+                           WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3) AS here
         WHERE s.tenants IS NOT NULL OFFSET 0
     ) d
     WHERE d.here
@@ -139,7 +172,8 @@ WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', $27::text, true) 
            now() + $18::interval
     FROM b
     WHERE expected > 0
-       OR coalesce((SELECT d.creates_in FROM agentflow_placements d WHERE d.tenant_id = b.tenant_id), placement) = placement
+       OR coalesce((SELECT d.creates_in = b.placement AND d.moving_to IS NULL
+                    FROM agentflow_placements d WHERE d.tenant_id = b.tenant_id), true)
     ON CONFLICT (tenant_id, thread_id, placement) DO UPDATE
     SET head = excluded.head, next_pos = greatest(t.next_pos, excluded.next_pos), run_id = excluded.run_id,
         state = excluded.state, updated_at = excluded.updated_at,
