@@ -27,8 +27,8 @@ from agentflow_tenancy.moves.statements import CHILDREN, between, detachment
 
 logger = logging.getLogger("agentflow.moves")
 
-# A batch is so many rows, but one thread at least. A writer whose thread is on its way waits for its batch: so
-# long should one take.
+# A batch is so many rows, but one thread at least. A writer whose thread is on its way waits for its batch:
+# so long should one take.
 _FIRST_ROWS: Final = 200
 _MOST_ROWS: Final = 4000
 _MOST_THREADS: Final = 256
