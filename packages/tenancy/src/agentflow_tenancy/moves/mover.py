@@ -175,6 +175,12 @@ class Mover:
             await driver.execute(self._text("settle", way), way.tenant_id)
             await driver.execute(self._text("settle_tenant", way), way.tenant_id)
 
+    async def left_over(self) -> list[int]:
+        """Own placements that tenants left and that still have partitions."""
+        async with connection(self._engine) as driver:
+            rows = await driver.fetch(between("left_over", 0, 0))
+            return [row["placement"] for row in rows]
+
     async def clean(self, placement: int) -> bool:
         """Drop the leaves of an own placement that nobody lives in; False when they could not be yet."""
         if placement < FIRST_OWN_PLACEMENT:
