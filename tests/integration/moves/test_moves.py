@@ -358,3 +358,31 @@ async def test_sizes_are_the_same_before_and_after_a_roll_up(
     await usage.roll_up()
     after = (await operations.tenant_sizes())[0]
     assert (after.threads, after.bytes) == (0, 0)
+
+
+async def test_a_worker_that_is_told_to_stop_hands_over(
+    engine: AsyncEngine, owner: Connection, checkpointer: PgCheckpointer, tenant: Tenant
+) -> None:
+    """In the middle of a move: the next worker goes on at once, long before the lease would end."""
+    writers = Writers(checkpointer, scope_of(tenant))
+    await writers.run(_after(0.3), 0, 20)
+    repository = OperationRepository(engine)
+    operation = await repository.request(tenant, 5, actor=SYSTEM)
+    stop = asyncio.Event()
+    mover = Mover(engine, settle_s=0)
+    original = mover._move_batch
+
+    async def move_batch(way: Way, after: str, most_rows: int) -> Any:
+        stop.set()
+        return await original(way, after, 1)
+
+    mover._move_batch = move_batch  # type: ignore[method-assign]
+    await OperationRunner(repository, mover, lease_s=3600).run(stop)
+    now = await repository.get(operation.operation_id)
+    assert now is not None
+    assert (now.state, now.step) == ("running", "move")
+    assert await runner_on(engine).work_once()
+    now = await repository.get(operation.operation_id)
+    assert now is not None
+    assert (now.state, now.attempts) == ("done", 2)
+    await check(writers, owner, 5)
