@@ -37,6 +37,9 @@ def _parser(about: str) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="rounds a figure is the median of (7)")
     parser.add_argument("--seconds", type=float, help="time a system runs in one round (1)")
     parser.add_argument("--threads", type=int, help="idle threads that are weighed (304 a generation)")
+    parser.add_argument(
+        "--moved-checkpoints", type=int, help="of a tenant that moves (20000; 100000 are 1 GB)"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="where the figures go (.bench/agentflow.json)")
     parser.add_argument("--database-url", help="with --redis-url: servers to use instead of own ones")
@@ -45,7 +48,7 @@ def _parser(about: str) -> argparse.ArgumentParser:
 
 
 def _sizes(options: argparse.Namespace) -> Sizes:
-    asked = {name: getattr(options, name) for name in ("rounds", "seconds", "threads")}
+    asked = {name: getattr(options, name) for name in ("rounds", "seconds", "threads", "moved_checkpoints")}
     return replace(SMOKE if options.smoke else Sizes(), **{k: v for k, v in asked.items() if v is not None})
 
 

@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import message, write_after
-from agentflow_tenancy import Tenant, TenantRepository
+from agentflow_tenancy import Tenant, TenantRepository, UsageRepository
 from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.errors import MoveConflictError
 from agentflow_tenancy.moves import Mover, Operation, OperationRepository
 from agentflow_tenancy.moves.mover import Way
 from agentflow_worker.operation_runner import OperationRunner
+from agentflow_worker.partition_janitor import PartitionJanitor
 from tests.support import databases
 from tests.support.moving import Writers, check, places_of, rows_of
 
@@ -311,4 +312,77 @@ async def test_a_target_that_refuses_loses_nothing(
     now = await repository.get(operation.operation_id)
     assert now is not None
     assert (now.state, now.error) == ("done", None)
+    await check(writers, owner, 5)
+
+
+async def test_what_could_not_be_dropped_is_dropped_later(
+    engine: AsyncEngine, owner: Connection, checkpointer: PgCheckpointer, tenant: Tenant
+) -> None:
+    """A long transaction reads the partition that a tenant leaves: the move ends and says so."""
+    writers = Writers(checkpointer, scope_of(tenant))
+    await writers.run(_after(0.2), 0, 3)
+    there = await moved(engine, tenant, None)
+    transaction = owner.transaction()
+    await transaction.start()
+    assert await owner.fetchval("SELECT count(*) FROM agentflow_threads") == len(writers.heads)
+    back = await moved(engine, tenant, 5)
+    assert back.state == "done"
+    assert str(there.target) in str(back.error)
+    janitor = PartitionJanitor(Mover(engine), every_s=60)
+    await writers.run(_after(0.2), 0, 3)
+    await transaction.rollback()
+    assert (await janitor.tidy(), await janitor.tidy()) == (1, 0)
+    left = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ $1"
+    assert await owner.fetchval(left, f"_p{there.target}$") == 0
+    assert await owner.fetchval("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 0
+    await check(writers, owner, 5)
+
+
+async def test_sizes_are_the_same_before_and_after_a_roll_up(
+    engine: AsyncEngine, checkpointer: PgCheckpointer, tenant: Tenant
+) -> None:
+    """However often it is rolled up, by how many at once; a deleted thread is kept no more."""
+    operations, usage = OperationRepository(engine), UsageRepository(engine)
+    writers = Writers(checkpointer, scope_of(tenant))
+    before = await operations.tenant_sizes()
+    for _ in range(3):
+        await writers.run(_after(0.1), 0, 3)
+        before = await operations.tenant_sizes()
+        await asyncio.gather(*(usage.roll_up() for _ in range(3)))
+        assert await operations.tenant_sizes() == before
+    assert before[0].threads == len(writers.heads)
+    assert before[0].checkpoints_last_hour == sum(writers.heads.values())
+    assert before[0].bytes > 0
+    for name in writers.heads:
+        await checkpointer.delete_thread(scope_of(tenant), name)
+    await usage.roll_up()
+    after = (await operations.tenant_sizes())[0]
+    assert (after.threads, after.bytes) == (0, 0)
+
+
+async def test_a_worker_that_is_told_to_stop_hands_over(
+    engine: AsyncEngine, owner: Connection, checkpointer: PgCheckpointer, tenant: Tenant
+) -> None:
+    """In the middle of a move: the next worker goes on at once, long before the lease would end."""
+    writers = Writers(checkpointer, scope_of(tenant))
+    await writers.run(_after(0.3), 0, 20)
+    repository = OperationRepository(engine)
+    operation = await repository.request(tenant, 5, actor=SYSTEM)
+    stop = asyncio.Event()
+    mover = Mover(engine, settle_s=0)
+    original = mover._move_batch
+
+    async def move_batch(way: Way, after: str, most_rows: int) -> Any:
+        stop.set()
+        return await original(way, after, 1)
+
+    mover._move_batch = move_batch  # type: ignore[method-assign]
+    await OperationRunner(repository, mover, lease_s=3600).run(stop)
+    now = await repository.get(operation.operation_id)
+    assert now is not None
+    assert (now.state, now.step) == ("running", "move")
+    assert await runner_on(engine).work_once()
+    now = await repository.get(operation.operation_id)
+    assert now is not None
+    assert (now.state, now.attempts) == ("done", 2)
     await check(writers, owner, 5)

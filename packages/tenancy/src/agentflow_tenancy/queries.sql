@@ -157,7 +157,8 @@ UNION ALL
 SELECT 'row level security is not forced on ' || c.relname
 FROM pg_catalog.pg_class c
 WHERE c.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_messages', 'agentflow_tool_calls',
-                    'agentflow_writes', 'agentflow_placements', 'agentflow_usage_events', 'agentflow_usage_hours')
+                    'agentflow_writes', 'agentflow_placements', 'agentflow_usage_events', 'agentflow_usage_hours',
+                    'agentflow_usage_totals')
   AND pg_table_is_visible(c.oid) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
 
 -- name: create_operation
@@ -239,20 +240,25 @@ RETURNING operation_id
 SELECT set_config('agentflow.tenants', coalesce(CAST(array_agg(tenant_id) AS text), ''), true) FROM agentflow_tenants
 
 -- name: tenant_sizes
--- What tenants keep and write, with the end of their last move; all of them, or one.
-SELECT t.tenant_id, t.slug, t.placement, t.moving_to, coalesce(sum(u.threads), 0)::bigint AS threads,
-       coalesce(sum(u.bytes), 0)::bigint AS bytes,
-       coalesce(sum(u.checkpoints) FILTER (WHERE u.at >= now() - interval '1 hour'), 0)::bigint AS checkpoints_last_hour,
+-- What tenants keep and wrote within about an hour, with the end of their last move. Cost: what was not rolled up yet, and
+-- a few rows a tenant.
+SELECT t.tenant_id, t.slug, t.placement, t.moving_to, coalesce(k.threads + e.threads, k.threads, e.threads, 0) AS threads,
+       coalesce(k.bytes + e.bytes, k.bytes, e.bytes, 0) AS bytes,
+       coalesce(e.checkpoints, 0) + coalesce(h.checkpoints, 0) AS checkpoints_last_hour,
        (SELECT max(o.finished_at) FROM agentflow_operations o WHERE o.tenant_id = t.tenant_id) AS moved_at,
        EXISTS (SELECT FROM agentflow_operations o
                WHERE o.tenant_id = t.tenant_id AND o.state IN ('queued', 'running')) AS is_moving
 FROM agentflow_tenants t
+LEFT JOIN agentflow_usage_totals k ON k.tenant_id = t.tenant_id
 LEFT JOIN (
-    SELECT tenant_id, at, threads, bytes, checkpoints FROM agentflow_usage_events
-    UNION ALL
-    SELECT tenant_id, hour + interval '1 hour', threads, bytes, checkpoints FROM agentflow_usage_hours
-) u ON u.tenant_id = t.tenant_id
-GROUP BY t.tenant_id
+    SELECT tenant_id, sum(threads)::bigint AS threads, sum(bytes)::bigint AS bytes,
+           coalesce(sum(checkpoints) FILTER (WHERE at >= now() - interval '1 hour'), 0)::bigint AS checkpoints
+    FROM agentflow_usage_events GROUP BY tenant_id
+) e ON e.tenant_id = t.tenant_id
+CROSS JOIN LATERAL (
+    SELECT sum(checkpoints)::bigint AS checkpoints FROM agentflow_usage_hours
+    WHERE tenant_id = t.tenant_id AND hour >= now() - interval '2 hours'
+) h
 ORDER BY bytes DESC, t.slug
 
 -- name: partition_sizes

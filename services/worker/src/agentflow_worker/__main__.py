@@ -13,6 +13,7 @@ from agentflow_tenancy import TenantRepository, UsageRepository
 from agentflow_tenancy.moves import Mover, OperationRepository
 from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.operation_runner import OperationRunner
+from agentflow_worker.partition_janitor import PartitionJanitor
 from agentflow_worker.settings import Settings, SettingsError, read_settings
 from agentflow_worker.sweeper import Sweeper
 from agentflow_worker.usage_roller import UsageRoller
@@ -30,16 +31,19 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         keep_checkpoints=settings.keep_checkpoints,
         pack_after=settings.pack_after,
     )
-    engine = engine_from_url(settings.database_url, pool_size=4, max_overflow=0, timeout_s=60)
+    engine = engine_from_url(settings.database_url, pool_size=6, max_overflow=0, timeout_s=60)
     roller = UsageRoller(UsageRepository(engine), every_s=settings.roll_up_every_s)
     operations = OperationRepository(engine)
     planner = MovePlanner(
         TenantRepository(engine), operations, settings.move_policy, every_s=settings.plan_moves_every_s
     )
-    runner = OperationRunner(operations, Mover(engine))
+    mover = Mover(engine)
+    runner = OperationRunner(operations, mover)
+    janitor = PartitionJanitor(mover, every_s=settings.plan_moves_every_s)
     logger.info("The worker runs.")
     try:
-        await asyncio.gather(sweeper.run(stop), roller.run(stop), planner.run(stop), runner.run(stop))
+        parts = (sweeper, roller, planner, runner, janitor)
+        await asyncio.gather(*(part.run(stop) for part in parts))
     finally:
         await checkpointer.aclose()
         await engine.dispose()

@@ -35,7 +35,7 @@ class OperationRunner:
         repository: OperationRepository,
         mover: Mover,
         *,
-        lease_s: float = 8.0,
+        lease_s: float = 3.0,
         poll_s: float = 1.0,
     ) -> None:
         """Nothing runs yet.
@@ -43,7 +43,8 @@ class OperationRunner:
         Args:
             repository: Where operations are.
             mover: Does the steps.
-            lease_s: An operation is free again so long after its holder was last heard of.
+            lease_s: An operation is free again so long after its holder was last heard of. Shorter than
+                writers try again, who may wait for a holder that died with the fence closed.
             poll_s: How long to wait before looking for operations again.
         """
         self._repository = repository

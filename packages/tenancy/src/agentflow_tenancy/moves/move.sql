@@ -152,6 +152,19 @@ WHERE tenant_id = $1
 UPDATE agentflow_tenants SET placement = {target}, moving_to = NULL, epoch = epoch + 1, updated_at = now()
 WHERE tenant_id = $1
 
+-- name: left_over
+-- Partitions of their own that tenants left, and that could not be dropped when they did.
+SELECT DISTINCT l.placement
+FROM (SELECT CASE WHEN state = 'done' THEN source ELSE target END AS placement FROM agentflow_operations
+      WHERE state IN ('done', 'cancelled')) l
+JOIN pg_catalog.pg_class c
+  ON pg_table_is_visible(c.oid)
+ AND c.relname IN ('agentflow_threads_p' || l.placement, 'agentflow_checkpoints_p' || l.placement,
+                   'agentflow_messages_p' || l.placement, 'agentflow_tool_calls_p' || l.placement,
+                   'agentflow_writes_p' || l.placement)
+WHERE l.placement >= 1000
+ORDER BY 1
+
 -- name: is_free
 -- No tenant lives there, is being moved there, or is about to be; and no thread is left.
 SELECT NOT EXISTS (SELECT FROM agentflow_tenants WHERE placement = {source} OR moving_to = {source})

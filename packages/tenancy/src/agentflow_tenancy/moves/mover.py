@@ -28,9 +28,9 @@ from agentflow_tenancy.moves.statements import CHILDREN, between, detachment
 logger = logging.getLogger("agentflow.moves")
 
 # A batch is so many rows, but one thread at least. A writer whose thread is on its way waits for its batch:
-# so long should one take.
-_FIRST_ROWS: Final = 200
-_MOST_ROWS: Final = 4000
+# so long should one take. Fewer rows than the fewest take hardly less time.
+_FEWEST_ROWS: Final = 300
+_MOST_ROWS: Final = 1500
 _MOST_THREADS: Final = 256
 _BATCH_S: Final = 0.02
 _POLL_S: Final = 0.005
@@ -146,7 +146,7 @@ class Mover:
             way: From where to where.
             progress: Told threads and rows of each batch; may raise to stop.
         """
-        after, most_rows = "", _FIRST_ROWS
+        after, most_rows = "", _FEWEST_ROWS
         while True:
             began = time.monotonic()
             batch = await self._move_batch(way, after, most_rows)
@@ -174,6 +174,12 @@ class Mover:
                 raise StorageError("Threads are left where the tenant was.")
             await driver.execute(self._text("settle", way), way.tenant_id)
             await driver.execute(self._text("settle_tenant", way), way.tenant_id)
+
+    async def left_over(self) -> list[int]:
+        """Own placements that tenants left and that still have partitions."""
+        async with connection(self._engine) as driver:
+            rows = await driver.fetch(between("left_over", 0, 0))
+            return [row["placement"] for row in rows]
 
     async def clean(self, placement: int) -> bool:
         """Drop the leaves of an own placement that nobody lives in; False when they could not be yet."""
@@ -268,7 +274,7 @@ def _count(status: str) -> int:
 
 def _next_size(most_rows: int, took_s: float) -> int:
     if took_s > 2 * _BATCH_S:
-        return max(1, most_rows // 2)
+        return max(_FEWEST_ROWS, most_rows // 2)
     if took_s < _BATCH_S:
         return min(_MOST_ROWS, most_rows * 2)
     return most_rows

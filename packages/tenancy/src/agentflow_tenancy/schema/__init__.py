@@ -13,6 +13,7 @@ _FILES: Final = {
     3: "0003_operations.sql",
     4: "0004_tokens.sql",
     5: "0005_token_rights.sql",
+    6: "0006_many_partitions.sql",
 }
 
 
