@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,10 @@ class Api:
 
     module = "agentflow_api"
 
-    def __init__(self, database_url: str, redis_url: str | None, **environment: str) -> None:
+    def __init__(
+        self, database_url: str, redis_url: str | None, *, log_file: Path | None = None, **environment: str
+    ) -> None:
+        self.log_file = log_file
         self.database_url = database_url
         self.pepper = secrets.token_hex(32)
         self.operator_token = secrets.token_hex(32)
@@ -59,7 +62,10 @@ class Api:
 
     def start(self, *, path: str = "/ping") -> None:
         """Start and wait until it answers."""
-        self._process = subprocess.Popen([sys.executable, "-m", self.module], env=self._environment)
+        with self.log_file.open("ab") if self.log_file else nullcontext() as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.module], env=self._environment, stderr=log
+            )
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -119,9 +125,11 @@ class Api:
 
 
 @contextmanager
-def running_api(database_url: str, redis_url: str | None, **environment: str) -> Iterator[Api]:
+def running_api(
+    database_url: str, redis_url: str | None, *, log_file: Path | None = None, **environment: str
+) -> Iterator[Api]:
     """An API for the length of a block."""
-    api = Api(database_url, redis_url, **environment)
+    api = Api(database_url, redis_url, log_file=log_file, **environment)
     api.start()
     try:
         yield api
