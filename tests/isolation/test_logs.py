@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 
 from tests.support.agents import AGENTS
-from tests.support.api import Api, TenantKey, running_api, say
+from tests.support.api import Api, TenantKey, running, say
 from tests.support.run import ROOT
 from tests.support.waiting import soon
 
@@ -14,15 +14,16 @@ def test_no_word_of_a_tenant_and_no_secret_is_logged(
 ) -> None:
     """At the finest level, of good requests, bad ones, refused ones, and of a node that fails."""
     canary = f"canary{secrets.token_hex(8)}"
-    log_file = tmp_path / "log"
     settings = {"AGENTFLOW_LOG_LEVEL": "DEBUG", "AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
-    with running_api(migrated_database_url, redis_url, log_file=log_file, **settings) as api:
+    api = Api(migrated_database_url, redis_url, **settings)
+    api.log_file = tmp_path / "log"
+    with running(api):
         tenant, other = api.tenant(), api.tenant()
         secret = say_it(api, tenant, canary)
         with api.client(other) as client:
             for path in ("", f"/{canary}", f"/{canary}/state", f"?search={canary}"):
                 client.get(f"/v1/threads{path}")
-    log = log_file.read_text()
+    log = api.log_file.read_text()
     assert "RuntimeError" in log, "the node's failure is what whoever runs the service reads logs for"
     for word in (canary, tenant.key, other.key, api.operator_token, api.pepper, *secret):
         assert word not in log

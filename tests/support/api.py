@@ -40,10 +40,8 @@ class Api:
 
     module = "agentflow_api"
 
-    def __init__(
-        self, database_url: str, redis_url: str | None, *, log_file: Path | None = None, **environment: str
-    ) -> None:
-        self.log_file = log_file
+    def __init__(self, database_url: str, redis_url: str | None, **environment: str) -> None:
+        self.log_file: Path | None = None
         self.database_url = database_url
         self.pepper = secrets.token_hex(32)
         self.operator_token = secrets.token_hex(32)
@@ -125,11 +123,15 @@ class Api:
 
 
 @contextmanager
-def running_api(
-    database_url: str, redis_url: str | None, *, log_file: Path | None = None, **environment: str
-) -> Iterator[Api]:
+def running_api(database_url: str, redis_url: str | None, **environment: str) -> Iterator[Api]:
     """An API for the length of a block."""
-    api = Api(database_url, redis_url, log_file=log_file, **environment)
+    with running(Api(database_url, redis_url, **environment)) as api:
+        yield api
+
+
+@contextmanager
+def running(api: Api) -> Iterator[Api]:
+    """The same, of one that was made before."""
     api.start()
     try:
         yield api
