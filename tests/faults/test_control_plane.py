@@ -1,5 +1,6 @@
 """Tenants and keys when the answer to a commit is lost: one effect, and the caller gets what was made."""
 
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +15,9 @@ from agentflow_tenancy import (
     new_api_key,
 )
 from agentflow_tenancy.control_plane import SYSTEM, AuditLog
+from agentflow_tenancy.errors import IssuerTakenError
+from agentflow_tenancy.issuers import Issuer, IssuerRepository
+from agentflow_tenancy.signing_keys import SigningKeys
 from agentflow_tenancy.tenants import NewTenant
 from tests.support.wire_proxy import WireProxy
 
@@ -71,6 +75,35 @@ async def test_a_key_is_made_and_rotated_once(proxy: WireProxy, engine: AsyncEng
     assert again is None
     assert [key.replaced_by for key in await keys.list(tenant.tenant_id) if key.replaced_by] == [new.key_id]
     assert await written(engine) == ["tenant.create", "key.create", "key.rotate"]
+
+
+async def test_the_signing_key_is_replaced_once(proxy: WireProxy, engine: AsyncEngine) -> None:
+    """The one that the first try made signs; what the old one signed is still checked."""
+    keys = SigningKeys(engine, PEPPER)
+    old = await keys.current()
+    proxy.cut_answers = 1
+    kid = await keys.rotate(SYSTEM)
+    assert proxy.cuts == 1
+    assert kid == (await keys.current()).kid != old.kid
+    assert await keys.find(old.kid) is not None
+    assert await written(engine) == ["signing_key.create"] * 2
+
+
+async def test_an_issuer_is_trusted_once(proxy: WireProxy, engine: AsyncEngine) -> None:
+    """It is not "registered already" by the same call."""
+    tenant = await TenantRepository(engine).create_tenant("acme")
+    issuers = IssuerRepository(engine)
+    new = Issuer(
+        issuer_id=uuid.uuid4(), issuer="https://login.example", audience="app", jwks_uri="https://login.example/j",
+        jwks=None, algorithms=("ES256",), scopes=("threads:read",), user_claim="sub",
+    )  # fmt: skip
+    proxy.cut_answers = 1
+    made = await issuers.create(tenant, new, actor=SYSTEM)
+    assert proxy.cuts == 1
+    assert await issuers.list_of(tenant.tenant_id) == [made]
+    assert await written(engine) == ["tenant.create", "issuer.create"]
+    with pytest.raises(IssuerTakenError):
+        await issuers.create(tenant, new, actor=SYSTEM)
 
 
 async def test_a_tenant_without_its_key_is_not_made(engine: AsyncEngine) -> None:

@@ -284,7 +284,8 @@ WHERE retired_at IS NULL OR retired_at > now() - make_interval(secs => :verifies
 ORDER BY retired_at DESC NULLS FIRST
 
 -- name: retire_signing_key
-UPDATE agentflow_signing_keys SET retired_at = now() WHERE retired_at IS NULL
+-- But for the one that is to sign, which this call's first try may have made.
+UPDATE agentflow_signing_keys SET retired_at = now() WHERE retired_at IS NULL AND kid <> :kid
 
 -- name: create_signing_key
 -- No row when there is one that signs already.
@@ -301,12 +302,15 @@ SELECT tenant_id FROM agentflow_tenants WHERE tenant_id = :tenant_id FOR NO KEY 
 SELECT count(*) AS issuers FROM agentflow_issuers WHERE tenant_id = :tenant_id
 
 -- name: create_issuer
-INSERT INTO agentflow_issuers (tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim, scope_claim,
+INSERT INTO agentflow_issuers (issuer_id, tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim, scope_claim,
                                limits)
-VALUES (:tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim,
+VALUES (:issuer_id, :tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim,
         :scope_claim, CAST(CAST(:limits AS text) AS jsonb))
 ON CONFLICT (issuer, audience) DO NOTHING
 RETURNING *
+
+-- name: get_issuer
+SELECT * FROM agentflow_issuers WHERE tenant_id = :tenant_id AND issuer_id = :issuer_id
 
 -- name: list_issuers
 SELECT * FROM agentflow_issuers WHERE tenant_id = :tenant_id ORDER BY created_at, issuer_id
