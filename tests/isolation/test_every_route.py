@@ -8,6 +8,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from agentflow_tenancy import ALL_SCOPES
 from tests.support.api import Api, TenantKey, say
 from tests.support.waiting import soon
 
@@ -15,6 +16,16 @@ PUBLIC = {"/ping", "/health/ready", "/.well-known/jwks.json", "/openapi.json"}
 OPERATORS = "/v1/admin/"
 # What takes an id of something that belongs to a tenant, and how it is said that there is none.
 OWNED = ("{thread_id}", "{key_id}", "{issuer_id}")
+# What each route asks for: the first that fits.
+NEEDS = (
+    ("GET", "/v1/threads", "threads:read"),
+    ("", "/v1/threads", "threads:write"),
+    ("", "/v1/graph", "graph:invoke"),
+    ("", "/v1/keys", "keys:admin"),
+    ("", "/v1/usage", "usage:read"),
+    ("", "/v1/issuers", "tenant:admin"),
+    ("", "/v1/audit", "tenant:admin"),
+)
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -22,6 +33,22 @@ def routes(api: Api) -> list[tuple[str, str]]:
     with api.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
     return sorted((method.upper(), path) for path, of in paths.items() for method in of if method in METHODS)
+
+
+def tenants_routes(api: Api) -> list[tuple[str, str]]:
+    """Those that ask for a scope; every key may mint tokens that can do no more than itself."""
+    return [
+        (method, path)
+        for method, path in routes(api)
+        if path not in PUBLIC and not path.startswith(OPERATORS) and path != "/v1/tokens"
+    ]
+
+
+def need(method: str, path: str) -> str:
+    for of_method, prefix, scope in NEEDS:
+        if path.startswith(prefix) and of_method in ("", method):
+            return scope
+    raise AssertionError(f"{method} {path}: say in this test which scope it asks for")
 
 
 def filled(path: str, value: str = "x") -> str:
@@ -93,6 +120,33 @@ def test_a_key_without_scopes_may_do_nothing(api: Api) -> None:
             if path in PUBLIC or path == "/v1/tokens":
                 continue
             assert client.request(method, filled(path), json={}).status_code == 403, (method, path)
+
+
+@pytest.mark.parametrize("scope", ALL_SCOPES)
+def test_a_route_asks_for_one_scope(api: Api, scope: str) -> None:
+    """That one alone opens it, and nothing does without it: whatever else a key may do."""
+    others = [other for other in ALL_SCOPES if other != scope]
+    with api.client(api.tenant(scopes=[scope])) as only, api.client(api.tenant(scopes=others)) as rest:
+        for method, path in tenants_routes(api):
+            needed = need(method, path) == scope
+            opened = only.request(method, filled(path), json={})
+            assert (opened.status_code != 403) == needed, (method, path, opened.text)
+            if needed:
+                refused = rest.request(method, filled(path), json={})
+                assert refused.status_code == 403, (method, path)
+                assert scope in refused.json()["error"]["message"]
+
+
+def test_who_may_is_let_in(api: Api, tenant: TenantKey) -> None:
+    """The right credential on every route: what is there, or what is wrong with the request, and no 5xx."""
+    with api.client(tenant) as client, api.operator() as operator:
+        assert client.post("/v1/graph/invoke", json=say("hi", "x")).status_code == 200
+        for method, path in sorted(routes(api), key=lambda route: route[0] == "DELETE"):
+            mine = client if not path.startswith(OPERATORS) else operator
+            answer = mine.request(method, filled(path), json={})
+            assert answer.status_code in {200, 201, 404, 422}, (method, path, answer.text)
+            if method == "GET" and "{" not in path.replace("{thread_id}", ""):
+                assert answer.status_code == 200, (method, path, answer.text)
 
 
 def test_the_operators_routes_are_the_operators(api: Api, tenant: TenantKey) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Api:
     module = "agentflow_api"
 
     def __init__(self, database_url: str, redis_url: str | None, **environment: str) -> None:
+        self.log_file: Path | None = None
         self.database_url = database_url
         self.pepper = secrets.token_hex(32)
         self.operator_token = secrets.token_hex(32)
@@ -59,7 +60,10 @@ class Api:
 
     def start(self, *, path: str = "/ping") -> None:
         """Start and wait until it answers."""
-        self._process = subprocess.Popen([sys.executable, "-m", self.module], env=self._environment)
+        with self.log_file.open("ab") if self.log_file else nullcontext() as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.module], env=self._environment, stderr=log
+            )
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -121,7 +125,13 @@ class Api:
 @contextmanager
 def running_api(database_url: str, redis_url: str | None, **environment: str) -> Iterator[Api]:
     """An API for the length of a block."""
-    api = Api(database_url, redis_url, **environment)
+    with running(Api(database_url, redis_url, **environment)) as api:
+        yield api
+
+
+@contextmanager
+def running(api: Api) -> Iterator[Api]:
+    """The same, of one that was made before."""
     api.start()
     try:
         yield api

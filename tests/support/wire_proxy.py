@@ -88,7 +88,7 @@ class _EndOfStreamError(Exception):
 
 def _ends_a_statement(answer: bytes) -> bool:
     """Whether the server says here that a statement is done, and so committed."""
-    return any(tag in answer for tag in (b"SELECT ", b"INSERT ", b"UPDATE ")) and answer.endswith(
+    return any(tag in answer for tag in (b"SELECT ", b"INSERT ", b"UPDATE ", b"COMMIT")) and answer.endswith(
         b"Z\0\0\0\5I"
     )
 

@@ -177,8 +177,10 @@ def test_every_change_is_written_down(api: Api) -> None:
     """Who, what, when, from where; without secrets; a tenant sees its own only."""
     slug, other = new_slug(), api.tenant()
     with api.operator() as operator:
-        made = operator.post(TENANTS, json={"slug": slug}, headers={"x-request-id": "req-1"}).json()["data"]
-        operator.patch(f"{TENANTS}/{slug}", json={"plan": "free"})
+        answer = operator.post(TENANTS, json={"slug": slug}, headers={"x-request-id": "req-1"})
+        assert answer.headers["x-request-id"] == answer.json()["metadata"]["request_id"] == "req-1"
+        made = answer.json()["data"]
+        changed = operator.patch(f"{TENANTS}/{slug}", json={"plan": "free"}, headers={"x-request-id": "a b"})
         operator.post(f"{TENANTS}/{slug}/suspend")
         operator.post(f"{TENANTS}/{slug}/resume")
         with api.with_key(made["api_key"]) as client:
@@ -193,7 +195,9 @@ def test_every_change_is_written_down(api: Api) -> None:
         assert entries[0]["actor"] == f"key:{made['key']['key_id']}"
         assert entries[-1]["actor"] == "operator"
         assert entries[-1]["address"] == "127.0.0.1"
-        assert entries[-1]["request_id"] == "req-1"
+        assert entries[-1]["request_id"] == entries[-2]["request_id"] == "req-1"
+        assert entries[-3]["request_id"] == changed.headers["x-request-id"]
+        assert {entry["target"] for entry in entries[-5:] if entry["action"].startswith("tenant.")} == {slug}
         assert made["api_key"] not in str(entries)
         of_tenant = operator.get("/v1/admin/audit", params={"tenant": slug}).json()["data"]["entries"]
         assert of_tenant == entries

@@ -29,6 +29,8 @@ GOOD = {
         ({"AGENTFLOW_REDIS_URL": ""}, "Set AGENTFLOW_REDIS_URL"),
         ({"AGENTFLOW_REDIS_URL": "http://secret-word"}, "redis_url must be redis://"),
         ({"AGENTFLOW_KEY_PEPPER": "secret-word"}, "at least 32 characters"),
+        ({"AGENTFLOW_OPERATOR_TOKEN": "secret-word"}, "at least 32 characters"),
+        ({"AGENTFLOW_OPERATOR_TOKEN": "secret-w\u00f6rd" * 4}, "printable ASCII"),
         ({"AGENTFLOW_PORT": "eighty"}, "AGENTFLOW_PORT must be a whole number"),
         ({"AGENTFLOW_API_WORKERS": "0"}, "AGENTFLOW_API_WORKERS must be"),
         ({"AGENTFLOW_AGENTS": "Bad Name=x:y"}, "AGENTFLOW_AGENTS"),

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.api.test_operations import work
 from tests.support.api import Api, TenantKey
 from tests.support.command import Operator
+from tests.support.waiting import soon
 
 
 @pytest.fixture
@@ -18,7 +19,14 @@ def operator(api: Api) -> Operator:
 def test_a_move_is_asked_for_and_watched(api: Api, operator: Operator, tenant: TenantKey) -> None:
     """To the end, with its progress; then it stands in the lists."""
     slug = tenant.tenant.slug
-    worker = threading.Timer(0.5, lambda: work(api))
+
+    def work_once_asked() -> None:
+        with api.operator() as client:
+            asked = {"tenant": slug, "state": "queued"}
+            soon(lambda: client.get("/v1/admin/operations", params=asked).json()["data"]["operations"], 60)
+        work(api)
+
+    worker = threading.Thread(target=work_once_asked)
     worker.start()
     shown = operator.text("tenant", "move", slug, "--to", "dedicated", "--reason", "large", "--watch")
     worker.join()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import jwt
 import pytest
 
 from tests.support.api import Api, TenantKey, _free_port, say
@@ -139,6 +140,7 @@ def test_a_key_from_its_making_to_its_end(api: Api, operator: Operator, tenant: 
     )  # fmt: skip
     key_id = made["key"]["key_id"]
     assert (made["key"]["name"], made["key"]["limits"]) == ("site", {"requests_per_minute": 600})
+    assert operator.json("key", "show", slug, key_id) == made["key"]
     assert made["key"]["expires_at"].startswith("2100-01-01T00:00:00")
     rotated = operator.text("key", "rotate", slug, key_id, "--overlap-s", "3600")
     new = rotated.splitlines()[0]
@@ -154,11 +156,24 @@ def test_a_key_from_its_making_to_its_end(api: Api, operator: Operator, tenant: 
     assert "api_key" in operator.json("key", "create", slug)
 
 
+def test_another_signing_key(api: Api, operator: Operator, tenant: TenantKey) -> None:
+    """Signs from now on; a token of the old one is good until it ends."""
+    with api.client(tenant) as client:
+        old = client.post("/v1/tokens", json={"scopes": ["threads:read"]}).json()["data"]["token"]
+        kid = operator.json("signing-key", "rotate")["kid"]
+        published = client.get("/.well-known/jwks.json").json()["keys"]
+        assert kid in [key["kid"] for key in published]
+        new = client.post("/v1/tokens", json={"scopes": ["threads:read"]}).json()["data"]["token"]
+    assert jwt.get_unverified_header(new)["kid"] == kid != jwt.get_unverified_header(old)["kid"]
+    assert (status(api, old), status(api, new)) == (200, 200)
+
+
 def test_the_service_refuses_in_its_own_words(operator: Operator, tenant: TenantKey) -> None:
     """Exit code 1, the place of each problem, nothing on stdout."""
     slug = tenant.tenant.slug
     assert "no such tenant" in operator.refused("tenant", "show", "missing")
     assert "no such key" in operator.refused("key", "revoke", slug, "x")
+    assert "no such key" in operator.refused("key", "show", slug, "0" * 12)
     assert "slug" in operator.refused("tenant", "create", "Not_A_Slug")
     assert slug in operator.refused("tenant", "create", slug)
     assert "no limit 'thread'" in operator.refused("tenant", "update", slug, "--limit", "thread=1")

@@ -1,6 +1,7 @@
 """Tenants and keys in a real database."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -51,6 +52,8 @@ async def test_tenants_spread_over_the_pool(repository: TenantRepository) -> Non
     assert sorted(tenant.placement for tenant in made) == sorted([*POOL_PLACEMENTS, *POOL_PLACEMENTS])
     assert await repository.find_tenant("t-3") == made[3]
     assert await repository.find_tenant("t-99") is None
+    assert await repository.find_tenant(str(made[3].tenant_id)) == made[3]
+    assert await repository.find_tenant(str(uuid.uuid4())) is None
 
 
 async def test_a_slug_is_one_tenants(repository: TenantRepository) -> None:

@@ -21,11 +21,12 @@ def test_slugs(slug: str) -> None:
      "", "a%", "a_b", "a\\b", "a:b", "Acme", "\u0430cme", "acme\u200b", "\uff41", "-a", "a-", "x" * 41,
      "a b", "a\n",
      "a\0", "\u0661", "acm\u00e9", "a/b", "a.b",
+     "0b0c6a52-7f0e-4a0e-9a55-5a7e6d9d1f00", "0b0c6a527f0e4a0e9a555a7e6d9d1f00",
     ],
     ids=repr,
 )  # fmt: skip
 def test_what_is_no_slug(slug: str) -> None:
-    """Wildcards, separators, upper case, homoglyphs, zero-width characters."""
+    """Wildcards, separators, upper case, homoglyphs, zero-width characters, what reads like a tenant's id."""
     with pytest.raises(InvalidSlugError):
         check_slug(slug)
 

@@ -14,7 +14,7 @@ from agentflow_tenancy.errors import (
     TenantSuspendedError,
 )
 from agentflow_tenancy.fair_share import FairShare
-from agentflow_tenancy.key_repository import KeyInfo, KeyRepository
+from agentflow_tenancy.key_repository import KeyInfo, KeyRepository, NewApiKey
 from agentflow_tenancy.keys import ApiKey, new_api_key, parse_api_key
 from agentflow_tenancy.plans import PLANS, Limits, limits_of
 from agentflow_tenancy.quota_guard import QuotaGuard, Run
@@ -53,6 +53,7 @@ __all__ = [
     "KeyInfo",
     "KeyRepository",
     "Limits",
+    "NewApiKey",
     "OverloadedError",
     "Principal",
     "QuotaExceededError",

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import RowMapping
@@ -37,6 +37,30 @@ class KeyInfo:
     replaced_by: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key to store: a digest and what it may do."""
+
+    key_id: str
+    digest: bytes = field(repr=False)
+    name: str
+    scopes: Sequence[str] = ALL_SCOPES
+    expires_at: datetime | None = None
+    limits: Limits = NO_LIMITS
+
+
+async def store_key(
+    transaction: Transaction, tenant_id: uuid.UUID, new: NewApiKey, *, actor: Actor
+) -> KeyInfo:
+    """Store a key in a transaction, with its line of the audit log; a second try finds the first one's."""
+    made = await _insert(transaction, tenant_id, new, actor)
+    if made is None:
+        return await _found(transaction, tenant_id, new.key_id)
+    details = {"name": new.name, "scopes": list(new.scopes), "expires_at": new.expires_at}
+    await transaction.note(actor, "key.create", new.key_id, tenant_id, details)
+    return made
+
+
 class KeyRepository:
     """Reads and writes keys. Each method is one transaction, with its line of the audit log.
 
@@ -60,25 +84,8 @@ class KeyRepository:
         actor: Actor = SYSTEM,
     ) -> KeyInfo:
         """Store a key's digest."""
-
-        async def work(transaction: Transaction) -> KeyInfo:
-            row = await transaction.one(
-                "create_key",
-                key_id=key.key_id,
-                tenant_id=tenant_id,
-                digest=key.digest(pepper),
-                name=name,
-                scopes=list(scopes),
-                expires_at=expires_at,
-                limits=json.dumps(limits.as_json()),
-                created_by=actor.name,
-            )
-            assert row is not None, "an id of 70 random bits was taken"  # noqa: S101 - for the type checker
-            details = {"name": name, "scopes": list(scopes), "expires_at": expires_at}
-            await transaction.note(actor, "key.create", key.key_id, tenant_id, details)
-            return _info(row)
-
-        return await self._plane.run(work)
+        new = NewApiKey(key.key_id, key.digest(pepper), name, scopes, expires_at, limits)
+        return await self._plane.run(lambda transaction: store_key(transaction, tenant_id, new, actor=actor))
 
     async def list(self, tenant_id: uuid.UUID, *, after: str = "", limit: int = 100) -> list[KeyInfo]:
         """A tenant's keys by id, those behind `after`; ended ones too."""
@@ -113,27 +120,21 @@ class KeyRepository:
         """
 
         async def work(transaction: Transaction) -> KeyInfo | None:
-            held = await transaction.one("hold_key", tenant_id=tenant_id, key_id=key_id)
+            held = await transaction.one("hold_key", tenant_id=tenant_id, key_id=key_id, new=new.key_id)
             if held is None:
                 return None
             old = _info(held)
-            row = await transaction.one(
-                "create_key",
-                key_id=new.key_id,
-                tenant_id=tenant_id,
-                digest=new.digest(pepper),
-                name=old.name,
-                scopes=list(old.scopes),
-                expires_at=old.expires_at,
-                limits=json.dumps(old.limits.as_json()),
-                created_by=actor.name,
-            )
+            if old.replaced_by is not None:
+                return await _found(transaction, tenant_id, new.key_id)
+            digest = new.digest(pepper)
+            same = NewApiKey(new.key_id, digest, old.name, old.scopes, old.expires_at, old.limits)
+            await _insert(transaction, tenant_id, same, actor)
             await transaction.execute(
                 "replace_key", tenant_id=tenant_id, key_id=key_id, replaced_by=new.key_id, overlap_s=overlap_s
             )
             details = {"replaced_by": new.key_id, "overlap_s": overlap_s}
             await transaction.note(actor, "key.rotate", key_id, tenant_id, details)
-            return None if row is None else _info(row)
+            return await _found(transaction, tenant_id, new.key_id)
 
         return await self._plane.run(work)
 
@@ -151,6 +152,29 @@ class KeyRepository:
     async def used(self, key_ids: Sequence[str]) -> None:
         """Note that keys were used just now."""
         await self._plane.run(lambda transaction: transaction.execute("keys_used", key_ids=list(key_ids)))
+
+
+async def _insert(
+    transaction: Transaction, tenant_id: uuid.UUID, new: NewApiKey, actor: Actor
+) -> KeyInfo | None:
+    row = await transaction.one(
+        "create_key",
+        key_id=new.key_id,
+        tenant_id=tenant_id,
+        digest=new.digest,
+        name=new.name,
+        scopes=list(new.scopes),
+        expires_at=new.expires_at,
+        limits=json.dumps(new.limits.as_json()),
+        created_by=actor.name,
+    )
+    return None if row is None else _info(row)
+
+
+async def _found(transaction: Transaction, tenant_id: uuid.UUID, key_id: str) -> KeyInfo:
+    row = await transaction.one("get_key", tenant_id=tenant_id, key_id=key_id)
+    assert row is not None, "an id of 70 random bits was taken"  # noqa: S101 - for the type checker
+    return _info(row)
 
 
 def _info(row: RowMapping) -> KeyInfo:

@@ -13,10 +13,14 @@ FROM agentflow_api_keys k JOIN agentflow_tenants t USING (tenant_id)
 WHERE k.key_id = :key_id
 
 -- name: find_tenant
--- By its slug, or its id as text.
 SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
        created_at, updated_at
-FROM agentflow_tenants WHERE slug = :named OR tenant_id::text = :named
+FROM agentflow_tenants WHERE slug = :slug
+
+-- name: find_tenant_by_id
+SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
+       created_at, updated_at
+FROM agentflow_tenants WHERE tenant_id = :tenant_id
 
 -- name: list_tenants
 -- Behind the slug :after, at most :most; filters that are null do not filter.
@@ -32,9 +36,9 @@ ORDER BY slug
 LIMIT :most
 
 -- name: create_tenant
--- Into the pool partition with the fewest tenants.
-INSERT INTO agentflow_tenants (slug, name, placement, agents, default_agent, plan, limits, retention_days)
-SELECT :slug, :name, p.placement, CAST(:agents AS text[]), :default_agent, :plan, CAST(CAST(:limits AS text) AS jsonb),
+-- Into the pool partition with the fewest tenants. No row when the slug is taken, maybe by this call's own first try.
+INSERT INTO agentflow_tenants (tenant_id, slug, name, placement, agents, default_agent, plan, limits, retention_days)
+SELECT :tenant_id, :slug, :name, p.placement, CAST(:agents AS text[]), :default_agent, :plan, CAST(CAST(:limits AS text) AS jsonb),
        :retention_days
 FROM unnest(CAST(:placements AS int[])) AS p (placement)
 LEFT JOIN agentflow_tenants t ON t.placement = p.placement
@@ -67,11 +71,13 @@ UPDATE agentflow_tenants
 SET state = :state, epoch = epoch + 1, token_epoch = token_epoch + 1, updated_at = now(),
     suspended_at = CASE WHEN :state = 'suspended' THEN now() END
 WHERE tenant_id = :tenant_id AND state <> :state
-RETURNING tenant_id
+RETURNING slug
 
 -- name: create_key
+-- No row when the key is there: ids are made for one call, so it was this call's first try that made it.
 INSERT INTO agentflow_api_keys (key_id, tenant_id, digest, name, scopes, expires_at, limits, created_by)
 VALUES (:key_id, :tenant_id, :digest, :name, :scopes, :expires_at, CAST(CAST(:limits AS text) AS jsonb), :created_by)
+ON CONFLICT (key_id) DO NOTHING
 RETURNING key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at, limits, created_by, replaced_by
 
 -- name: list_keys
@@ -87,11 +93,12 @@ FROM agentflow_api_keys
 WHERE tenant_id = :tenant_id AND key_id = :key_id
 
 -- name: hold_key
--- One that is good, kept as it is until the transaction ends.
+-- One that is good, kept as it is until the transaction ends; or one that :new replaced already, as this call's first try
+-- does.
 SELECT key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at, limits, created_by, replaced_by
 FROM agentflow_api_keys
-WHERE tenant_id = :tenant_id AND key_id = :key_id AND revoked_at IS NULL AND replaced_by IS NULL
-  AND (expires_at IS NULL OR expires_at > now())
+WHERE tenant_id = :tenant_id AND key_id = :key_id
+  AND (replaced_by = :new OR (revoked_at IS NULL AND replaced_by IS NULL AND (expires_at IS NULL OR expires_at > now())))
 FOR UPDATE
 
 -- name: replace_key
@@ -283,7 +290,8 @@ WHERE retired_at IS NULL OR retired_at > now() - make_interval(secs => :verifies
 ORDER BY retired_at DESC NULLS FIRST
 
 -- name: retire_signing_key
-UPDATE agentflow_signing_keys SET retired_at = now() WHERE retired_at IS NULL
+-- But for the one that is to sign, which this call's first try may have made.
+UPDATE agentflow_signing_keys SET retired_at = now() WHERE retired_at IS NULL AND kid <> :kid
 
 -- name: create_signing_key
 -- No row when there is one that signs already.
@@ -300,12 +308,15 @@ SELECT tenant_id FROM agentflow_tenants WHERE tenant_id = :tenant_id FOR NO KEY 
 SELECT count(*) AS issuers FROM agentflow_issuers WHERE tenant_id = :tenant_id
 
 -- name: create_issuer
-INSERT INTO agentflow_issuers (tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim, scope_claim,
+INSERT INTO agentflow_issuers (issuer_id, tenant_id, issuer, audience, jwks_uri, jwks, algorithms, scopes, user_claim, scope_claim,
                                limits)
-VALUES (:tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim,
+VALUES (:issuer_id, :tenant_id, :issuer, :audience, :jwks_uri, CAST(CAST(:jwks AS text) AS jsonb), :algorithms, :scopes, :user_claim,
         :scope_claim, CAST(CAST(:limits AS text) AS jsonb))
 ON CONFLICT (issuer, audience) DO NOTHING
 RETURNING *
+
+-- name: get_issuer
+SELECT * FROM agentflow_issuers WHERE tenant_id = :tenant_id AND issuer_id = :issuer_id
 
 -- name: list_issuers
 SELECT * FROM agentflow_issuers WHERE tenant_id = :tenant_id ORDER BY created_at, issuer_id

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow_tenancy.control_plane import SYSTEM, Actor, ControlPlane, Transaction, as_json
 from agentflow_tenancy.errors import SlugTakenError
+from agentflow_tenancy.key_repository import KeyInfo, NewApiKey, store_key
 from agentflow_tenancy.plans import Limits, limits_of, plan_limits
 from agentflow_tenancy.schema import POOL_PLACEMENTS
-from agentflow_tenancy.slugs import check_slug
+from agentflow_tenancy.slugs import check_slug, reads_like_id
 from agentflow_tenancy.tenants import KeyRecord, NewTenant, Principal, Tenant, TenantFilter
 
 
@@ -47,7 +48,14 @@ class TenantRepository:
 
     async def find_tenant(self, named: str) -> Tenant | None:
         """A tenant by its slug or its id, or None."""
-        row = await self._plane.run(lambda transaction: transaction.one("find_tenant", named=named))
+        by_id = reads_like_id(named)
+
+        async def work(transaction: Transaction) -> RowMapping | None:
+            if by_id:
+                return await transaction.one("find_tenant_by_id", tenant_id=uuid.UUID(named))
+            return await transaction.one("find_tenant", slug=named)
+
+        row = await self._plane.run(work)
         return None if row is None else tenant_of(row)
 
     async def list_tenants(
@@ -90,27 +98,22 @@ class TenantRepository:
         Raises:
             InvalidSlugError, InvalidLimitsError, SlugTakenError.
         """
-        check_slug(new.slug)
-        limits_of(new.plan, new.own_limits)
+        make = _making(new, actor)
+        return await self._plane.run(make)
 
-        async def work(transaction: Transaction) -> Tenant:
-            row = await transaction.one(
-                "create_tenant",
-                slug=new.slug,
-                name=new.name,
-                agents=None if new.agents is None else list(new.agents),
-                default_agent=new.default_agent,
-                plan=new.plan,
-                limits=json.dumps(new.own_limits.as_json()),
-                retention_days=new.retention_days,
-                placements=list(POOL_PLACEMENTS),
-            )
-            if row is None:
-                raise SlugTakenError(f"There is a tenant {new.slug!r} already.")
-            tenant = tenant_of(row)
-            details = {"plan": new.plan, "placement": tenant.placement}
-            await transaction.note(actor, "tenant.create", new.slug, tenant.tenant_id, details)
-            return tenant
+    async def create_with_key(
+        self, new: NewTenant, key: NewApiKey, *, actor: Actor
+    ) -> tuple[Tenant, KeyInfo]:
+        """Make a tenant and its first key, both or neither.
+
+        Raises:
+            InvalidSlugError, InvalidLimitsError, SlugTakenError.
+        """
+        make = _making(new, actor)
+
+        async def work(transaction: Transaction) -> tuple[Tenant, KeyInfo]:
+            tenant = await make(transaction)
+            return tenant, await store_key(transaction, tenant.tenant_id, key, actor=actor)
 
         return await self._plane.run(work)
 
@@ -147,10 +150,42 @@ class TenantRepository:
             row = await transaction.one("set_tenant_state", tenant_id=tenant_id, state=state)
             if row is not None:
                 action = "tenant.suspend" if state == "suspended" else "tenant.resume"
-                await transaction.note(actor, action, str(tenant_id), tenant_id)
+                await transaction.note(actor, action, row["slug"], tenant_id)
             return row is not None
 
         return await self._plane.run(work)
+
+
+def _making(new: NewTenant, actor: Actor) -> Callable[[Transaction], Awaitable[Tenant]]:
+    """What makes a tenant in a transaction. Tried again after a lost answer, it finds what it made."""
+    check_slug(new.slug)
+    limits_of(new.plan, new.own_limits)
+    tenant_id = uuid.uuid4()
+
+    async def make(transaction: Transaction) -> Tenant:
+        row = await transaction.one(
+            "create_tenant",
+            tenant_id=tenant_id,
+            slug=new.slug,
+            name=new.name,
+            agents=None if new.agents is None else list(new.agents),
+            default_agent=new.default_agent,
+            plan=new.plan,
+            limits=json.dumps(new.own_limits.as_json()),
+            retention_days=new.retention_days,
+            placements=list(POOL_PLACEMENTS),
+        )
+        if row is None:
+            row = await transaction.one("find_tenant_by_id", tenant_id=tenant_id)
+            if row is None:
+                raise SlugTakenError(f"There is a tenant {new.slug!r} already.")
+            return tenant_of(row)
+        tenant = tenant_of(row)
+        details = {"plan": new.plan, "placement": tenant.placement}
+        await transaction.note(actor, "tenant.create", new.slug, tenant_id, details)
+        return tenant
+
+    return make
 
 
 def tenant_of(row: RowMapping) -> Tenant:

@@ -107,7 +107,7 @@ class SigningKeys:
 
         async def work(transaction: Transaction) -> None:
             if replaces:
-                await transaction.execute("retire_signing_key")
+                await transaction.execute("retire_signing_key", kid=kid)
             made = await transaction.one(
                 "create_signing_key", kid=kid, public_jwk=json.dumps(public), sealed=sealed
             )

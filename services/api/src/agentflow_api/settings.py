@@ -39,6 +39,8 @@ class Settings:
     requests_at_once: int = 16
 
 
+_SECRET_CHARACTERS: Final = 32
+
 # Variable -> what it is for; docs/reference/settings.md shows the same list.
 VARIABLES: Final = {
     "AGENTFLOW_DATABASE_URL": "Postgres, postgresql+asyncpg://user:password@host:5432/database, by a login "
@@ -54,7 +56,8 @@ VARIABLES: Final = {
     "AGENTFLOW_POOL_SIZE": "Connections to Postgres each process keeps. 20 if not set.",
     "AGENTFLOW_LOCK_WAIT_S": "Seconds a run waits while another one holds its thread. 30 if not set.",
     "AGENTFLOW_STORE_TIMEOUT_S": "Seconds one statement may take; then the answer is 503. 10 if not set.",
-    "AGENTFLOW_OPERATOR_TOKEN": "Secret of the operator's routes, /v1/admin. They are closed if not set.",
+    "AGENTFLOW_OPERATOR_TOKEN": "Secret of at least 32 characters that opens the operator's routes, "
+    "/v1/admin. They are closed if not set.",
     "AGENTFLOW_QUOTA_REDIS_URL": "Redis or Valkey that counts quotas. AGENTFLOW_REDIS_URL if not set.",
     "AGENTFLOW_ALLOW_HTTP_ISSUERS": "`true` also fetches issuers' keys by http and from private addresses.",
     "AGENTFLOW_REPLICAS": "Machines that run this service; without Redis each gives its share. 1 if not set.",
@@ -75,7 +78,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     redis_url = _required(environment, "AGENTFLOW_REDIS_URL")
     pepper = _required(environment, "AGENTFLOW_KEY_PEPPER").encode()
-    if len(pepper) < 32:
+    if len(pepper) < _SECRET_CHARACTERS:
         raise SettingsError("AGENTFLOW_KEY_PEPPER must have at least 32 characters.")
     try:
         agents = parse_agents(environment.get("AGENTFLOW_AGENTS", ""))
@@ -101,12 +104,19 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
         move_policy=move_policy,
         allow_http_issuers=environment.get("AGENTFLOW_ALLOW_HTTP_ISSUERS", "").lower() == "true",
-        operator_token=environment.get("AGENTFLOW_OPERATOR_TOKEN") or None,
+        operator_token=_operator_token(environment),
         quota_redis_url=environment.get("AGENTFLOW_QUOTA_REDIS_URL") or cache_url,
         replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1, least=1),
         quota_grace_s=_whole(environment, "AGENTFLOW_QUOTA_GRACE_S", 30, least=0),
         requests_at_once=_whole(environment, "AGENTFLOW_REQUESTS_AT_ONCE", 16, least=2),
     )
+
+
+def _operator_token(environment: Mapping[str, str]) -> str | None:
+    token = environment.get("AGENTFLOW_OPERATOR_TOKEN", "")
+    if token and not (len(token) >= _SECRET_CHARACTERS and token.isascii() and token.isprintable()):
+        raise SettingsError("AGENTFLOW_OPERATOR_TOKEN must have at least 32 characters, printable ASCII.")
+    return token or None
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -10,6 +10,7 @@ import sys
 from agentflow_cloud.admin.arguments import Commands
 from agentflow_cloud.admin.keys import add_key_commands
 from agentflow_cloud.admin.moves import add_operation_commands
+from agentflow_cloud.admin.signing_keys import add_signing_key_commands
 from agentflow_cloud.admin.tenants import add_tenant_commands
 from agentflow_cloud.errors import CommandError, UsageError
 
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_login(commands)
     add_tenant_commands(commands)
     add_key_commands(commands)
+    add_signing_key_commands(commands)
     add_operation_commands(commands)
     return parser
 

@@ -1,14 +1,12 @@
 """Who a change is put down to."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from litestar import Request
 
+from agentflow_api.http.request_ids import request_id
 from agentflow_tenancy import Principal
 from agentflow_tenancy.control_plane import Actor
-
-_REQUEST_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 def actor_of_key(request: Request[Any, Any, Any], principal: Principal) -> Actor:
@@ -22,6 +20,4 @@ def actor_operator(request: Request[Any, Any, Any]) -> Actor:
 
 
 def _actor(request: Request[Any, Any, Any], name: str) -> Actor:
-    given = request.headers.get("x-request-id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else None
-    return Actor(name, request.client.host if request.client else None, request_id)
+    return Actor(name, request.client.host if request.client else None, request_id())

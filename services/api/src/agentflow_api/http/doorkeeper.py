@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from agentflow_api.http.envelope import failure
 from agentflow_api.http.quota_answers import details_of
 from agentflow_api.http.rate_limit_fields import rate_limit_fields
+from agentflow_api.http.request_ids import begin_request
 from agentflow_tenancy import QuotaExceededError
 from agentflow_tenancy.quotas import OF_A_REQUEST
 
@@ -39,6 +40,8 @@ class Doorkeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
+        if scope["type"] == ScopeType.HTTP:
+            begin_request(scope["headers"])
         if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_PUBLIC):
             await self._app(scope, receive, send)
             return

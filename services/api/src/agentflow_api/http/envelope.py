@@ -1,13 +1,14 @@
 """The envelope of every answer."""
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Response
 from litestar.enums import MediaType
+
+from agentflow_api.http.request_ids import request_id
 
 
 def success(data: Any, message: str = "OK", *, status_code: int = 200) -> Response[bytes]:
@@ -34,9 +35,9 @@ def failure(
 def _response(
     body: dict[str, Any], message: str, status_code: int, headers: dict[str, str]
 ) -> Response[bytes]:
-    request_id = uuid.uuid4().hex
+    own_id = request_id()
     timestamp = datetime.now(UTC).isoformat()
-    body["metadata"] = {"request_id": request_id, "timestamp": timestamp, "message": message}
+    body["metadata"] = {"request_id": own_id, "timestamp": timestamp, "message": message}
     # NaN has no JSON; half a surrogate pair, in an echo of bad input, has no UTF-8.
     content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
         errors="replace"
@@ -45,5 +46,5 @@ def _response(
         content,
         status_code=status_code,
         media_type=MediaType.JSON,
-        headers={"x-request-id": request_id, "x-timestamp": timestamp, **headers},
+        headers={"x-request-id": own_id, "x-timestamp": timestamp, **headers},
     )

@@ -85,6 +85,14 @@ async def create_key(request: Request[Any, Any, Any], named: str, wiring: Wiring
     return success(await keyring.create(await new_key(request, wiring)), "Created", status_code=201)
 
 
+@get("/{named:str}/keys/{key_id:str}")
+async def get_key(
+    request: Request[Any, Any, Any], named: str, key_id: str, wiring: Wiring
+) -> Response[bytes]:
+    """One key of a tenant, without its secret."""
+    return success(await (await _keyring(request, named, wiring)).get(key_id))
+
+
 @post("/{named:str}/keys/{key_id:str}/rotate", status_code=201)
 async def rotate_key(
     request: Request[Any, Any, Any], named: str, key_id: str, wiring: Wiring
@@ -127,6 +135,7 @@ tenants_router = Router(
         resume_tenant,
         list_keys,
         create_key,
+        get_key,
         rotate_key,
         revoke_key,
     ],

@@ -1,19 +1,20 @@
 """What the operator does with tenants."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
-from agentflow_api.keys.schemas import NewKey
-from agentflow_api.keys.service import keyring_for_operator
+from agentflow_api.keys.views import key_view
 from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
 from agentflow_api.tenants.views import tenant_view
 from agentflow_api.wiring import Wiring
-from agentflow_tenancy import Limits, Tenant
+from agentflow_tenancy import ALL_SCOPES, Limits, NewApiKey, Tenant, new_api_key
 from agentflow_tenancy.control_plane import Actor
 from agentflow_tenancy.tenants import NewTenant
 
-_MAY_BE_NULL = frozenset({"agents", "retention_days"})
+_NAMED: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_MAY_BE_NULL: Final = frozenset({"agents", "retention_days"})
 
 
 async def create_tenant(wiring: Wiring, body: NewTenantBody, actor: Actor) -> dict[str, Any]:
@@ -35,10 +36,11 @@ async def create_tenant(wiring: Wiring, body: NewTenantBody, actor: Actor) -> di
         agents=agents,
         default_agent=default,
     )
-    tenant = await wiring.repository.create(new, actor=actor)
-    keyring = keyring_for_operator(wiring.keys, wiring.settings.key_pepper, tenant.tenant_id, actor)
-    first = await keyring.create(NewKey(name="first", scopes=body.scopes))
-    return {**tenant_view(tenant), **first}
+    key = new_api_key()
+    scopes = sorted(ALL_SCOPES) if body.scopes is None else body.scopes
+    first = NewApiKey(key.key_id, key.digest(wiring.settings.key_pepper), "first", scopes)
+    tenant, info = await wiring.repository.create_with_key(new, first, actor=actor)
+    return {**tenant_view(tenant), "api_key": key.text, "key": key_view(info)}
 
 
 async def found(wiring: Wiring, named: str) -> Tenant:
@@ -47,7 +49,7 @@ async def found(wiring: Wiring, named: str) -> Tenant:
     Raises:
         NotThereError: There is none.
     """
-    tenant = await wiring.repository.find_tenant(named) if named.isascii() and len(named) <= 64 else None
+    tenant = await wiring.repository.find_tenant(named) if _NAMED.fullmatch(named) else None
     if tenant is None:
         raise NotThereError("There is no such tenant.")
     return tenant

@@ -24,6 +24,9 @@ def add_key_commands(commands: Commands) -> None:
     key = group(commands, "key", "API keys of a tenant")
     _add_create(key)
     add_tenant(command(key, "list", _list, "a tenant's keys, without their secrets", "key list acme"))
+    show = command(key, "show", _show, "one key, without its secret", "key show acme 8RfZ1kq0TnYb")
+    add_tenant(show)
+    add_key_id(show)
     _add_rotate(key)
     revoke = command(
         key, "revoke", _revoke, "end a key for good, within a second", "key revoke acme 8RfZ1kq0TnYb"
@@ -64,6 +67,10 @@ def _create(chosen: argparse.Namespace) -> None:
 
 def _list(chosen: argparse.Namespace) -> None:
     show_all(chosen, _COLUMNS, service().all(f"/tenants/{chosen.tenant}/keys", "keys", {}))
+
+
+def _show(chosen: argparse.Namespace) -> None:
+    show_one(chosen, service().call("GET", f"/tenants/{chosen.tenant}/keys/{chosen.key_id}"))
 
 
 def _rotate(chosen: argparse.Namespace) -> None:

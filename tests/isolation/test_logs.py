@@ -1,0 +1,56 @@
+"""Log lines tell whoever runs the service what went wrong, and nothing of what tenants said or hold."""
+
+import secrets
+from pathlib import Path
+
+from tests.support.agents import AGENTS
+from tests.support.api import Api, TenantKey, running, say
+from tests.support.run import ROOT
+from tests.support.waiting import soon
+
+
+def test_no_word_of_a_tenant_and_no_secret_is_logged(
+    migrated_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """At the finest level, of good requests, bad ones, refused ones, and of a node that fails."""
+    canary = f"canary{secrets.token_hex(8)}"
+    settings = {"AGENTFLOW_LOG_LEVEL": "DEBUG", "AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
+    api = Api(migrated_database_url, redis_url, **settings)
+    api.log_file = tmp_path / "log"
+    with running(api):
+        tenant, other = api.tenant(), api.tenant()
+        secret = say_it(api, tenant, canary)
+        with api.client(other) as client:
+            for path in ("", f"/{canary}", f"/{canary}/state", f"?search={canary}"):
+                client.get(f"/v1/threads{path}")
+    log = api.log_file.read_text()
+    assert "RuntimeError" in log, "the node's failure is what whoever runs the service reads logs for"
+    for word in (canary, tenant.key, other.key, api.operator_token, api.pepper, *secret):
+        assert word not in log
+
+
+def say_it(api: Api, tenant: TenantKey, canary: str) -> list[str]:
+    """Say a word wherever a tenant can; the secrets that were given for it."""
+    with api.client(tenant) as client:
+        body = say(f"It is {canary}.", canary)
+        body["config"] |= {"thread_name": canary, "thread_metadata": {"of": canary}}
+        assert client.post("/a/echo/v1/graph/invoke", json=body).status_code == 200
+        assert client.post("/a/echo/v1/graph/invoke", json={**body, "recursion_limit": canary}).is_error
+        assert client.post("/a/breaks/v1/graph/invoke", json=body).status_code == 500
+        assert client.post(f"/a/{canary}/v1/graph/invoke", json=body).status_code == 404
+        assert client.post("/v1/graph/invoke", content=canary).status_code == 400
+        assert client.get("/v1/threads", params={"search": canary, "limit": canary}).status_code == 422
+        key = client.post("/v1/keys", json={"name": canary}).json()["data"]
+        token = client.post("/v1/tokens", json={"user_id": canary}).json()["data"]["token"]
+        issuer = {"issuer": f"https://{canary}.example", "audience": canary, "scopes": ["threads:read"]}
+        assert client.post(
+            "/v1/issuers", json={**issuer, "jwks_uri": f"https://{canary}.example/j"}
+        ).is_success
+        assert client.delete(f"/v1/keys/{key['key']['key_id']}").is_success
+    with api.with_key(token) as bearer:
+        assert bearer.get("/v1/threads").status_code == 200
+    with api.with_key(key["api_key"]) as revoked:
+        soon(lambda: revoked.get(f"/v1/threads/{canary}").status_code == 401)
+    with api.with_key(f"{token}{canary}") as forged:
+        assert forged.get("/v1/threads").status_code == 401
+    return [key["api_key"], key["api_key"].split("_")[3], token, token.split(".")[2]]
