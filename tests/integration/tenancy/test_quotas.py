@@ -275,8 +275,22 @@ async def test_nothing_limited_asks_nobody(books: Books) -> None:
     async with guard.run(principal()) as run:
         run.spend(boundary(10**9))
         assert not run.exhausted
+        await run.finish()
     assert not guard.degraded
     await nowhere.aclose()
+
+
+async def test_closing_waits_for_what_is_being_told(own_valkey: EmbeddedValkey, books: Books) -> None:
+    """Else it would open a connection once they are closed, and nobody closes that one."""
+    client = client_from_url(own_valkey.url, timeout_s=5)
+    guard = QuotaGuard(QuotaStore(client), books)
+    run = await guard.enter(principal(tokens_per_day=100))
+    run.spend(boundary(1))
+    await guard.aclose()
+    await client.aclose()
+    await run.finish()
+    async with client_from_url(own_valkey.url, timeout_s=5) as watching:
+        assert [link["id"] for link in await watching.client_list()] == [str(await watching.client_id())]
 
 
 @pytest.mark.own_server

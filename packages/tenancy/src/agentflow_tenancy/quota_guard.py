@@ -7,10 +7,10 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from redis.exceptions import RedisError
 
@@ -89,13 +89,14 @@ class Run:
         spent.stored_bytes += sum(len(message.text().encode()) for message in boundary.messages)
         self._guard.note_tokens(self.allowance, tokens)
         frees_room, self.may_make_thread = self.may_make_thread and self._room_is_scarce(), False
-        if tokens or frees_room:
+        # Of a run that nothing limits nobody needs to know.
+        if self.allowance.counts_runs and (tokens or frees_room):
             self.tell()
 
     def tell(self) -> None:
         """Say what was spent so far, and that the run goes on, without waiting."""
         if self._telling is None or self._telling.done():
-            self._telling = asyncio.get_running_loop().create_task(self._guard.tell(self))
+            self._telling = self._guard.start(self._guard.tell(self))
 
     async def finish(self) -> None:
         """Wait for what is being told."""
@@ -145,7 +146,7 @@ class QuotaGuard:
         self._tokens: dict[uuid.UUID, int] = {}
         self._running: set[Run] = set()
         self._beat: asyncio.TimerHandle | None = None
-        self._ending: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self.degraded = False
 
     async def request(self, principal: Principal) -> Decision:
@@ -201,9 +202,7 @@ class QuotaGuard:
             await self._end(run)
         except asyncio.CancelledError:
             # It may or may not have been said.
-            task = asyncio.get_running_loop().create_task(self._end(run))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            self.start(self._end(run))
             raise
 
     async def forget(self, principal: Principal) -> None:
@@ -229,11 +228,19 @@ class QuotaGuard:
         say = partial(self._store.spend, run.allowance, run.token, spent, may_make_thread=run.may_make_thread)
         self._learn_used(run.allowance, await self._asked(say))
 
+    def start(self, saying: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something said without waiting for it; closing does."""
+        task = asyncio.get_running_loop().create_task(saying)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
     async def aclose(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way. The client may be closed then."""
         if self._beat is not None:
             self._beat.cancel()
-        await asyncio.gather(*self._ending)
+        while self._under_way:
+            await asyncio.wait(self._under_way)
         if self._store is not None:
             await self._store.close()
 

@@ -194,17 +194,16 @@ class ThreadCache:
             raise CacheUnavailableError(sent=False)
         try:
             answer = await self._scripts.call(script, keys.all(), arguments)
+            self._note_answer()
+            if self._unreleased:
+                await self._release_those_left()
         except (RedisError, OSError, TimeoutError) as error:
             self._note_failure(error)
             raise CacheUnavailableError(sent=True) from error
         finally:
+            # Behind everything that opens a connection.
             if self._closed:
                 await self.aclose()
-        if self.degraded:
-            self.degraded = False
-            logger.warning("Redis answers again: threads are cached and locked there.")
-        if self._unreleased:
-            await self._release_those_left()
         return answer
 
     async def _release_those_left(self) -> None:
@@ -219,6 +218,11 @@ class ThreadCache:
         except (RedisError, OSError, TimeoutError) as error:
             self._unreleased |= left
             self._note_failure(error)
+
+    def _note_answer(self) -> None:
+        if self.degraded:
+            self.degraded = False
+            logger.warning("Redis answers again: threads are cached and locked there.")
 
     def _note_failure(self, error: Exception) -> None:
         self._away_until = time.monotonic() + _PROBE_EVERY_S
