@@ -1,6 +1,7 @@
 """Writers that never stop while their tenant moves, and what must be true of them afterwards."""
 
 import asyncio
+import itertools
 import random
 import uuid
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ class Writers:
     contents: dict[str, list[str]] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
+    wrote: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write_one(self, name: str, rng: random.Random) -> None:
         """A new thread, or one more version of an old one; through a session, as a run does."""
@@ -49,6 +51,7 @@ class Writers:
                             raise
                         snapshot = await session.reload()
                 self.heads[name] = committed.head
+                self.wrote.set()
                 self.contents[name] = [*known, text][-3:]
                 snapshot = session.snapshot
         self.slowest_s = max(self.slowest_s, loop.time() - began)
@@ -64,11 +67,26 @@ class Writers:
         if not known <= listed:
             self.missed.append(f"not listed: {sorted(known - listed)[:3]}")
 
+    async def until_threads(self, count: int) -> None:
+        """Wait until so many threads were written to."""
+        while len(self.heads) < count:
+            self.wrote.clear()
+            await self.wrote.wait()
+
     async def run(self, stop: asyncio.Event, number: int, names: int) -> None:
         """Write and read until stopped."""
+        await self._run(stop, number, names, turns=None)
+
+    async def run_turns(self, turns: int, names: int) -> None:
+        """Write and read so many times."""
+        await self._run(asyncio.Event(), 0, names, turns)
+
+    async def _run(self, stop: asyncio.Event, number: int, names: int, turns: int | None) -> None:
         rng = random.Random(f"{self.seed} {number}")
         own = [f"w{number}-{i}" for i in range(names)]
-        while not stop.is_set():
+        for turn in itertools.count():
+            if stop.is_set() or turn == turns:
+                return
             await self.write_one(rng.choice(own), rng)
             if self.heads and rng.random() < 0.3:
                 await self.look(rng.choice([name for name in own if name in self.heads]))

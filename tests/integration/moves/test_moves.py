@@ -56,10 +56,10 @@ async def test_a_tenant_moves_while_it_writes(
     writers = Writers(checkpointer, scope_of(tenant))
     neighbour = Writers(checkpointer, Scope(uuid.uuid4(), tenant.placement), seed=1)
     stop = asyncio.Event()
-    await neighbour.run(_after(0.2), 0, 5)
+    await neighbour.run_turns(20, 5)
     before = await rows_of(owner, neighbour.scope.tenant_id)
     tasks = [asyncio.create_task(writers.run(stop, number, 4)) for number in range(8)]
-    await asyncio.sleep(0.3)
+    await writers.until_threads(8)
     there = await moved(engine, tenant, None)
     assert (there.state, there.kind) == ("done", "promote")
     assert there.target is not None
@@ -76,19 +76,13 @@ async def test_a_tenant_moves_while_it_writes(
     assert found == 0, "empty partitions are dropped"
 
 
-def _after(seconds: float) -> asyncio.Event:
-    event = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, event.set)
-    return event
-
-
 async def test_every_row_is_as_it_was(
     engine: AsyncEngine, owner: Connection, checkpointer: PgCheckpointer, tenant: Tenant
 ) -> None:
     """But for where it is: times, numbers, removed messages, archives, tools, writes. And no usage."""
     scope = scope_of(tenant)
     writers = Writers(checkpointer, scope)
-    await writers.run(_after(0.5), 0, 6)
+    await writers.run_turns(50, 6)
     by_owner = PgCheckpointer.from_engine(engine, None)
     await by_owner.pack_idle(idle_for=_ZERO)
     await by_owner.aclose()
@@ -144,7 +138,7 @@ async def test_a_mover_may_die_at_each_step(
     writers = Writers(checkpointer, scope_of(tenant))
     stop = asyncio.Event()
     tasks = [asyncio.create_task(writers.run(stop, number, 3)) for number in range(3)]
-    await asyncio.sleep(0.1)
+    await writers.until_threads(3)
     repository = OperationRepository(engine)
     operation = await repository.request(tenant, None, actor=SYSTEM)
     dying = Mover(engine, settle_s=0)
@@ -178,7 +172,7 @@ async def test_a_move_is_taken_back(
 ) -> None:
     """Cancelled half-way, all of it is where it was; before anybody works on it, at once."""
     writers = Writers(checkpointer, scope_of(tenant))
-    await writers.run(_after(0.5), 0, 30)
+    await writers.run_turns(50, 30)
     repository = OperationRepository(engine)
     waiting = await repository.request(tenant, None, actor=SYSTEM)
     cancelled = await repository.cancel(waiting, actor=SYSTEM)
@@ -236,7 +230,7 @@ async def test_a_long_transaction_is_waited_for(
     working = asyncio.create_task(runner_on(engine, fence_s=0.05).work_once())
     writers = Writers(checkpointer, scope_of(tenant))
     await _until_step(repository, operation, "fence")
-    await writers.run(_after(0.5), 0, 5)
+    await writers.run_turns(50, 5)
     now = await repository.get(operation.operation_id)
     assert now is not None
     assert now.step == "fence"
@@ -290,7 +284,7 @@ async def test_a_target_that_refuses_loses_nothing(
 ) -> None:
     """A full disk there: the move says so and is tried again; the tenant works on where its threads are."""
     writers = Writers(checkpointer, scope_of(tenant))
-    await writers.run(_after(0.3), 0, 6)
+    await writers.run_turns(30, 6)
     repository = OperationRepository(engine)
     operation = await repository.request(tenant, 5, actor=SYSTEM)
     await owner.execute(
@@ -320,7 +314,7 @@ async def test_what_could_not_be_dropped_is_dropped_later(
 ) -> None:
     """A long transaction reads the partition that a tenant leaves: the move ends and says so."""
     writers = Writers(checkpointer, scope_of(tenant))
-    await writers.run(_after(0.2), 0, 3)
+    await writers.run_turns(20, 3)
     there = await moved(engine, tenant, None)
     transaction = owner.transaction()
     await transaction.start()
@@ -329,7 +323,7 @@ async def test_what_could_not_be_dropped_is_dropped_later(
     assert back.state == "done"
     assert str(there.target) in str(back.error)
     janitor = PartitionJanitor(Mover(engine), every_s=60)
-    await writers.run(_after(0.2), 0, 3)
+    await writers.run_turns(20, 3)
     await transaction.rollback()
     assert (await janitor.tidy(), await janitor.tidy()) == (1, 0)
     left = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ $1"
@@ -346,7 +340,7 @@ async def test_sizes_are_the_same_before_and_after_a_roll_up(
     writers = Writers(checkpointer, scope_of(tenant))
     before = await operations.tenant_sizes()
     for _ in range(3):
-        await writers.run(_after(0.1), 0, 3)
+        await writers.run_turns(10, 3)
         before = await operations.tenant_sizes()
         await asyncio.gather(*(usage.roll_up() for _ in range(3)))
         assert await operations.tenant_sizes() == before
@@ -365,7 +359,7 @@ async def test_a_worker_that_is_told_to_stop_hands_over(
 ) -> None:
     """In the middle of a move: the next worker goes on at once, long before the lease would end."""
     writers = Writers(checkpointer, scope_of(tenant))
-    await writers.run(_after(0.3), 0, 20)
+    await writers.run_turns(30, 20)
     repository = OperationRepository(engine)
     operation = await repository.request(tenant, 5, actor=SYSTEM)
     stop = asyncio.Event()
