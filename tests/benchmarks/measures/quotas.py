@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from agentflow.storage.checkpointer.cache import client_from_url
@@ -98,7 +98,14 @@ async def _calls(redis_url: str) -> AsyncIterator[dict[str, Call]]:
     key = new_api_key()
     authenticator = Authenticator(OneKey(key), PEPPER)
     guard = QuotaGuard(QuotaStore(redis), NothingUsed())
-    library = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{redis_url}", implementation="redispy"))
+    # Of a pool that is closed here: the library closes none.
+    pool = ConnectionPool.from_url(redis_url)
+    storage = RedisStorage(
+        f"async+{redis_url}",
+        implementation="redispy",
+        connection_pool=pool,  # type: ignore[arg-type]  # as its documentation has it
+    )
+    library = SlidingWindowCounterRateLimiter(storage)
     principal = await authenticator.authenticate(key.text)
     await redis.set("bench:get", b"x" * 100, ex=600)
 
@@ -123,6 +130,7 @@ async def _calls(redis_url: str) -> AsyncIterator[dict[str, Call]]:
     finally:
         await guard.aclose()
         await redis.aclose()
+        await pool.disconnect()
 
 
 def _get(redis: Redis) -> Call:
