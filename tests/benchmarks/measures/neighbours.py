@@ -43,8 +43,8 @@ async def measure_neighbours(bench: Bench) -> None:
             await _ask_all(api, neighbours, bench.sizes.seconds)
             for _ in range(bench.sizes.rounds):
                 times["alone"].append(await _ask_all(api, neighbours, 3 * bench.sizes.seconds))
-                with _flooded(api, flooding):
-                    await _until_refused(api, flooding)
+                with _flooded(api, flooding) as flood:
+                    await asyncio.to_thread(_until_refused, flood)
                     times["flooded"].append(await _ask_all(api, neighbours, 3 * bench.sizes.seconds))
         finally:
             api.stop()
@@ -84,23 +84,25 @@ async def _ask(api: Api, tenant: TenantKey, seconds: float) -> list[float]:
     return taken
 
 
-async def _until_refused(api: Api, tenant: TenantKey) -> None:
-    async with RawHttp(api.port, tenant.key, "flood") as http:
-        while await http.ask() != 429:  # noqa: ASYNC110 - asked as clients do
-            await asyncio.sleep(0.01)
+def _until_refused(flood: "subprocess.Popen[bytes]") -> None:
+    assert flood.stdout is not None
+    assert flood.stdout.readline(), "the flood ended before it was refused"
 
 
 @contextmanager
-def _flooded(api: Api, tenant: TenantKey) -> Iterator[None]:
+def _flooded(api: Api, tenant: TenantKey) -> Iterator["subprocess.Popen[bytes]"]:
     words = [str(api.port), tenant.key, str(TIMES * PER_SECOND)]
     flood = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.raw_http", *words], cwd=ROOT, env=os.environ
+        [sys.executable, "-m", "tests.benchmarks.raw_http", *words],
+        cwd=ROOT,
+        env=os.environ,
+        stdout=subprocess.PIPE,
     )
-    try:
-        yield
-    finally:
-        flood.kill()
-        flood.wait()
+    with flood:
+        try:
+            yield flood
+        finally:
+            flood.kill()
 
 
 @asynccontextmanager
