@@ -124,8 +124,7 @@ class ScriptCalls:
             if not await _is_fit(connection):
                 await connection.disconnect()
                 await connection.connect()  # type: ignore[no-untyped-call]  # theirs
-        except BaseException:
-            # It may have been cancelled before it had introduced itself.
+        except BaseException:  # it may have been cancelled before it had introduced itself
             await connection.disconnect(nowait=True)
             self._idle.append(connection)
             raise
