@@ -187,6 +187,26 @@ async def test_a_call_that_knows_only_the_old_place(at: Moving, call: Call) -> N
     assert await places_of(at.owner, at.way.tenant_id) in ({TARGET}, set())
 
 
+@pytest.mark.parametrize("kind", ["append", "load", "state"])
+async def test_many_that_know_only_the_old_place(at: Moving, kind: str) -> None:
+    """What one of them learns while another looks in the old place is news to that one, too."""
+    names = [f"t{number}" for number in range(40)]
+    for name in names:
+        await make(at.checkpointer, at.scope, name)
+    snapshots = {name: await at.checkpointer.load(at.scope, name) for name in names}
+    await whole(at.mover, at.way)
+
+    async def call(name: str) -> bool:
+        if kind == "load":
+            return await at.other.load(at.scope, name) is not None
+        if kind == "state":
+            return await at.other.load_at(at.scope, name, seq=1) is not None
+        return (await at.other.append(at.scope, name, write_after(snapshots[name], {"a": 2}))).head == 2
+
+    assert all(await asyncio.gather(*map(call, names)))
+    assert await places_of(at.owner, at.way.tenant_id) == {TARGET}
+
+
 async def test_a_copy_is_made_where_threads_are_made(at: Moving) -> None:
     """On the way and afterwards, by whoever knows only the old place; and once."""
     await make(at.checkpointer, at.scope)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from agentflow.storage.checkpointer.driver_statements import Statements
-from agentflow.storage.checkpointer.placements import Placements
+from agentflow.storage.checkpointer.placements import Placements, View
 from agentflow.storage.checkpointer.queries import (
     SHOW_TENANTS,
     behind_tenants,
@@ -46,21 +46,23 @@ class TenantStatements:
         Raises:
             What `Statements.fetch` raises.
         """
+        before = self.placements.view(scope)
         rows = await self.ask_once(scope, name, *arguments)
-        if rows or not await self.has_moved(scope, waits=not only_reads(name)):
+        if rows or not await self.has_moved(scope, before, waits=not only_reads(name)):
             return rows
         return await self.ask_once(scope, name, *arguments)
 
-    async def has_moved(self, scope: Scope, *, waits: bool) -> bool:
+    async def has_moved(self, scope: Scope, before: View, *, waits: bool) -> bool:
         """Whether to look again for a thread that was not found. One round trip.
 
         Args:
             scope: Whose thread it is.
+            before: What was known when the look began.
             waits: Whether the look waited for whoever held the thread's row. If that was a mover, the row was
                 gone then, and the one that came into being elsewhere was too young to be seen: what
                 only reads sees one or the other.
         """
-        return await self.placements.learn(scope) or (waits and self.placements.is_moving(scope))
+        return await self.placements.learn_more(scope, before) or (waits and self.placements.is_moving(scope))
 
     async def ask_all(self, scope: Scope, name: str, *arguments: Any) -> list[asyncpg.Record]:
         """The same for what looks over all threads. Learns first: too few rows look like enough."""

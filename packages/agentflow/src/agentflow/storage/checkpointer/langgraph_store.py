@@ -225,6 +225,7 @@ class LangGraphStore:
         number = (await backend.statements.fetch("lg_thread_number"))[0]["thread_no"]
         tries = backend.statements.backoff()
         while await tries.wait():
+            before = placements.view(self._scope)
             where = (placements.creates_in(self._scope), placements.look(self._scope))
             row = (await self._fetch("lg_copy", *self._who(source), target, number, *where))[0]
             if row["copied"]:
@@ -234,7 +235,7 @@ class LangGraphStore:
                     f"Thread {target!r} exists already: delete it first, or copy to another id."
                 )
             # Looked for in too few places, or to be made in another one.
-            if not await placements.learn(self._scope) and not row["found"]:
+            if not await placements.learn_more(self._scope, before) and not row["found"]:
                 raise no_thread(source)
         raise StoreUnavailableError("The tenant is being moved; the call may be repeated.")
 

@@ -14,6 +14,9 @@ from agentflow.storage.checkpointer.types import STANDALONE_TENANT, Scope
 # Below zero `creates_in` is the moment of a move in which nobody may make a thread.
 NOWHERE: Final = -1
 
+# Where threads are looked for, and where they are made.
+type View = tuple[tuple[int, ...], int]
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -72,8 +75,23 @@ class Placements:
         known = self._known.get(scope.tenant_id)
         return (scope.moving_to if known is None else known.moving_to) is not None
 
-    async def learn(self, scope: Scope) -> bool:
-        """Ask where the tenant is; whether that is news. One round trip.
+    def view(self, scope: Scope) -> View:
+        """What is known now: taken before a statement is sent, it tells later whether that knew enough."""
+        return self.look(scope), self.creates_in(scope)
+
+    async def learn_more(self, scope: Scope, than: View) -> bool:
+        """Ask where the tenant is; whether that is news to who knew this. One round trip.
+
+        What is known here is shared: another task may have learned it since, which makes it no less news.
+
+        Raises:
+            What `Statements.fetch` raises.
+        """
+        await self.learn(scope)
+        return self.view(scope) != than
+
+    async def learn(self, scope: Scope) -> None:
+        """Ask where the tenant is. One round trip.
 
         A tenant of the library's own has no name and never moves.
 
@@ -81,8 +99,7 @@ class Placements:
             What `Statements.fetch` raises.
         """
         if scope.tenant_id == STANDALONE_TENANT:
-            return False
-        before = (self.look(scope), self.creates_in(scope))
+            return
         rows = await self._statements.fetch_text(
             behind_tenants("placement_of", ()), scope.placement, scope.tenant_id
         )
@@ -90,4 +107,3 @@ class Placements:
             self._known[scope.tenant_id] = Where(*rows[0])
         else:
             self._known.pop(scope.tenant_id, None)
-        return (self.look(scope), self.creates_in(scope)) != before

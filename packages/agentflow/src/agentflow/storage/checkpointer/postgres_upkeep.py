@@ -82,8 +82,9 @@ class Upkeep:
 
     async def prune(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
         """Delete all but a thread's last checkpoints; how many went, None if there is no such thread."""
+        before = self._of_tenants.placements.view(scope)
         pruned = await self._prune_there(scope, thread_id, keep_last)
-        if pruned is None and await self._of_tenants.has_moved(scope, waits=True):
+        if pruned is None and await self._of_tenants.has_moved(scope, before, waits=True):
             return await self._prune_there(scope, thread_id, keep_last)
         return pruned
 

@@ -36,15 +36,18 @@ class ThreadReader:
         One more when there is none, for tenants that may have moved.
         """
         key = key_of(scope, thread_id)
+        placements = self._statements.placements
+        before = placements.view(scope)
         remembered = self._memory.get(key)
         if remembered is not None:
             version = await self._versions.ask(key, scope, thread_id)
             if version == remembered.version:
                 return remembered.snapshot()
-            if version is None and not await self._statements.placements.learn(scope):
+            if version is None and not await placements.learn_more(scope, before):
                 return None
+            before = placements.view(scope)
         snapshot = await self.load_anew(scope, thread_id)
-        if snapshot is None and await self._statements.placements.learn(scope):
+        if snapshot is None and await placements.learn_more(scope, before):
             return await self.load_anew(scope, thread_id)
         return snapshot
 
