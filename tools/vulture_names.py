@@ -16,6 +16,9 @@ _.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_sh
 _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
 _.redirect_request, _.close_connection, _.log_message, _.atexit
 
+# PgQueuer reads it.
+_.min_dequeue_poll_interval
+
 # A column that the database alone compares, and what pydantic calls.
 _.held_until, _._one_source
 
@@ -25,8 +28,23 @@ _.requests_per_minute, _.burst, _.stored_bytes, _.checkpoints_per_day
 # LangGraph calls it.
 _.get_tuple
 
-# urllib calls it.
-_.redirect_request
+# urllib and socketserver call them.
+_.redirect_request, _.handle
+
+# Answers of the service, read by the client's users.
+(
+    _.stopped_at,
+    _.removed_count,
+    _.node_count,
+    _.edge_count,
+    _.state_fields,
+    _.node_name,
+    _.tool_count,
+    _.updated_before,
+    _.updated_after,
+    _.created_before,
+    _.created_after,
+)
 
 # In tests: agents found by their path, and parameters that only a signature needs.
 _.route_tools, _.is_error, _.a, _.b
@@ -35,3 +53,9 @@ _.waits, _.breaks, _.infinite, _.loops, _._opened_here, _.c, _.x, _.zone, _.scor
 
 # The peers' harness reads and calls them.
 _.not_measured, _.has_warm, _.pg_tables, _.read_cold, _.read_warm, _.turn
+
+# OpenTelemetry calls them.
+_.on_start, _.get_description
+
+# The parser of HTML calls them.
+_.handle_starttag, _.handle_data, _.handle_endtag

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support import databases
 from tests.support.api import running_api
 from tests.support.worker import running_worker
 
@@ -30,6 +31,8 @@ SMALL_LIMITS = {
 }
 DATABASE_URL = "postgresql+asyncpg://agentflow:agentflow@localhost:5432/agentflow"
 REDIS_URL = "redis://localhost:6379/0"
+BASE_URL = "http://localhost:8000"
+API_KEY = "af_live_your_key"
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
@@ -40,13 +43,27 @@ def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
 
 @pytest.mark.leaves_connections  # a page's program ends without closing, as short programs do
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page(page: Path, database_url: str, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_page(
+    page: Path,
+    database_url: str,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
     """Each block runs as it stands, with the addresses of this run's servers."""
+    addresses = {DATABASE_URL: database_url, REDIS_URL: redis_url}
+    if API_KEY in page.read_text():
+        addresses |= {
+            BASE_URL: request.getfixturevalue("api").base_url,
+            API_KEY: request.getfixturevalue("tenant").key,
+        }
     names: dict[str, Any] = {"__name__": "__main__"}
     ran = 0
     for kind, code, line in blocks(page):
         if kind == "python":
-            source = code.replace(DATABASE_URL, database_url).replace(REDIS_URL, redis_url)
+            source = code
+            for written, real in addresses.items():
+                source = source.replace(written, real)
             exec(compile("\n" * (line - 1) + source, str(page), "exec"), names)
         else:
             rows = asyncio.run(_query(database_url, code))
@@ -68,9 +85,17 @@ def test_shell_of_page(page: Path, migrated_database_url: str, redis_url: str, s
     scripts, expected = zip(*SHELL.findall(page.read_text()), strict=True)
     mark = "=== end of block ==="
     script = "set -euo pipefail\n" + "".join(f"{script}echo '{mark}'\n" for script in scripts)
+    private = {"AGENTFLOW_ALLOW_PRIVATE_WEBHOOKS": "true"}
     with (
-        running_api(migrated_database_url, redis_url) as api,
-        running_worker(migrated_database_url, redis_url, **SMALL_LIMITS),
+        running_api(migrated_database_url, redis_url, **private) as api,
+        running_worker(
+            migrated_database_url,
+            redis_url,
+            AGENTFLOW_DATABASE_URL=databases.app_url(migrated_database_url),
+            AGENTFLOW_KEY_PEPPER=api.pepper,
+            **private,
+            **SMALL_LIMITS,
+        ),
     ):
         dev = {"base_url": api.base_url, "operator_token": api.operator_token}
         (state_dir / "dev.json").write_text(json.dumps(dev))

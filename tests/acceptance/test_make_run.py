@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.api import _free_port
+from tests.support.api import free_port
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 120.0
@@ -126,7 +126,7 @@ def _alive(pid: int) -> bool:
 @pytest.mark.slow
 def test_the_pasted_conversation_survives_a_restart(state_dir: Path) -> None:
     """The name is remembered after Ctrl-C and a second start; nothing is left running; dev.json holds."""
-    port = _free_port()
+    port = free_port()
     folder = state_dir / "stack"
     with running(folder, port) as stack:
         assert "Alex" in pasted(stack.banner())[1]
@@ -180,7 +180,7 @@ def test_a_taken_port_is_told(state_dir: Path) -> None:
 @pytest.mark.slow
 def test_a_part_that_dies_stops_the_rest(state_dir: Path) -> None:
     """Told by name, exit code 1, nothing left running."""
-    with running(state_dir / "stack", _free_port()) as stack:
+    with running(state_dir / "stack", free_port()) as stack:
         stack.banner()
         assert httpx.get(stack.dev()["base_url"] + "/ping").status_code == 200
         below = stack.descendants()

@@ -8,17 +8,18 @@ from typing import Any
 from agentflow.core.graph import StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.core.state.message import TokenUsages
-from agentflow.utils import END, interrupt
+from agentflow.utils import END, START, interrupt
 
 AGENTS = ",".join(
     f"{name}={target}"
     for name, target in {
-        "memory": "agentflow_api.agents.memory:graph",
-        "echo": "agentflow_api.agents.echo:graph",
+        "memory": "agentflow_hosting.agents.memory:graph",
+        "echo": "agentflow_hosting.agents.echo:graph",
         "waits": "tests.support.agents:waits",
         "breaks": "tests.support.agents:breaks",
         "infinite": "tests.support.agents:infinite",
         "asks": "tests.support.agents:asks",
+        "panel": "tests.support.agents:panel",
         "loops": "tests.support.agents:loops",
         "spends": "tests.support.agents:spends",
     }.items()
@@ -88,4 +89,13 @@ spends = (
 breaks = _single(broken)
 infinite = _single(endless)
 asks = _single(asking)
+panel = (
+    StateGraph()
+    .add_node("LAW", asking)
+    .add_node("PRICE", asking)
+    .add_edge(START, "LAW")
+    .add_edge(START, "PRICE")
+    .add_edge("LAW", END)
+    .add_edge("PRICE", END)
+)
 loops = StateGraph().add_node("MAIN", second).set_entry_point("MAIN").add_edge("MAIN", "MAIN")

@@ -45,7 +45,7 @@ class Api:
         self.database_url = database_url
         self.pepper = secrets.token_hex(32)
         self.operator_token = secrets.token_hex(32)
-        self.port = _free_port()
+        self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ,
@@ -153,7 +153,8 @@ def last_text(response: httpx.Response) -> str:
     return text
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from agentflow_api.agents.registry import parse_agents
 from agentflow_api.app import create_app
 from agentflow_api.settings import Settings
 from agentflow_api.wiring import Wiring
+from agentflow_hosting.agents.registry import parse_agents
 from agentflow_tenancy import (
     ALL_SCOPES,
     Authenticator,

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 
 
-def soon(holds: Callable[[], bool], within_s: float = 1.5) -> None:
-    """Wait until something holds that must within a second."""
+def soon[T](holds: Callable[[], T], within_s: float = 1.5) -> T:
+    """Wait until something holds that must within a second; what it gave then."""
     until = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < until, "not within a second"
+    while not (found := holds()):
+        assert time.monotonic() < until, f"not within {within_s} s"
+    return found

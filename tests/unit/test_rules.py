@@ -13,13 +13,20 @@ import pytest
 pytestmark = pytest.mark.rules
 
 ROOT = Path(__file__).parents[2]
-LIBRARIES = {"agentflow", "agentflow_tenancy", "agentflow_telemetry", "agentflow_embedded"}
+LIBRARIES = {
+    "agentflow",
+    "agentflow_tenancy",
+    "agentflow_telemetry",
+    "agentflow_embedded",
+    "agentflow_hosting",
+}
 SERVICES = {"agentflow_api", "agentflow_worker", "agentflow_cloud"}
 
 # package -> first parts of modules it must not import
 FORBIDDEN = {
     "agentflow": {"litestar", "granian", "alembic", *SERVICES, *(LIBRARIES - {"agentflow"})},
-    "agentflow_tenancy": {"litestar", "granian", *SERVICES, "agentflow_embedded"},
+    "agentflow_tenancy": {"litestar", "granian", *SERVICES, "agentflow_embedded", "agentflow_hosting"},
+    "agentflow_hosting": {"litestar", "granian", *SERVICES, "agentflow_embedded"},
     "agentflow_telemetry": {"litestar", "granian", *SERVICES, *(LIBRARIES - {"agentflow_telemetry"})},
     "agentflow_embedded": {"litestar", "granian", *SERVICES, *(LIBRARIES - {"agentflow_embedded"})},
     "agentflow_api": {"agentflow_worker", "agentflow_cloud", "agentflow_embedded"},
@@ -28,7 +35,7 @@ FORBIDDEN = {
 }
 
 # Modules that the library must not import at its top level: extras, and what is slow to load.
-LATE = {"sqlalchemy", "asyncpg", "redis", "openai", "langgraph", "langchain_core"}
+LATE = {"sqlalchemy", "asyncpg", "redis", "openai", "langgraph", "langchain_core", "httpx"}
 
 SQL = re.compile(
     r"^\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|TRUNCATE)\s+.*"
@@ -76,7 +83,9 @@ def test_imports_point_one_way(package: str) -> None:
 
 def test_extras_are_imported_late() -> None:
     """`import agentflow` needs no extra: only the modules behind a lazy name import one at their top."""
-    lazy = re.compile(r"/(postgres|cache|redis|pool|writer|driver|integrations)[a-z_]*(/[a-z_]+)*\.py$")
+    lazy = re.compile(
+        r"/(postgres|cache|redis|pool|writer|driver|integrations|client)[a-z_]*(/[a-z_]+)*\.py$"
+    )
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno} imports {module}"
         for owner, path in sources()

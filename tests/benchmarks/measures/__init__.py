@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.measures.api import measure_api
 from tests.benchmarks.measures.growth import measure_growth
 from tests.benchmarks.measures.moves import measure_moves
 from tests.benchmarks.measures.neighbours import measure_neighbours
@@ -27,4 +28,5 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "moves": measure_moves,
     "quotas": measure_quotas,
     "neighbours": measure_neighbours,
+    "api": measure_api,
 }

@@ -54,7 +54,6 @@ def assert_clean_error(response: httpx.Response, *statuses: int) -> None:
         {"messages": [message()], "config": {"thread_id": {"$ne": 1}}},
         {"messages": [message()], "initial_state": {"no_such_field": 1}},
         {"messages": [message()], "initial_state": []},
-        {"messages": [message()], "resume": True, "config": {"thread_id": "nothing-to-resume"}},
         {"messages": [message(role="assistant", content=[{"type": "tool_call", "id": "1", "name": "f"}])]},
         {"messages": [message(content=[{"type": "remote_tool_call", "id": "1", "name": "f"}])]},
         {"messages": [message(message_id="a\0b")]},

@@ -35,8 +35,8 @@ GOOD = {
         ({"AGENTFLOW_API_WORKERS": "0"}, "AGENTFLOW_API_WORKERS must be"),
         ({"AGENTFLOW_AGENTS": "Bad Name=x:y"}, "AGENTFLOW_AGENTS"),
         ({"AGENTFLOW_AGENTS": "a=no_such_module:graph"}, "no_such_module"),
-        ({"AGENTFLOW_AGENTS": "a=agentflow_api.agents.echo:nothing"}, "nothing"),
-        ({"AGENTFLOW_AGENTS": "a=agentflow_api.agents.echo:END"}, "StateGraph"),
+        ({"AGENTFLOW_AGENTS": "a=agentflow_hosting.agents.echo:nothing"}, "nothing"),
+        ({"AGENTFLOW_AGENTS": "a=agentflow_hosting.agents.echo:END"}, "StateGraph"),
     ],
     ids=str,
 )

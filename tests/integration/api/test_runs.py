@@ -67,7 +67,8 @@ def test_an_interrupt_is_answered(client: httpx.Client) -> None:
     assert paused["execution_meta"]["interrupt_data"]["interrupts"][0]["value"] == {"question": "really?"}
     answer = {"messages": [], "resume": "yes", "config": {"thread_id": "t"}}
     assert last_text(run(client, "asks", answer)) == "you said yes"
-    assert run(client, "asks", answer).status_code == 422
+    again = run(client, "asks", answer)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "NOTHING_TO_RESUME")
 
 
 def test_the_same_thread_from_many_sides(client: httpx.Client) -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import jwt
 import pytest
 
-from agentflow_api.http.watched import while_let_in
+from agentflow_api.http.gatekeeper import Gatekeeper
 from agentflow_tenancy import CredentialError, Principal, TenantSuspendedError
 from tests.integration.api.test_tokens import minted, part, status_with
 from tests.support.api import Api, TenantKey, running_api, say
@@ -158,11 +157,6 @@ def test_users_of_one_tenant_share_nothing(api: Api, tenant: TenantKey) -> None:
         assert len(hers.get("/v1/threads").json()["data"]["threads"]) == 1
 
 
-async def endless() -> AsyncIterator[str]:
-    yield "begun"
-    await asyncio.Event().wait()
-
-
 async def let_in(app: LimitedApp, **asked: Any) -> Principal:
     _, client = await app.tenant()
     async with client:
@@ -180,16 +174,25 @@ async def test_an_open_answer_ends(migrated_database_url: str, asked: dict[str, 
     """Though nothing is sent: the tenant was suspended, also when only for a moment, or the key revoked."""
     async with limited_app(migrated_database_url, None) as app:
         principal = await let_in(app, **asked)
-        tokens, tenant_id = app.wiring.tokens, principal.tenant.tenant_id
-        opened = while_let_in(endless(), lambda: tokens.recheck(principal))
-        assert await anext(opened) == "begun"
-        if over == "revoked":
-            assert await app.wiring.keys.revoke(tenant_id, principal.key_id)
-        else:
-            assert await app.wiring.repository.set_state(tenant_id, "suspended")
-        if over == "resumed":
-            assert await app.wiring.repository.set_state(tenant_id, "active")
-        expected = TenantSuspendedError if over == "suspended" else CredentialError
-        async with asyncio.timeout(20):
+        tokens = app.wiring.tokens
+        keeper, shut = Gatekeeper(tokens.recheck), asyncio.Event()
+        with keeper.opened(principal) as gate:
+            gate.on_shut(shut.set)
+            gate.check()
+            await end(app, principal, over)
+            expected = TenantSuspendedError if over == "suspended" else CredentialError
+            async with asyncio.timeout(20):
+                await shut.wait()
             with pytest.raises(expected):
-                await anext(opened)
+                gate.check()
+        await keeper.aclose()
+
+
+async def end(app: LimitedApp, principal: Principal, over: str) -> None:
+    tenant_id = principal.tenant.tenant_id
+    if over == "revoked":
+        assert await app.wiring.keys.revoke(tenant_id, principal.key_id)
+    else:
+        assert await app.wiring.repository.set_state(tenant_id, "suspended")
+    if over == "resumed":
+        assert await app.wiring.repository.set_state(tenant_id, "active")

@@ -12,7 +12,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.support.api import Api, TenantKey, _free_port, say
+from tests.support.api import Api, TenantKey, free_port, say
 from tests.support.command import Operator
 from tests.support.waiting import soon
 
@@ -236,7 +236,7 @@ def test_an_address_that_is_none(api: Api, url: str) -> None:
 
 def test_a_service_that_does_not_answer_as_it_should(api: Api) -> None:
     """Told with what to look at: nobody there, a wrong path, a wrong token."""
-    nobody = Operator(api, AGENTFLOW_URL=f"http://127.0.0.1:{_free_port()}")
+    nobody = Operator(api, AGENTFLOW_URL=f"http://127.0.0.1:{free_port()}")
     assert "No answer from http://127.0.0.1:" in nobody.refused("tenant", "list")
     assert Operator(api, AGENTFLOW_URL=f"{api.base_url}/elsewhere").refused("tenant", "list")
     assert Operator(api, AGENTFLOW_OPERATOR_TOKEN="wrong").refused("tenant", "list")

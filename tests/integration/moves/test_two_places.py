@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import ConflictError, StaleCheckpointError, StorageError
-from agentflow.storage.checkpointer import PgCheckpointer, Scope
+from agentflow.storage.checkpointer import PgCheckpointer, Scope, ThreadChange, ThreadFilter, ThreadPlace
 from agentflow.storage.checkpointer.langgraph_store import NEW_THREAD, LangGraphStore, StoredWrite
 from agentflow.storage.checkpointer.testing.case import message, write_after
 from agentflow.storage.checkpointer.types import Committed, ToolIntent, ToolResult, ToolStarts
@@ -126,7 +126,26 @@ async def append(checkpointer: PgCheckpointer, scope: Scope) -> bool:
     return (await checkpointer.append(scope, "t", write_after(snapshot, {"a": 2}))).head == 2
 
 
-CALLS: list[Call] = [delete, stop, prune, start_tools, finish_tools, put_writes, append]
+async def update(checkpointer: PgCheckpointer, scope: Scope) -> bool:
+    info = await checkpointer.update_thread(scope, "t", ThreadChange(sets_name=True, name="N"))
+    return info.name == "N"
+
+
+async def delete_several(checkpointer: PgCheckpointer, scope: Scope) -> bool:
+    return list(await checkpointer.delete_threads(scope, ThreadFilter(text="t"))) == ["t"]
+
+
+CALLS: list[Call] = [
+    delete,
+    stop,
+    prune,
+    start_tools,
+    finish_tools,
+    put_writes,
+    append,
+    update,
+    delete_several,
+]
 
 
 @asynccontextmanager
@@ -227,6 +246,54 @@ async def test_a_copy_is_made_where_threads_are_made(at: Moving) -> None:
     assert snapshot is not None
     assert [stored.content for stored in snapshot.messages] == ["t"]
     assert await at.owner.fetchval("SELECT count(*) FROM agentflow_threads") == 3
+
+
+async def test_a_search_looks_in_both_places(at: Moving) -> None:
+    """Pages and counts hold every thread once, on the way and afterwards, also by who knows one place."""
+    names = [f"t{number}" for number in range(5)]
+    for name in names:
+        await make(at.checkpointer, at.scope, name)
+    await on_its_way(at.mover, at.way)
+    await make(at.checkpointer, at.scope, "t5")
+
+    async def check(who: PgCheckpointer) -> None:
+        found, place = [], None
+        while page := await who.search_threads(
+            at.scope, ThreadFilter(text="t"), sort="thread_id", after=place, limit=2
+        ):
+            found += [info.thread_id for info in page]
+            place = ThreadPlace(0, found[-1])
+        assert found == [*names, "t5"]
+        assert await who.count_threads(at.scope, ThreadFilter(name=None)) == 6
+
+    await check(at.other)
+    await at.mover.move(at.way, nothing)
+    await at.mover.settle(at.way)
+    late = at.replica()
+    await check(late)
+    assert len(await late.delete_threads(at.scope, ThreadFilter(ids=[*names, "t5"]))) == 6
+    await late.aclose()
+
+
+async def test_a_whole_copy_is_made_where_threads_are_made(at: Moving) -> None:
+    """On the way and afterwards, with every version, by whoever knows only the old place."""
+    await make(at.checkpointer, at.scope)
+    await at.checkpointer.append(
+        at.scope, "t", write_after(await at.checkpointer.load(at.scope, "t"), {"a": 2})
+    )
+    await on_its_way(at.mover, at.way)
+    await at.other.copy_thread(at.scope, "t", "copy")
+    for target in ("t", "copy"):
+        with pytest.raises(ConflictError, match="exists already"):
+            await at.checkpointer.copy_thread(at.scope, "copy", target)
+    await at.mover.move(at.way, nothing)
+    await at.mover.settle(at.way)
+    late = at.replica()
+    await late.copy_thread(at.scope, "copy", "again")
+    await late.aclose()
+    assert await places_of(at.owner, at.way.tenant_id) == {TARGET}
+    assert (await at.other.load_at(at.scope, "again", 1)).fields == {"a": 1}
+    assert (await at.other.load_at(at.scope, "again", 2)).fields == {"a": 2}
 
 
 async def test_no_thread_is_made_in_both_places(at: Moving) -> None:

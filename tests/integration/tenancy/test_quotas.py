@@ -20,6 +20,7 @@ from agentflow_tenancy import (
     QuotaGuard,
     QuotaStore,
     QuotasUnavailableError,
+    Run,
     Tenant,
 )
 from agentflow_tenancy.allowance import allowance_of
@@ -348,6 +349,123 @@ async def test_without_redis_postgres_is_asked(books: Books) -> None:
         async with guard.run(who):
             pass
     assert not guard.degraded
+
+
+async def test_runs_are_counted_for_as_long_as_there_are_some(guard: QuotaGuard, redis: Redis) -> None:
+    """Also when there was never a moment without one: each that begins keeps the count for longer."""
+    who = principal(concurrent_runs=9, threads=9)
+    keys = allowance_of(who).keys[2:4]
+    async with guard.run(who):
+        for key in keys:
+            await redis.pexpire(key, 60_000)
+        async with guard.run(who):
+            assert min([await redis.pttl(key) for key in keys]) > 60_000
+
+
+async def test_who_gives_up_while_entering_leaves_no_run_behind(guard: QuotaGuard) -> None:
+    """Whenever that is: Redis may have counted the run already."""
+    who = principal(concurrent_runs=1)
+    for steps in range(40):
+        entering = asyncio.create_task(guard.enter(who))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        entering.cancel()
+        [entered] = await asyncio.gather(entering, return_exceptions=True)
+        if isinstance(entered, Run):
+            await guard.leave(entered)
+    await guard.aclose()
+    async with AsyncExitStack() as stack:
+        assert await hold(stack, guard, who) is None
+
+
+async def test_limits_of_keys_do_not_mix(guard: QuotaGuard, books: Books) -> None:
+    """A key with less than its tenant does not end the others' runs, nor goes on with what they have."""
+    tenant_id = uuid.uuid4()
+    wide = principal(tenant_id, tokens_per_day=1000)
+    narrow = principal(tenant_id, Limits(tokens_per_day=100), tokens_per_day=1000)
+    books.used_of[tenant_id] = Used(0, 0, today(), 40, 0)
+    async with guard.run(wide) as much, guard.run(narrow) as little:
+        much.spend(boundary(60))
+        assert [much.exhausted, little.exhausted] == [False, True]
+        await much.finish()
+        assert [much.exhausted, little.exhausted] == [False, True]
+        async with AsyncExitStack() as stack:
+            assert await hold(stack, guard, narrow) == "tokens-per-day"
+        assert [much.exhausted, little.exhausted] == [False, True]
+
+
+async def test_what_is_spent_while_telling_counts(guard: QuotaGuard) -> None:
+    """The answer to what was told knows nothing of it; the others hear of it next."""
+    who = principal(tokens_per_day=100)
+    async with guard.run(who) as run:
+        run.spend(boundary(60))
+        await asyncio.sleep(0)  # it is being told
+        run.spend(boundary(60))
+        await run.finish()
+        assert run.exhausted
+        async with AsyncExitStack() as stack:
+            assert await hold(stack, guard, who) == "tokens-per-day"
+
+
+@pytest.mark.own_server
+async def test_what_could_not_be_told_is_asked_of_postgres(own_valkey: EmbeddedValkey, books: Books) -> None:
+    """A Redis that answers again, with all it had, does not know of what was spent meanwhile."""
+    now = [0.0]
+    client = client_from_url(own_valkey.url, timeout_s=5)
+    guard = QuotaGuard(QuotaStore(client), books, clock=lambda: now[0])
+    who = principal(tokens_per_day=100)
+    async with guard.run(who) as run:
+        await client.config_set("maxmemory", 1)  # it refuses to write
+        run.spend(boundary(60))
+        await run.finish()
+        assert guard.degraded
+        await client.config_set("maxmemory", 0)
+        now[0] = 2.0
+    books.used_of[who.tenant.tenant_id] = Used(0, 0, today(), 60, 0)
+    async with guard.run(who) as again:
+        standing = again.decision.standing("tokens-per-day")
+        assert standing is not None
+        assert standing.remaining == 40
+    await guard.aclose()
+    await client.aclose()
+
+
+async def test_a_count_that_is_always_forgotten_lets_nobody_overspend(redis: Redis, books: Books) -> None:
+    """Such as while threads are deleted one after the other: what Postgres said last holds."""
+    who = principal(tokens_per_day=100)
+    books.used_of[who.tenant.tenant_id] = Used(0, 0, today(), 100, 0)
+    guard = QuotaGuard(QuotaStore(redis, keep_s=0), books)  # Redis forgets at once
+    async with AsyncExitStack() as stack:
+        assert await hold(stack, guard, who) == "tokens-per-day"
+
+
+async def test_trust_begins_when_redis_is_missed(books: Books) -> None:
+    """However long nobody had anything to ask it."""
+    now = [0.0]
+    nowhere = client_from_url("redis://127.0.0.1:1/0", timeout_s=1)
+    guard = QuotaGuard(QuotaStore(nowhere), books, grace_s=30, clock=lambda: now[0])
+    who = principal(tokens_per_day=100)
+    now[0] = 1000.0
+    async with AsyncExitStack() as stack:
+        assert await hold(stack, guard, who) is None
+        now[0] = 1029.0
+        assert await hold(stack, guard, who) is None
+        now[0] = 1031.0
+        with pytest.raises(QuotasUnavailableError):
+            await hold(stack, guard, who)
+    await guard.aclose()
+    await nowhere.aclose()
+
+
+async def test_without_redis_a_days_quota_is_there_again_with_the_next_day(books: Books) -> None:
+    """Not a whole day later."""
+    who = principal(tokens_per_day=100)
+    books.used_of[who.tenant.tenant_id] = Used(0, 0, today(), 100, 0)
+    before_s = 86400 - time.time() % 86400
+    with pytest.raises(QuotaExceededError) as refused:
+        await QuotaGuard(None, books).enter(who)
+    after_s = 86400 - time.time() % 86400
+    assert after_s <= refused.value.retry_after_s <= before_s or after_s > before_s
 
 
 def today() -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agentflow.core.graph import Boundary, CompiledGraph, StateGraph, TokenBudget
+from agentflow.core.graph.budget import tokens_of
 from agentflow.core.state import AgentState, Message
 from agentflow.core.state.message import TokenUsages
 from agentflow.errors import InvalidInputError, TokenBudgetExceededError
@@ -106,3 +107,10 @@ async def test_a_budget_that_is_none(budget: object) -> None:
     """Refused with its name."""
     with pytest.raises(InvalidInputError, match="token_budget"):
         await app(first).ainvoke(HELLO, {"thread_id": "t", "token_budget": budget})
+
+
+def test_what_no_model_spends_is_not_believed() -> None:
+    """A node may report whatever it likes: it counts as it does in the database, which has an end."""
+    usages = TokenUsages(prompt_tokens=10**30, completion_tokens=-5)
+    message = Message.text_message("x", role="assistant").model_copy(update={"usages": usages})
+    assert tokens_of([message], []) == (10**12, 0)

@@ -9,7 +9,13 @@ from pydantic import Field
 
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message, append_items
-from agentflow.errors import EmptyInputError, ExecutionError, InvalidInputError, StateEncodingError
+from agentflow.errors import (
+    EmptyInputError,
+    ExecutionError,
+    InvalidInputError,
+    NothingToResumeError,
+    StateEncodingError,
+)
 from agentflow.storage.checkpointer import InMemoryCheckpointer
 from agentflow.utils import END, START, interrupt
 
@@ -69,7 +75,7 @@ async def test_interrupt_waits_for_its_answers_in_order() -> None:
     assert result["state"].log == ["A", "Alex 42", "B"]
     assert result["state"].execution_meta.interrupt_data is None
     assert result["meta"]["status"] == "completed"
-    with pytest.raises(InvalidInputError, match="nothing to resume"):
+    with pytest.raises(NothingToResumeError, match="nothing to resume"):
         await app.ainvoke({"resume": 43}, T)
     assert await log_of(app) == ["A", "Alex 42", "B"]
 

@@ -19,7 +19,8 @@ PRINCIPALS = [
     "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "delete_thread",
     "request_stop", "stop_requested", "append", "append_messages", "append_edits",
     "append_tools", "start_tools", "finish_tools", "tool_calls",
-    "lg_read", "lg_read_nested", "lg_namespace", "lg_list", "lg_put_writes", "lg_copy", "lg_rows",
+    "search_threads", "count_threads", "delete_threads", "update_thread", "copy_thread",
+    "lg_read", "lg_read_nested", "lg_namespace", "lg_list", "lg_put_writes", "lg_rows",
     "lg_rewrite", "lg_delete_unchanged", "lg_threads_of_runs",
 ]  # fmt: skip
 

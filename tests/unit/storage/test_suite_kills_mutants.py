@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from agentflow.errors import AgentFlowError
-from agentflow.storage.checkpointer import InMemoryCheckpointer, Limits
+from agentflow.storage.checkpointer import (
+    CopiedThread,
+    InMemoryCheckpointer,
+    Limits,
+    ThreadChange,
+    ThreadFilter,
+    ThreadInfo,
+)
 from agentflow.storage.checkpointer.base import ThreadSession
 from agentflow.storage.checkpointer.memory import _MemorySession
 from agentflow.storage.checkpointer.testing import CASES
@@ -230,7 +237,37 @@ class ForksComeFromTheHead(InMemoryCheckpointer):
         return super()._append(scope, thread_id, attributes, replace(write, parent=None))
 
 
+class MovesTheOriginal(InMemoryCheckpointer):
+    async def copy_thread(self, scope: Scope, thread_id: str, to_thread: str) -> CopiedThread:
+        copied = await super().copy_thread(scope, thread_id, to_thread)
+        await self.delete_thread(scope, thread_id)
+        return copied
+
+
+class CopiesOverWhatIsThere(InMemoryCheckpointer):
+    async def copy_thread(self, scope: Scope, thread_id: str, to_thread: str) -> CopiedThread:
+        await self.delete_thread(scope, to_thread)
+        return await super().copy_thread(scope, thread_id, to_thread)
+
+
+class FindsAnybodys(InMemoryCheckpointer):
+    def _meeting(self, scope: Scope, wanted: ThreadFilter) -> Any:
+        return super()._meeting(replace(scope, principal=None), wanted)
+
+
+class ForgetsConditions(InMemoryCheckpointer):
+    def _meeting(self, scope: Scope, wanted: ThreadFilter) -> Any:
+        return super()._meeting(scope, replace(wanted, text=None))
+
+
+class ChangesAreVersions(InMemoryCheckpointer):
+    async def update_thread(self, scope: Scope, thread_id: str, change: ThreadChange) -> ThreadInfo:
+        info = await super().update_thread(scope, thread_id, change)
+        return replace(info, head=info.head + 1)
+
+
 MUTANTS = [
+    MovesTheOriginal, CopiesOverWhatIsThere, FindsAnybodys, ForgetsConditions, ChangesAreVersions,
     LastWriterWins, ForgetsCheckpointIds, PrefixRead, IgnoresTenants, IgnoresPrincipals, OrphansAfterDelete,
     ResurrectsByLateWrites, SameLifeAfterDelete, HistoryForgetsEdits, SearchesByPattern, SharesItsValues,
     ForgetsIntents, StartsStaleTools, CountsLostReplies, LosesResultsOfCheckpoints, FinishesBeforeItCommits,

@@ -39,6 +39,7 @@ def traced() -> tuple[SpanPerRequest, InMemorySpanExporter]:
     tracing = Tracing("test", {})
     tracing._provider = TracerProvider()
     tracing._provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing.exports = True
     tracing.tracer = tracing._provider.get_tracer("test")
     return SpanPerRequest(application, service="test", tracing=tracing), exporter
 
@@ -53,6 +54,7 @@ async def nothing() -> Any:
         ("/ping", "/ping"),
         ("/v1/threads", "/v1/threads"),
         ("/v1/threads/tenant:user:1", "/v1/threads/{thread_id}"),
+        ("/v1/observability/secret", "/v1/observability/{thread_id}"),
         ("/v1/threads/secret/state", "/v1/threads/{thread_id}/state"),
         ("/a/echo/v1/threads/secret/messages", "/v1/threads/{thread_id}/messages"),
         ("/a/echo/v1/graph/invoke", "/v1/graph/invoke"),

@@ -106,3 +106,16 @@ async def test_what_takes_long_keeps_nobody_out() -> None:
     await slow
     async with crowd.share.entered("a"):
         assert crowd.inside == ["a1", "b1"]
+
+
+async def test_who_gives_up_in_the_moment_of_being_let_in() -> None:
+    """Cancelled, but not yet run to notice: the place goes to the next, and who left hears of no error."""
+    crowd = Crowd(FairShare(at_once=1))
+    first, second, third = (crowd.send(name) for name in ("a1", "a2", "b1"))
+    await crowd.settle()
+    crowd.go["a1"].set()
+    second.cancel()
+    await first
+    crowd.go["b1"].set()
+    await third
+    assert crowd.inside == ["a1", "b1"]

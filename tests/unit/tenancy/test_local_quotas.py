@@ -79,3 +79,11 @@ def test_runs_end() -> None:
     quotas.end(asked, "a")
     quotas.end(asked, "a")
     assert [quotas.take(asked, token).allowed for token in "de"] == [True, False]
+
+
+def test_refused_leaves_nothing_behind() -> None:
+    """However many tenants are refused: nothing of them is remembered."""
+    quotas = LocalQuotas(1)
+    for _ in range(3):
+        assert not quotas.take(allowance(uuid.uuid4(), concurrent_runs=0), "a").allowed
+    assert quotas.remembered == 0

@@ -6,6 +6,8 @@ service puts on the wire, so it is part of the contract.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class AgentFlowError(Exception):
     """Root of the library's errors."""
@@ -38,6 +40,24 @@ class EmptyInputError(InvalidInputError):
     """A run was started with no message and nothing to resume."""
 
     code = "EMPTY_INPUT"
+
+
+class AmbiguousResumeError(InvalidInputError):
+    """One value was given to resume with, and several interrupts wait.
+
+    Attributes:
+        pending: Their ids.
+    """
+
+    code = "INTERRUPT_AMBIGUOUS"
+
+    def __init__(self, pending: Sequence[tuple[str, str]]) -> None:
+        known = ", ".join(f"{one} ({node})" for one, node in pending)
+        super().__init__(
+            "Several interrupts wait: say which the answer is for, with 'resume_id' or with "
+            f"'resume': {{id: value, ...}}. They are {known}."
+        )
+        self.pending = [one for one, _ in pending]
 
 
 class InvalidIdError(InvalidInputError):
@@ -159,10 +179,63 @@ class ThreadBusyError(ConflictError):
     code = "THREAD_BUSY"
 
 
+class RunOvertakenError(ConflictError):
+    """Another run went on with the thread before this one had ended; what this one did is in its history."""
+
+    code = "STORAGE_RUN_OVERTAKEN"
+
+
 class LeaseLostError(ConflictError):
     """This run no longer holds its thread's lock, so it stopped before writing more."""
 
     code = "LEASE_LOST"
+
+
+class ResumeConflictError(ConflictError):
+    """An answer was for an interrupt that does not wait for one; nothing was stored, nothing ran.
+
+    Attributes:
+        interrupt_ids: Those that do not wait.
+        pending: Ids of those that do.
+    """
+
+    code = "INTERRUPT_NOT_PENDING"
+    _why = "does not wait for an answer: it was answered long ago, left behind by a new turn, or never asked"
+
+    def __init__(self, interrupt_ids: Sequence[str], *, pending: Sequence[str]) -> None:
+        waiting = f"Waiting now: {', '.join(pending)}." if pending else "Nothing waits for an answer now."
+        super().__init__(f"The interrupt {self._why}. No part of this resume was used. {waiting}")
+        self.interrupt_ids = list(interrupt_ids)
+        self.pending = list(pending)
+
+
+class InterruptAnsweredError(ResumeConflictError):
+    """Somebody answered the interrupt before; that answer counts."""
+
+    code = "INTERRUPT_ALREADY_ANSWERED"
+    _why = "was answered before, and that answer counts"
+
+
+class NothingToResumeError(ResumeConflictError):
+    """A value was given to resume with, and nothing waits for one.
+
+    Attributes:
+        unfinished: The thread's latest run has not ended: somebody runs it now, or nobody does any more.
+    """
+
+    code = "NOTHING_TO_RESUME"
+
+    def __init__(self, *, unfinished: bool) -> None:
+        ConflictError.__init__(
+            self,
+            "There is nothing to resume: the thread's run took its answers and is not finished. "
+            "If nobody runs it any more, go on without a value."
+            if unfinished
+            else "There is nothing to resume: the thread waits for no answer (it may have had it already).",
+        )
+        self.interrupt_ids = []
+        self.pending = []
+        self.unfinished = unfinished
 
 
 # --- the run itself failed ----------------------------------------------------------------------

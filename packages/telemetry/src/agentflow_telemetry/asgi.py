@@ -4,7 +4,9 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from opentelemetry.context import attach, detach
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from agentflow_telemetry import names
 from agentflow_telemetry.tracing import Tracing
@@ -16,7 +18,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[..., Awaitable[None]]
 
 # Ids in paths become templates: a span's name must neither tell whose thread it was nor be one of millions.
-_THREAD: Final = re.compile(r"^(/v1/threads/)[^/]+")
+_THREAD: Final = re.compile(r"^(/v1/(?:threads|observability)/)[^/]+")
+_TRACE_FIELDS: Final = (b"traceparent", b"tracestate")
+_W3C: Final = TraceContextTextMapPropagator()
 _AGENT: Final = re.compile(r"^/a/([^/]+)(?=/)")
 
 
@@ -41,10 +45,27 @@ class SpanPerRequest:
                 await self._app(scope, receive, send)
             finally:
                 self._tracing.close()
-        elif scope["type"] == "http" and self._tracing.enabled:
-            await self._traced(scope, receive, send)
-        else:
+        elif not self._tracing.enabled:
             await self._app(scope, receive, send)
+        else:
+            await self._below(scope, receive, send)
+
+    async def _below(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whatever is recorded of the request stands below what its `traceparent` names."""
+        carrier = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in _TRACE_FIELDS
+        }
+        token = attach(_W3C.extract(carrier)) if carrier else None
+        try:
+            if scope["type"] == "http" and self._tracing.exports:
+                await self._traced(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        finally:
+            if token is not None:
+                detach(token)
 
     async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -11,3 +11,7 @@ ROUTE: Final = "http.route"
 AGENT: Final = "agentflow.agent"
 
 REQUEST_SPAN: Final = "{method} {route}"
+
+# As the library names them in the spans of runs (`agentflow.utils.span_names`).
+THREAD: Final = "agentflow.thread_id"
+CONVERSATION: Final = "gen_ai.conversation.id"

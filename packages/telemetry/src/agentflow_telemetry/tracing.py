@@ -1,13 +1,19 @@
-"""Where spans go: to an OTLP endpoint when the standard variable names one, nowhere otherwise."""
+"""Where spans go: to an OTLP endpoint when the standard variable names one, and to parts of the process."""
+
+from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracer, Tracer
+
+from agentflow_telemetry.hiding import HideThreads
+from agentflow_telemetry.sampling import RecordEverything
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -16,22 +22,51 @@ class Tracing:
     """A process's tracer, and the provider behind it.
 
     Attributes:
-        tracer: Costs nothing when tracing is off.
+        tracer: Of requests; costs nothing when spans are not exported.
     """
 
-    def __init__(self, service: str, environment: Mapping[str, str] = os.environ) -> None:
-        """Export spans of `service` if OTEL_EXPORTER_OTLP_ENDPOINT is set; its other variables hold too."""
-        self._provider: TracerProvider | None = None
+    def __init__(
+        self,
+        service: str,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        processors: Sequence[SpanProcessor] = (),
+    ) -> None:
+        """Record spans for an endpoint, for processors, or for neither.
+
+        Args:
+            service: Its name in traces.
+            environment: Spans are exported if it has OTEL_EXPORTER_OTLP_ENDPOINT; the standard's other
+                variables hold too.
+            processors: Of this process. They are told everything, whatever is sampled, and thread ids as they
+                are; an endpoint gets only what tells threads apart.
+        """
         self.tracer: Tracer = NoOpTracer()
-        if environment.get(ENDPOINT_VARIABLE):
-            self._provider = TracerProvider(resource=Resource.create({"service.name": service}))
-            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-            self.tracer = self._provider.get_tracer("agentflow")
+        self.exports = bool(environment.get(ENDPOINT_VARIABLE))
+        self._provider: TracerProvider | None = None
+        if not (self.exports or processors):
+            return
+        provider = TracerProvider(
+            resource=Resource.create({"service.name": service}),
+            sampler=RecordEverything() if processors else None,
+        )
+        for processor in processors:
+            provider.add_span_processor(processor)
+        if self.exports:
+            provider.add_span_processor(HideThreads())
+            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            self.tracer = provider.get_tracer("agentflow")
+        self._provider = provider
 
     @property
     def enabled(self) -> bool:
-        """Whether spans are recorded."""
+        """Whether spans are recorded for anybody."""
         return self._provider is not None
+
+    def install(self) -> None:
+        """Make it the process's: what libraries tell goes there. The first one installed stays."""
+        if self._provider is not None and not isinstance(trace.get_tracer_provider(), TracerProvider):
+            trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:
         """Send what waits, and stop."""

@@ -105,6 +105,6 @@ def _refusal(decision: Decision) -> str:
     standing = decision.standing(decision.quota or "")
     limit = "" if standing is None else f" of {standing.limit}"
     return (
-        f"The quota {decision.quota!r}{limit} is used up. Try again in {decision.retry_after_s:.0f} s"
+        f"The quota {decision.quota!r}{limit} is used up. Try again in {decision.retry_after_whole_s} s"
         " or ask for a higher limit."
     )

@@ -136,9 +136,11 @@ class FairShare:
             waiter = queue.popleft()
             if not queue:
                 del self._queues[tenant]
-            waiter.place = self._take(tenant)
-            waiter.turn.set_result(None)
             passed = 0
+            # One that was cancelled is in the queue until its task has run.
+            if not waiter.turn.done():
+                waiter.place = self._take(tenant)
+                waiter.turn.set_result(None)
 
     def _forget(self, tenant: Hashable, waiter: _Waiter) -> None:
         queue = self._queues.get(tenant)

@@ -24,6 +24,11 @@ class LocalQuotas:
         self._due: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._runs: dict[str, set[str]] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many rates and tenants' runs there is something to know of."""
+        return len(self._due) + len(self._runs)
+
     def take(self, allowance: Allowance, token: str = "") -> Decision:
         """Take a request and, with a token, a run, or nothing."""
         arrivals: list[tuple[str, tuple[float, float]]] = []
@@ -69,10 +74,11 @@ class LocalQuotas:
 
     def _enter(self, allowance: Allowance, token: str) -> bool:
         limit = allowance.limits.concurrent_runs
-        running = self._runs.setdefault(allowance.keys[2], set())
+        running = self._runs.get(allowance.keys[2], set())
         if limit is not None and len(running) >= max(min(limit, 1), limit // self._processes):
             return False
         running.add(token)
+        self._runs[allowance.keys[2]] = running
         return True
 
 

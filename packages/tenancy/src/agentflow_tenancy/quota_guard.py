@@ -93,6 +93,12 @@ class Run:
         if self.allowance.counts_runs and (tokens or frees_room):
             self.tell()
 
+    def keep(self, *, threads: int, stored_bytes: int) -> None:
+        """Take note of what is kept from now on without a boundary: a copy."""
+        self.spent.threads += threads
+        self.spent.stored_bytes += stored_bytes
+        self.may_make_thread = False
+
     def tell(self) -> None:
         """Say what was spent so far, and that the run goes on, without waiting."""
         if self._telling is None or self._telling.done():
@@ -131,7 +137,7 @@ class QuotaGuard:
             store: Counts; None is a deployment without Redis, which asks Postgres instead.
             truth: Where what was spent is known for good.
             processes: How many like this one share a tenant's rate when each counts for itself.
-            grace_s: How long after Redis was last heard of a tenant with limits may still spend.
+            grace_s: How long after Redis was first missed a tenant with limits may still spend.
             beat_s: How often a run says that it goes on.
             clock: Seconds.
         """
@@ -142,8 +148,11 @@ class QuotaGuard:
         self._beat_s = beat_s
         self._clock = clock
         self._away_until = 0.0
-        self._heard_at = clock()
+        self._missed_at = 0.0
+        # Of the day, by tenant: its keys may have limits of their own.
         self._tokens: dict[uuid.UUID, int] = {}
+        # Tenants of whose spending Redis may not know all.
+        self._untold: set[uuid.UUID] = set()
         self._running: set[Run] = set()
         self._beat: asyncio.TimerHandle | None = None
         self._under_way: set[asyncio.Task[None]] = set()
@@ -188,7 +197,12 @@ class QuotaGuard:
         if not allowance.counts_runs:
             run.decision = await self.request(principal)
             return run
-        run.decision = await self._enter(run)
+        try:
+            run.decision = await self._enter(run)
+        except asyncio.CancelledError:
+            # It may or may not have been counted.
+            self.start(self._end(run))
+            raise
         self._running.add(run)
         self._start_beating()
         return run
@@ -213,20 +227,22 @@ class QuotaGuard:
 
     def tokens_left(self, allowance: Allowance) -> int | None:
         """What is left of today's tokens, as far as is known here; None without a limit."""
-        return None if allowance.limits.tokens_per_day is None else self._tokens.get(allowance.tenant_id)
+        limit, used = allowance.limits.tokens_per_day, self._tokens.get(allowance.tenant_id)
+        return None if limit is None or used is None else limit - used
 
     def note_tokens(self, allowance: Allowance, tokens: int) -> None:
         """Take tokens off what is left, before anybody else knows."""
         if allowance.tenant_id in self._tokens:
-            self._tokens[allowance.tenant_id] -= tokens
+            self._tokens[allowance.tenant_id] += tokens
 
     async def tell(self, run: Run) -> None:
-        """Say what a run spent so far."""
+        """Say what a run spent so far, and what it spends meanwhile."""
         if self._store is None:
             return
-        spent, run.spent = run.spent, Spent()
-        say = partial(self._store.spend, run.allowance, run.token, spent, may_make_thread=run.may_make_thread)
-        self._learn_used(run.allowance, await self._asked(say))
+        heard = True
+        while heard:
+            say = partial(self._store.spend, may_make_thread=run.may_make_thread)
+            heard = await self._say(run, say) and run.spent.tokens > 0
 
     def start(self, saying: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something said without waiting for it; closing does."""
@@ -264,62 +280,89 @@ class QuotaGuard:
         return _let_in(decision)
 
     async def _take_run(self, run: Run, *, may_make_thread: bool) -> Decision:
-        allowance = run.allowance
+        allowance, used = run.allowance, None
         if self._store is not None and self._may_ask():
             for _ in range(_SEEDINGS):
                 try:
+                    await self._have_seeded_anew(allowance)
                     taken = self._store.take_run(allowance, run.token, may_make_thread=may_make_thread)
                     decision = await taken
                     self._heard()
                     if decision is not None:
-                        self._learn(allowance, decision.tokens_left)
+                        self._learn_left(allowance, decision.tokens_left)
                         return decision
-                    await self._store.seed(allowance, await self._truth.used(allowance.tenant_id))
+                    used = await self._truth.used(allowance.tenant_id)
+                    await self._store.seed(allowance, used)
                 except _AWAY as error:
                     self._note_failure(error)
                     break
-        return await self._on_trust(run, may_make_thread)
+        return await self._on_trust(run, used, may_make_thread)
 
-    async def _on_trust(self, run: Run, may_make_thread: bool) -> Decision:
+    async def _have_seeded_anew(self, allowance: Allowance) -> None:
+        """Redis forgets what it knows of a tenant when that may not be all."""
+        if self._store is None or allowance.tenant_id not in self._untold:
+            return
+        self._untold.discard(allowance.tenant_id)  # what cannot be told from now on adds it again
+        try:
+            await self._store.forget(allowance)
+        except BaseException:  # nobody knows whether it has forgotten
+            self._untold.add(allowance.tenant_id)
+            raise
+
+    async def _on_trust(self, run: Run, used: Used | None, may_make_thread: bool) -> Decision:
         """Without Redis: this process's share of rates and runs; and spending is what Postgres knows of."""
         allowance = run.allowance
         if allowance.spends:
-            if self._store is not None and self._clock() - self._heard_at > self._grace_s:
+            if self.degraded and self._clock() - self._missed_at > self._grace_s:
                 raise QuotasUnavailableError(
                     "What this tenant has spent cannot be counted at this moment; try again in a few seconds."
                 )
-            used = None if self._store is not None else await self._truth.used(allowance.tenant_id)
+            if self._store is None:
+                used = await self._truth.used(allowance.tenant_id)
             refused = self._overspent(allowance, used, may_make_thread)
             if refused is not None:
-                return Decision(False, refused, DAY_S if refused in _DAILY else MINUTE_S)
+                return Decision(False, refused, _until_tomorrow_s() if refused in _DAILY else MINUTE_S)
         return self._local.take(allowance, run.token)
 
     def _overspent(self, allowance: Allowance, used: Used | None, may_make_thread: bool) -> str | None:
         if used is None:
             left = self.tokens_left(allowance)
             return TOKENS if left is not None and left <= 0 else None
-        self._learn_used(allowance, used)
+        self._learn(allowance, used.tokens)
         return overspent(allowance.limits, used, may_make_thread=may_make_thread)
 
     async def _end(self, run: Run) -> None:
         await run.finish()
         self._local.end(run.allowance, run.token)
         if self._store is not None:
-            spent, run.spent = run.spent, Spent()
-            end = partial(self._store.end, run.allowance, run.token, spent)
-            self._learn_used(run.allowance, await self._asked(end))
+            await self._say(run, self._store.end)
 
-    def _learn(self, allowance: Allowance, tokens_left: int | None) -> None:
-        if tokens_left is None:
-            return
+    async def _say(self, run: Run, say: Callable[[Allowance, str, Spent], Awaitable[Used | None]]) -> bool:
+        """Whether Redis heard it. When it may not have, Postgres is asked before the tenant's next run."""
+        spent, run.spent = run.spent, Spent()
+        answer = None
+        try:
+            answer = await self._asked(lambda: _boxed(say(run.allowance, run.token, spent)))
+        finally:
+            if answer is None and run.allowance.spends and spent != Spent():
+                self._untold.add(run.allowance.tenant_id)
+        if answer is not None and answer[0] is not None:
+            self._learn(run.allowance, answer[0].tokens + run.spent.tokens)
+        return answer is not None
+
+    def _learn(self, allowance: Allowance, tokens: int) -> None:
         if len(self._tokens) > _MOST_REMEMBERED:
             self._tokens.clear()
-        self._tokens[allowance.tenant_id] = tokens_left
+        if allowance.limits.tokens_per_day is not None:
+            self._tokens[allowance.tenant_id] = tokens
 
-    def _learn_used(self, allowance: Allowance, used: Used | None) -> None:
+    def _learn_left(self, allowance: Allowance, left: int | None) -> None:
         limit = allowance.limits.tokens_per_day
-        if used is not None and limit is not None:
-            self._learn(allowance, limit - used.tokens)
+        if left is None or limit is None:
+            return
+        # When none are left it may be more than the limit that was spent.
+        known = 0 if left else self._tokens.get(allowance.tenant_id, 0)
+        self._learn(allowance, max(known, limit - left))
 
     def _may_ask(self) -> bool:
         return self._clock() >= self._away_until
@@ -337,7 +380,6 @@ class QuotaGuard:
         return found
 
     def _heard(self) -> None:
-        self._heard_at = self._clock()
         if self.degraded:
             self.degraded = False
             logger.warning("Redis answers again: quotas are counted there.")
@@ -346,6 +388,7 @@ class QuotaGuard:
         self._away_until = self._clock() + _PROBE_EVERY_S
         if not self.degraded:
             self.degraded = True
+            self._missed_at = self._clock()
             kind = type(error).__name__
             logger.warning("Redis does not answer (%s): each process counts its share of the quotas.", kind)
 
@@ -353,6 +396,16 @@ class QuotaGuard:
 def _new_token() -> str:
     """Names a run: no secret, and as good as unique."""
     return f"{random.getrandbits(96):x}"
+
+
+async def _boxed[T](answer: Awaitable[T]) -> tuple[T]:
+    """So that an answer of nothing is not taken for none."""
+    return (await answer,)
+
+
+def _until_tomorrow_s() -> float:
+    """What is spent by the day is there again with the next one, of UTC."""
+    return DAY_S - time.time() % DAY_S
 
 
 class _Entered:

@@ -110,10 +110,10 @@ if token ~= '' then
   if answer[7] > 0 then answer[7] = answer[7] - 1 end
   if answer[8] > 0 and reserves then answer[8] = answer[8] - 1 end
   redis.call('ZADD', runs, now_ms + lease, token)
-  if taken == 0 then redis.call('PEXPIRE', runs, lease * 20) end
+  redis.call('PEXPIRE', runs, lease * 20)
   if reserves then
     redis.call('ZADD', new, now_ms + lease, token)
-    if reserved == 0 then redis.call('PEXPIRE', new, lease * 20) end
+    redis.call('PEXPIRE', new, lease * 20)
   end
 end
 local function keep(key, at, interval, ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -62,6 +63,11 @@ class Decision:
     retry_after_s: float = 0.0
     tokens_left: int | None = None
     made: Callable[[], tuple[Standing, ...]] | None = None
+
+    @property
+    def retry_after_whole_s(self) -> int:
+        """`retry_after_s` for people and header fields: not less, and at least a second."""
+        return max(1, math.ceil(self.retry_after_s))
 
     @property
     def standings(self) -> tuple[Standing, ...]:

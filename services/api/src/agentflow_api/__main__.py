@@ -11,9 +11,9 @@ from agentflow.errors import ConfigurationError, GraphDefinitionError, StorageEr
 from agentflow.storage.checkpointer import InMemoryCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
-from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.lifetime import tell_workers_first
 from agentflow_api.settings import Settings, SettingsError, read_settings
+from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_telemetry import configure_logging
 from agentflow_tenancy.roles import UnsafeRoleError, check_app_role
 
@@ -41,7 +41,7 @@ def main() -> None:
         workers=settings.workers,
         factory=True,
         log_access=False,
-        websockets=False,
+        websockets=True,
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_WITHIN_S,
     )

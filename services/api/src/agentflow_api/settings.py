@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentflow_api.agents.registry import DEMO_AGENTS, parse_agents
+from agentflow_hosting.agents.registry import DEMO_AGENTS, parse_agents
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
 from agentflow_tenancy.moves.policy import MovePolicy
 
@@ -32,11 +32,13 @@ class Settings:
     store_timeout_s: float = 10.0
     move_policy: MovePolicy = field(default_factory=MovePolicy)
     allow_http_issuers: bool = False
+    allow_private_webhooks: bool = False
     operator_token: str | None = field(default=None, repr=False)
     quota_redis_url: str | None = field(default=None, repr=False)
     replicas: int = 1
     quota_grace_s: float = 30.0
     requests_at_once: int = 16
+    store_traces: bool = True
 
 
 _SECRET_CHARACTERS: Final = 32
@@ -60,9 +62,11 @@ VARIABLES: Final = {
     "/v1/admin. They are closed if not set.",
     "AGENTFLOW_QUOTA_REDIS_URL": "Redis or Valkey that counts quotas. AGENTFLOW_REDIS_URL if not set.",
     "AGENTFLOW_ALLOW_HTTP_ISSUERS": "`true` also fetches issuers' keys by http and from private addresses.",
+    "AGENTFLOW_ALLOW_PRIVATE_WEBHOOKS": "`true` takes webhooks by http and at private addresses, too.",
     "AGENTFLOW_REPLICAS": "Machines that run this service; without Redis each gives its share. 1 if not set.",
     "AGENTFLOW_QUOTA_GRACE_S": "Seconds without Redis that limited tenants may spend on. 30 if not set.",
     "AGENTFLOW_REQUESTS_AT_ONCE": "Requests that each process works on; half for one tenant. 16 if not set.",
+    "AGENTFLOW_STORE_TRACES": "`false` keeps nothing of what runs did. They are stored if not set.",
     **MOVE_VARIABLES,
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
@@ -104,11 +108,13 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
         move_policy=move_policy,
         allow_http_issuers=environment.get("AGENTFLOW_ALLOW_HTTP_ISSUERS", "").lower() == "true",
+        allow_private_webhooks=environment.get("AGENTFLOW_ALLOW_PRIVATE_WEBHOOKS", "").lower() == "true",
         operator_token=_operator_token(environment),
         quota_redis_url=environment.get("AGENTFLOW_QUOTA_REDIS_URL") or cache_url,
         replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1, least=1),
         quota_grace_s=_whole(environment, "AGENTFLOW_QUOTA_GRACE_S", 30, least=0),
         requests_at_once=_whole(environment, "AGENTFLOW_REQUESTS_AT_ONCE", 16, least=2),
+        store_traces=environment.get("AGENTFLOW_STORE_TRACES", "").lower() != "false",
     )
 
 

@@ -1,5 +1,6 @@
 """Everything the process holds open, made in one place."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,9 +10,21 @@ from redis.asyncio import Redis
 from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
-from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.graph.running import RunningRuns
+from agentflow_api.http.gatekeeper import Gatekeeper
 from agentflow_api.settings import Settings
+from agentflow_hosting.agents.registry import AgentRegistry
+from agentflow_hosting.background import BackgroundTasks
+from agentflow_hosting.executor import THREAD_LEASE_S, RunExecutor
+from agentflow_hosting.idempotency import IdempotencyKeys
+from agentflow_hosting.principals import Principals
+from agentflow_hosting.remote_tools import RemoteTools
+from agentflow_hosting.run_feed import RunFeed
+from agentflow_hosting.run_reader import RunReader
+from agentflow_hosting.run_repository import RunRepository
+from agentflow_hosting.trace_collector import TraceCollector
+from agentflow_hosting.trace_repository import TraceRepository
+from agentflow_hosting.trace_writer import TraceWriter
 from agentflow_tenancy import (
     Authenticator,
     FairShare,
@@ -54,16 +67,32 @@ class Wiring:
     quotas: QuotaGuard
     usage: UsageRepository
     turns: FairShare
+    run_repository: RunRepository
+    feed: RunFeed
+    reader: RunReader
+    executor: RunExecutor
+    background: BackgroundTasks
+    idempotency: IdempotencyKeys
+    traces: TraceRepository
+    trace_writer: TraceWriter | None
+    gates: Gatekeeper
+    remote_tools: RemoteTools
 
     @property
     def store(self) -> BaseCheckpointer:
         """Where threads live."""
         return self.checkpointer
 
+    async def stop(self) -> None:
+        """Let no more runs begin, and those at work reach their next node boundary."""
+        await asyncio.gather(self.runs.stop(), self.executor.stop())
+
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
+async def opened(settings: Settings, collector: TraceCollector | None = None) -> AsyncGenerator[Wiring]:
     """Open everything; at the end let runs reach their next boundary, then close it.
+
+    What a collector learns of runs is stored.
 
     Nothing is asked of Postgres or Redis yet: a service that starts before them recovers by itself.
     """
@@ -74,7 +103,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
         timeout_s=settings.store_timeout_s,
     )
     checkpointer = PgCheckpointer.from_engine(
-        engine, redis_url=settings.redis_url, lock_wait_s=settings.lock_wait_s
+        engine, redis_url=settings.redis_url, lock_wait_s=settings.lock_wait_s, lease_s=THREAD_LEASE_S
     )
     repository = TenantRepository(engine)
     authenticator = Authenticator(repository, settings.key_pepper)
@@ -95,6 +124,19 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
         processes=settings.replicas * settings.workers,
         grace_s=settings.quota_grace_s,
     )
+    run_repository = RunRepository(engine)
+    feed = RunFeed(redis)
+    remote_tools = RemoteTools(engine)
+    executor = RunExecutor(
+        run_repository, agents, Principals(repository), quotas, feed, remote_tools=remote_tools
+    )
+    background = BackgroundTasks()
+    tokens = Tokens(signing_keys, authenticator, external)
+    gates = Gatekeeper(tokens.recheck)
+    traces = TraceRepository(engine)
+    trace_writer = None if collector is None else TraceWriter(collector, traces)
+    if trace_writer is not None:
+        trace_writer.start()
     try:
         yield Wiring(
             settings=settings,
@@ -103,7 +145,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             keys=keys,
             key_uses=key_uses,
             audit=AuditLog(engine),
-            tokens=Tokens(signing_keys, authenticator, external),
+            tokens=tokens,
             signing_keys=signing_keys,
             issuers=issuers,
             operations=OperationRepository(engine),
@@ -115,11 +157,27 @@ async def opened(settings: Settings) -> AsyncGenerator[Wiring]:
             quotas=quotas,
             usage=usage,
             turns=FairShare(at_once=settings.requests_at_once),
+            run_repository=run_repository,
+            feed=feed,
+            reader=RunReader(run_repository, feed),
+            executor=executor,
+            background=background,
+            idempotency=IdempotencyKeys(engine),
+            traces=traces,
+            trace_writer=trace_writer,
+            gates=gates,
+            remote_tools=remote_tools,
         )
     finally:
+        await executor.stop()
+        await background.aclose()
+        await gates.aclose()
+        await feed.aclose()
         if redis is not None:
             await redis.aclose()
         await agents.adrain()
+        if trace_writer is not None:
+            await trace_writer.aclose()
         await key_uses.aclose()
         await quotas.aclose()
         if counts is not None:

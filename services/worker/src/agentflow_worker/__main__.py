@@ -4,19 +4,32 @@ import asyncio
 import logging
 import signal
 import sys
+from contextlib import AsyncExitStack
+from typing import Protocol
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import PgCheckpointer
 from agentflow.storage.checkpointer.pool import engine_from_url
-from agentflow_telemetry import configure_logging
+from agentflow_hosting.trace_collector import TraceCollector
+from agentflow_hosting.webhook_sender import WebhookSender
+from agentflow_hosting.webhooks import Webhooks
+from agentflow_telemetry import Tracing, configure_logging
 from agentflow_tenancy import TenantRepository, UsageRepository
 from agentflow_tenancy.moves import Mover, OperationRepository
 from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.operation_runner import OperationRunner
 from agentflow_worker.partition_janitor import PartitionJanitor
+from agentflow_worker.run_sweeper import RunSweeper
+from agentflow_worker.run_worker import opened_run_worker
 from agentflow_worker.settings import Settings, SettingsError, read_settings
 from agentflow_worker.sweeper import Sweeper
+from agentflow_worker.trace_sweeper import TraceSweeper
 from agentflow_worker.usage_roller import UsageRoller
+
+
+class _Part(Protocol):
+    async def run(self, stop: asyncio.Event) -> None: ...
+
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -31,7 +44,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         keep_checkpoints=settings.keep_checkpoints,
         pack_after=settings.pack_after,
     )
-    engine = engine_from_url(settings.database_url, pool_size=6, max_overflow=0, timeout_s=60)
+    engine = engine_from_url(settings.database_url, pool_size=10, max_overflow=0, timeout_s=60)
     roller = UsageRoller(UsageRepository(engine), every_s=settings.roll_up_every_s)
     operations = OperationRepository(engine)
     planner = MovePlanner(
@@ -40,13 +53,30 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     mover = Mover(engine)
     runner = OperationRunner(operations, mover)
     janitor = PartitionJanitor(mover, every_s=settings.plan_moves_every_s)
-    logger.info("The worker runs.")
-    try:
-        parts = (sweeper, roller, planner, runner, janitor)
+    run_sweeper = RunSweeper(
+        engine,
+        every_s=settings.sweep_every_s,
+        keep_chunks_s=settings.keep_chunks_s,
+        keep_runs_s=settings.keep_runs.total_seconds(),
+    )
+    trace_sweeper = TraceSweeper(
+        engine, every_s=settings.sweep_every_s, keep_s=settings.keep_traces.total_seconds()
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        stack.push_async_callback(checkpointer.aclose)
+        parts: list[_Part] = [sweeper, roller, planner, runner, janitor, run_sweeper, trace_sweeper]
+        if settings.runs is not None:
+            collector = TraceCollector() if settings.runs.store_traces else None
+            tracing = Tracing("agentflow-worker", processors=[] if collector is None else [collector])
+            tracing.install()
+            stack.callback(tracing.close)
+            runs = opened_run_worker(settings.runs, engine, settings.redis_url, collector)
+            parts.append(await stack.enter_async_context(runs))
+            sender = WebhookSender(allow_private=settings.runs.allow_private_webhooks)
+            parts.append(Webhooks(engine, settings.runs.key_pepper, sender))
+        logger.info("The worker runs.")
         await asyncio.gather(*(part.run(stop) for part in parts))
-    finally:
-        await checkpointer.aclose()
-        await engine.dispose()
     logger.info("The worker stopped.")
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
 from agentflow_tenancy.moves.policy import MovePolicy
+from agentflow_worker.run_settings import VARIABLES as RUN_VARIABLES
+from agentflow_worker.run_settings import RunSettings, read_run_settings
 
 
 class SettingsError(ValueError):
@@ -27,6 +29,10 @@ class Settings:
     pack_after: timedelta = timedelta(minutes=10)
     move_policy: MovePolicy = field(default_factory=MovePolicy)
     plan_moves_every_s: float = 60.0
+    keep_chunks_s: float = 3600.0
+    keep_runs: timedelta = timedelta(days=30)
+    keep_traces: timedelta = timedelta(days=7)
+    runs: RunSettings | None = None
 
 
 VARIABLES: Final = {
@@ -40,6 +46,10 @@ VARIABLES: Final = {
     "AGENTFLOW_PACK_AFTER_S": "Seconds until the versions of a thread left alone are packed. 600 if not set.",
     **MOVE_VARIABLES,
     "AGENTFLOW_PLAN_MOVES_EVERY_S": "Seconds between looks for tenants that should move. 60 if not set.",
+    "AGENTFLOW_KEEP_CHUNKS_S": "Seconds that what a run said is kept after its end. 3600 if not set.",
+    "AGENTFLOW_KEEP_RUNS_DAYS": "Days that a run is kept after its end. 30 if not set.",
+    "AGENTFLOW_KEEP_TRACES_DAYS": "Days that what a run did is kept after its end. 7 if not set.",
+    **RUN_VARIABLES,
 }
 
 
@@ -52,19 +62,25 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     redis_url = _required(environment, "AGENTFLOW_REDIS_URL")
     days = _positive(environment, "AGENTFLOW_RETENTION_DAYS")
     keep = _positive(environment, "AGENTFLOW_KEEP_CHECKPOINTS")
+    cache_url = None if redis_url.lower() == "none" else redis_url
     try:
         move_policy = MovePolicy.read(environment)
+        runs = read_run_settings(environment, cache_url)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     return Settings(
         database_url=_required(environment, "AGENTFLOW_OPERATIONS_DATABASE_URL"),
-        redis_url=None if redis_url.lower() == "none" else redis_url,
+        redis_url=cache_url,
         sweep_every_s=_positive(environment, "AGENTFLOW_SWEEP_EVERY_S") or 60.0,
         roll_up_every_s=_positive(environment, "AGENTFLOW_ROLL_UP_EVERY_S") or 60.0,
         retention=None if days is None else timedelta(days=days),
         keep_checkpoints=None if keep is None else max(1, round(keep)),
         move_policy=move_policy,
         plan_moves_every_s=_positive(environment, "AGENTFLOW_PLAN_MOVES_EVERY_S") or 60.0,
+        keep_chunks_s=_positive(environment, "AGENTFLOW_KEEP_CHUNKS_S") or 3600.0,
+        keep_runs=timedelta(days=_positive(environment, "AGENTFLOW_KEEP_RUNS_DAYS") or 30.0),
+        keep_traces=timedelta(days=_positive(environment, "AGENTFLOW_KEEP_TRACES_DAYS") or 7.0),
+        runs=runs,
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )
 

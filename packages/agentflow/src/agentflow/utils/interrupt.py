@@ -38,14 +38,14 @@ resume_values: ContextVar[ResumeValues | None] = ContextVar("agentflow_resume_va
 
 
 def interrupt(value: Any) -> Any:
-    """Pause the run here until somebody resumes it with `{"resume": answer}`.
+    """Pause the run here until somebody resumes it with `{"resume": answer}` or `{"resume": {id: answer}}`.
 
     The state is saved and the run ends with status `interrupted_before`. On resume the node runs
     again from its start, and this call returns the answer; several calls in one node are answered
     in their order. So what stands before an `interrupt` must be safe to repeat.
 
     Args:
-        value: JSON data for the person who is asked; shown as `interrupt_data`.
+        value: JSON data for the person who is asked; shown with the interrupt's id in `interrupt_data`.
 
     Returns:
         The value the run was resumed with.

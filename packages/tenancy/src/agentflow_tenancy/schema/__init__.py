@@ -14,6 +14,7 @@ _FILES: Final = {
     4: "0004_tokens.sql",
     5: "0005_token_rights.sql",
     6: "0006_many_partitions.sql",
+    7: "0007_copies.sql",
 }
 
 

@@ -3,15 +3,20 @@
 from typing import Any
 
 from litestar import Request, Response, Router, get, post
+from litestar.response import Stream
 
-from agentflow.core.graph import CompiledGraph
 from agentflow_api.graph import service
-from agentflow_api.graph.schemas import InvokeRequest
-from agentflow_api.http.admission import RUNS, run_of
-from agentflow_api.http.agent_prefix import AGENT_KEY
+from agentflow_api.graph.agents import agent, agent_name
+from agentflow_api.graph.tool_routes import fix, get_tools, set_up, stop
+from agentflow_api.http.admission import RUNS, run_of, started_run
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
+from agentflow_api.http.idempotency import Effect, once, once_streamed
+from agentflow_api.runs.service import Wanted, start
+from agentflow_api.runs.streaming import streamed, wants_events
 from agentflow_api.wiring import Wiring
+from agentflow_hosting.invoke_request import InvokeRequest, StreamRequest
+from agentflow_hosting.runs import RunRecord
 from agentflow_tenancy import GRAPH_INVOKE, Principal
 
 
@@ -19,25 +24,44 @@ from agentflow_tenancy import GRAPH_INVOKE, Principal
 async def get_graph(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> Response[bytes]:
     """The agent's nodes and edges."""
     principal.require(GRAPH_INVOKE)
-    return success(service.describe(_agent(request, principal, wiring)))
+    return success(service.describe(agent(request, principal, wiring)))
 
 
 @post("/invoke", status_code=200, opt={RUNS: True})
 async def invoke(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> Response[bytes]:
     """Run the agent on a thread and answer when it is done."""
     principal.require(GRAPH_INVOKE)
-    graph = _agent(request, principal, wiring)
+    graph, name = agent(request, principal, wiring), agent_name(request, principal, wiring)
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(InvokeRequest, body)
-    resumes = isinstance(body, dict) and "resume" in body
-    answer = service.invoke(graph, wiring.runs, principal, asked, run_of(request), resumes=resumes)
-    return success(await answer)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        return success(
+            await service.invoke(graph, wiring, principal, asked, run_of(request), agent=name, effect=effect)
+        )
+
+    return await once(request, principal, wiring, body, work)
 
 
-def _agent(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> CompiledGraph[Any]:
-    """The agent the path names, or the tenant's default one."""
-    name = request.scope.get(AGENT_KEY, principal.tenant.default_agent)
-    return wiring.agents.find(str(name), principal.tenant.agents)
+@post("/stream", status_code=200)
+async def stream(request: Request[Any, Any, Any], credential: Principal, wiring: Wiring) -> Stream:
+    """Run the agent on a thread and answer as it goes on, a JSON object a line.
+
+    It goes on when the caller goes away, who may read on at `/v1/threads/{thread_id}/runs/{run_id}/stream`;
+    the header fields `x-thread-id` and `x-run-id` name both.
+    """
+    credential.require(GRAPH_INVOKE)
+    async with started_run(request, credential, wiring) as budget:
+        body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
+        asked = validated(StreamRequest, body)
+        name = agent_name(request, credential, wiring)
+
+        async def work(effect: Effect) -> RunRecord:
+            thread_id = service.public_thread_id(asked.open_config(), effect)
+            return await start(wiring, credential, Wanted(name, thread_id, asked, effect), budget)
+
+        run = await once_streamed(request, credential, wiring, body, work)
+    return streamed(wiring, credential, run, events=wants_events(request))
 
 
-graph_router = Router("/v1/graph", route_handlers=[get_graph, invoke])
+graph_router = Router("/v1/graph", route_handlers=[get_graph, invoke, stream, get_tools, set_up, stop, fix])

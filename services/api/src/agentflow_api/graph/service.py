@@ -1,26 +1,28 @@
 """Running a hosted agent for a tenant."""
 
-import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from agentflow.core.graph import CompiledGraph
 from agentflow.core.state import Message
-from agentflow_api.graph.running import RunningRuns
-from agentflow_api.graph.schemas import InvokeRequest
 from agentflow_api.http import parameters
+from agentflow_api.http.idempotency import Effect
 from agentflow_api.http.problems import InvalidBodyError
-from agentflow_api.threads.views import message_view, public_state
+from agentflow_api.wiring import Wiring
+from agentflow_hosting.invoke_request import InvokeRequest
+from agentflow_hosting.views import result_view
 from agentflow_tenancy import Principal, Run
 
 
 async def invoke(
     graph: CompiledGraph[Any],
-    runs: RunningRuns,
+    wiring: Wiring,
     principal: Principal,
     request: InvokeRequest,
     run: Run,
     *,
-    resumes: bool,
+    agent: str,
+    effect: Effect,
 ) -> Any:
     """Run to the end, a pause or a stop.
 
@@ -33,26 +35,27 @@ async def invoke(
         InvalidBodyError: Empty messages without a resume, or calls that only an assistant makes.
         What `CompiledGraph.ainvoke` raises.
     """
-    _check(request, resumes=resumes)
+    check(request)
     config = request.open_config()
-    thread_id = _public_thread_id(config)
-    given: dict[str, Any] = {"messages": request.messages} if request.messages else {}
-    if request.initial_state:
-        given["state"] = request.initial_state
-    if resumes:
-        given["resume"] = request.resume
+    thread_id = public_thread_id(config, effect)
     config |= {
         "thread_id": principal.stored_id(thread_id),
         "recursion_limit": request.recursion_limit,
         "scope": principal.scope,
         "user_id": principal.user_id,
         "token_budget": run,
+        "run_id": str(effect.effect_id),
+        "remote_tools": await wiring.remote_tools.for_run(graph, principal.tenant.tenant_id, agent),
     }
+    if effect.since is not None:
+        config["rejoin_since"] = effect.since
     if run.no_new_thread and not await graph.checkpointer.get_thread(principal.scope, config["thread_id"]):
         raise run.no_new_thread
-    with runs.entered(graph, config):
-        result = await graph.ainvoke(given, config, response_granularity=request.response_granularity)
-    return _view(result, principal, thread_id)
+    with wiring.runs.entered(graph, config):
+        result = await graph.ainvoke(
+            request.given(), config, response_granularity=request.response_granularity
+        )
+    return result_view(result, principal, thread_id)
 
 
 def describe(graph: CompiledGraph[Any]) -> dict[str, Any]:
@@ -84,38 +87,45 @@ def describe(graph: CompiledGraph[Any]) -> dict[str, Any]:
     }
 
 
-def _check(request: InvokeRequest, *, resumes: bool) -> None:
-    if not request.messages and not resumes:
-        raise _invalid(["messages"], "Send at least one message, or `resume` to answer an interrupt.")
-    for place, message in enumerate(request.every_message()):
+def check(request: InvokeRequest) -> None:
+    """What no model of the body can say.
+
+    Raises:
+        InvalidBodyError: Empty messages without a resume, or calls that only an assistant makes.
+    """
+    if not request.messages and not request.resumes and not request.replays:
+        raise _invalid(
+            ["messages"],
+            "Send at least one message, `resume` to answer an interrupt, or a `checkpoint` to go on from.",
+        )
+    check_authors("messages", request.every_message())
+
+
+def check_authors(name: str, messages: Iterable[Message]) -> None:
+    """Refuse what only an assistant says.
+
+    Args:
+        name: Of the body's part that holds the messages.
+        messages: A client's.
+
+    Raises:
+        InvalidBodyError: One of them calls tools.
+    """
+    for place, message in enumerate(messages):
         if message.tool_calls() or message.remote_tool_calls() or message.tools_calls:
-            raise _invalid(["messages", place], "Tool calls are made by the agent, not by its client.")
+            raise _invalid([name, place], "Tool calls are made by the agent, not by its client.")
 
 
-def _public_thread_id(config: dict[str, Any]) -> str:
+def public_thread_id(config: dict[str, Any], effect: Effect) -> str:
     """The thread of the client's config, a new one when it names none."""
     value = config.get("thread_id")
     if value is None or (isinstance(value, str) and not value.strip()):
-        return uuid.uuid4().hex
+        return effect.effect_id.hex
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
         raise _invalid(["config", "thread_id"], "A thread id is text or a whole number.")
     return parameters.thread_id(value)
-
-
-def _view(result: dict[str, Any], principal: Principal, thread_id: str) -> dict[str, Any]:
-    state = result.get("state")
-    context: list[Message] | None = result.get("context")
-    return {
-        "messages": [message_view(message) for message in result["messages"]],
-        "state": None
-        if state is None
-        else public_state(state.model_dump(mode="json", warnings="none"), principal),
-        "context": None if context is None else [message_view(message) for message in context],
-        "summary": result.get("context_summary"),
-        "meta": {"is_new_thread": result["meta"]["is_new_thread"], "thread_id": thread_id},
-    }
 
 
 def _invalid(place: list[Any], problem: str) -> InvalidBodyError:

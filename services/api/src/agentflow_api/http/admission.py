@@ -1,7 +1,7 @@
 """Letting a request in: who it is, whether its quotas have room, and its tenant's turn."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from litestar import Request
@@ -40,6 +40,30 @@ async def provide_admitted(
             raise
         await stack.enter_async_context(wiring.turns.entered(credential.tenant.tenant_id))
         yield credential
+
+
+@asynccontextmanager
+async def started_run(
+    request: Request[Any, Any, Any], credential: Principal, wiring: Wiring
+) -> AsyncGenerator[Run]:
+    """A run let in for longer than its request: whoever carries it out has it left. A turn for the block.
+
+    Raises:
+        See `provide_admitted`; then, and when the block fails, it is left already.
+    """
+    state = request.scope["state"]
+    try:
+        run = await wiring.quotas.enter(credential)
+    except QuotaExceededError as error:
+        state[REFUSAL], state[DECISION] = error, error.decision
+        raise
+    state[DECISION] = run.decision
+    try:
+        async with wiring.turns.entered(credential.tenant.tenant_id):
+            yield run
+    except BaseException:  # also when cancelled: nobody carries it out
+        await wiring.quotas.leave(run)
+        raise
 
 
 def run_of(request: Request[Any, Any, Any]) -> Run:

@@ -37,6 +37,18 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
     raw = await _read(request, max_bytes)
     if encoding == "gzip":
         raw = _unpacked(raw, max_bytes)
+    return json_of(raw, max_bytes)
+
+
+def json_of(raw: bytes, max_bytes: int) -> Any:
+    """A text as JSON data; None when it is empty.
+
+    Raises:
+        BodyTooLargeError: Over the limit.
+        BadRequestError: It is no JSON in UTF-8, or nested too deeply to read.
+    """
+    if len(raw) > max_bytes:
+        raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
     if not raw.strip():
         return None
     try:

@@ -16,6 +16,15 @@ def success(data: Any, message: str = "OK", *, status_code: int = 200) -> Respon
     return _response({"data": data}, message, status_code, {})
 
 
+def success_text(data: str, message: str = "OK", *, status_code: int = 200) -> Response[bytes]:
+    """The same of data that is JSON text already."""
+    own_id = request_id()
+    timestamp = datetime.now(UTC).isoformat()
+    metadata = json.dumps({"request_id": own_id, "timestamp": timestamp, "message": message})
+    content = f'{{"data":{data},"metadata":{metadata}}}'.encode(errors="replace")
+    return _answer(content, status_code, own_id, timestamp, {})
+
+
 def failure(
     status_code: int,
     code: str,
@@ -42,6 +51,12 @@ def _response(
     content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
         errors="replace"
     )
+    return _answer(content, status_code, own_id, timestamp, headers)
+
+
+def _answer(
+    content: bytes, status_code: int, own_id: str, timestamp: str, headers: dict[str, str]
+) -> Response[bytes]:
     return Response(
         content,
         status_code=status_code,

@@ -11,18 +11,13 @@ from agentflow.errors import (
     AgentFlowError,
     ConfigurationError,
     ConflictError,
-    CorruptStateError,
     GraphDefinitionError,
     InvalidError,
-    NodeError,
-    NodeTimeoutError,
     NotFoundError,
-    StorageError,
     StoreUnavailableError,
     TokenBudgetExceededError,
     TooLargeError,
 )
-from agentflow_api.agents.registry import UnknownAgentError
 from agentflow_api.http.envelope import failure
 from agentflow_api.http.problems import (
     BodyTooLargeError,
@@ -36,6 +31,10 @@ from agentflow_api.http.problems import (
 )
 from agentflow_api.http.quota_answers import details_of
 from agentflow_api.http.rate_limit_fields import rate_limit_fields
+from agentflow_hosting.agents.registry import UnknownAgentError
+from agentflow_hosting.idempotency import IdempotencyInProgressError, IdempotencyKeyReusedError
+from agentflow_hosting.public_errors import INTERNAL, public_text
+from agentflow_hosting.run_reader import ChunksGoneError
 from agentflow_tenancy import (
     CredentialError,
     ForbiddenError,
@@ -69,7 +68,10 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (InvalidParameterError, 422),
     (StoppingError, 503),
     (NotThereError, 404),
+    (ChunksGoneError, 410),
     (ConflictingError, 409),
+    (IdempotencyInProgressError, 409),
+    (IdempotencyKeyReusedError, 422),
     (SlugTakenError, 409),
     (IssuerTakenError, 409),
     (TooManyIssuersError, 409),
@@ -85,20 +87,6 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (AgentFlowError, 500),
 )
 
-_INTERNAL: Final = (
-    "Something went wrong here. It was logged; try again, and report the request id if it stays."
-)
-
-# Errors whose own text is for whoever runs the service: it may quote a node's data or name our servers.
-_PUBLIC_TEXTS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (StoreUnavailableError, "The store did not answer in time; try again."),
-    (CorruptStateError, "What is stored here is not what was written; none of it was used."),
-    (StorageError, _INTERNAL),
-    (ConfigurationError, _INTERNAL),
-    (GraphDefinitionError, _INTERNAL),
-    (NotFoundError, "There is no such thread."),  # the same for somebody else's
-)
-
 # What the framework itself refuses.
 _FRAMEWORK_CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 
@@ -111,20 +99,25 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         code = _FRAMEWORK_CODES.get(
             error.status_code, "BAD_REQUEST" if error.status_code < 500 else "INTERNAL_ERROR"
         )
-        return failure(error.status_code, code, error.detail if error.status_code < 500 else _INTERNAL)
+        return failure(error.status_code, code, error.detail if error.status_code < 500 else INTERNAL)
     for kind, status in STATUSES:
         if isinstance(error, kind):
             return _known(request, error, status)
-    answer = failure(500, "INTERNAL_ERROR", _INTERNAL)
+    answer = failure(500, "INTERNAL_ERROR", INTERNAL)
     logger.error("Request %s failed in an unforeseen way.", answer.headers["x-request-id"], exc_info=error)
     return answer
+
+
+def public_failure(error: Exception, principal: Principal) -> tuple[str, str]:
+    """Code and text of an error, for an answer that has no status."""
+    return getattr(error, "code", "ERROR"), public_text(error, principal.stored_id(""))
 
 
 def _known(request: Request[Any, Any, Any], error: Exception, status: int) -> Response[bytes]:
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    elif status == 503:
+    elif status == 503 or isinstance(error, IdempotencyInProgressError):
         headers["Retry-After"] = _RETRY_AFTER_S
     elif isinstance(error, TokenBudgetExceededError):
         headers["Retry-After"] = str(_until_tomorrow_s())
@@ -147,11 +140,5 @@ def _until_tomorrow_s() -> int:
 
 def _public_text(request: Request[Any, Any, Any], error: Exception) -> str:
     """What the client is told, with thread ids as their tenant knows them."""
-    for kind, text in _PUBLIC_TEXTS:
-        if isinstance(error, kind):
-            return text
-    if isinstance(error, NodeError) and not isinstance(error, NodeTimeoutError):
-        return f"Node {error.node!r} failed ({type(error.__cause__ or error).__name__})."
-    message = str(error)
     principal = request.scope["state"].get("principal")
-    return message.replace(principal.stored_id(""), "") if isinstance(principal, Principal) else message
+    return public_text(error, principal.stored_id("") if isinstance(principal, Principal) else None)

@@ -23,17 +23,17 @@ def thread_id(value: str) -> str:
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise _invalid("thread_id", "must be UTF-8") from None
+        raise invalid("thread_id", "must be UTF-8") from None
     if not value.strip():
-        raise _invalid("thread_id", "cannot be blank")
+        raise invalid("thread_id", "cannot be blank")
     if size > _MAX_ID_BYTES:
-        raise _invalid("thread_id", f"has at most {_MAX_ID_BYTES} bytes")
+        raise invalid("thread_id", f"has at most {_MAX_ID_BYTES} bytes")
     if any(
         character in "/?#" or (not character.isprintable() and character.isascii()) for character in value
     ):
-        raise _invalid("thread_id", "cannot hold control characters or any of / ? #")
+        raise invalid("thread_id", "cannot hold control characters or any of / ? #")
     if value in (".", "..") or "\ufffd" in value:
-        raise _invalid("thread_id", "cannot be a path step or hold bytes that are no UTF-8")
+        raise invalid("thread_id", "cannot be a path step or hold bytes that are no UTF-8")
     return value
 
 
@@ -45,7 +45,7 @@ def page(request: Request[Any, Any, Any]) -> tuple[str | None, int, int]:
     """
     search = request.query_params.get("search") or None
     if search is not None and (len(search) > _MAX_SEARCH or "\0" in search):
-        raise _invalid("search", f"has at most {_MAX_SEARCH} characters and no NUL")
+        raise invalid("search", f"has at most {_MAX_SEARCH} characters and no NUL")
     offset = _number(request, "offset", 0, least=0, most=_MAX_OFFSET)
     limit = _number(request, "limit", DEFAULT_PAGE, least=1, most=MAX_PAGE)
     return search, offset, limit
@@ -67,10 +67,11 @@ def _number(request: Request[Any, Any, Any], name: str, default: int, *, least: 
     if text is None or text == "":
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 10 and least <= int(text) <= most):
-        raise _invalid(name, f"must be a whole number from {least} to {most}")
+        raise invalid(name, f"must be a whole number from {least} to {most}")
     return int(text)
 
 
-def _invalid(name: str, problem: str) -> InvalidParameterError:
+def invalid(name: str, problem: str) -> InvalidParameterError:
+    """The error for a parameter."""
     detail = {"loc": [name], "msg": f"{name} {problem}", "type": "value_error"}
     return InvalidParameterError(f"{name} {problem}.", [detail])

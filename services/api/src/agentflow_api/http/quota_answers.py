@@ -14,7 +14,7 @@ def details_of(error: QuotaExceededError) -> list[dict[str, Any]]:
         "msg": str(error),
         "type": "quota_exceeded",
         "quota": decision.quota,
-        "retry_after_s": max(1, round(decision.retry_after_s + 0.5)),
+        "retry_after_s": decision.retry_after_whole_s,
     }
     if standing is not None:
         detail |= {"limit": standing.limit, "remaining": standing.remaining, "reset_s": standing.reset_s}

@@ -3,8 +3,6 @@
 After draft-ietf-httpapi-ratelimit-headers: lists of structured fields, one item a quota.
 """
 
-import math
-
 from agentflow_tenancy.quotas import Decision, Standing
 
 
@@ -15,7 +13,7 @@ def rate_limit_fields(decision: Decision) -> dict[str, str]:
         fields["RateLimit"] = ", ".join(_left(standing) for standing in decision.standings)
         fields["RateLimit-Policy"] = ", ".join(_policy(standing) for standing in decision.standings)
     if not decision.allowed:
-        fields["Retry-After"] = str(max(1, math.ceil(decision.retry_after_s)))
+        fields["Retry-After"] = str(decision.retry_after_whole_s)
     return fields
 
 

@@ -27,13 +27,13 @@ async def page_of(request: Request[Any, Any, Any], keyring: Keyring) -> Response
 async def new_key(request: Request[Any, Any, Any], wiring: Wiring) -> NewKey:
     """The key that the body asks for."""
     data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
-    return validated(NewKey, data or {})
+    return validated(NewKey, {} if data is None else data)
 
 
 async def rotation(request: Request[Any, Any, Any], wiring: Wiring) -> Rotation:
     """The rotation that the body asks for."""
     data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
-    return validated(Rotation, data or {})
+    return validated(Rotation, {} if data is None else data)
 
 
 @get("/")

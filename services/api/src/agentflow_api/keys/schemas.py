@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
+from agentflow_api.http.times import read_time
 from agentflow_tenancy import ALL_SCOPES
 
 MAX_OVERLAP_S = 30 * 24 * 3600
@@ -32,7 +33,7 @@ def _in_the_future(time: datetime) -> datetime:
 
 Scopes = Annotated[list[str], Field(min_length=1, max_length=20), AfterValidator(_known)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
-Expiry = Annotated[datetime, AfterValidator(_in_the_future)]
+Expiry = Annotated[datetime, BeforeValidator(read_time), AfterValidator(_in_the_future)]
 
 
 class NewKey(BaseModel):
@@ -51,4 +52,4 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_s: int = Field(default=24 * 3600, ge=0, le=MAX_OVERLAP_S)
+    overlap_s: StrictInt = Field(default=24 * 3600, ge=0, le=MAX_OVERLAP_S)

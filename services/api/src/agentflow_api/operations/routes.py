@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from litestar import Request, Response, Router, get, post
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from agentflow_api.http import parameters
 from agentflow_api.http.actors import actor_operator
@@ -33,7 +33,7 @@ class PlacementBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    placement: Literal["dedicated", "pool"] | int
+    placement: Literal["dedicated", "pool"] | StrictInt
     reason: Annotated[str, Field(max_length=500)] = ""
 
 

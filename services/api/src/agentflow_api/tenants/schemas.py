@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from agentflow_api.keys.schemas import Name, Scopes
 
-Retention = Annotated[int, Field(ge=1, le=36_500)]
+Retention = Annotated[StrictInt, Field(ge=1, le=36_500)]
 Agents = Annotated[list[str], Field(max_length=200)]
 
 

@@ -3,12 +3,12 @@
 import re
 from typing import Any, Final
 
-from agentflow_api.agents.registry import AgentRegistry
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
 from agentflow_api.keys.views import key_view
 from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
 from agentflow_api.tenants.views import tenant_view
 from agentflow_api.wiring import Wiring
+from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_tenancy import ALL_SCOPES, Limits, NewApiKey, Tenant, new_api_key
 from agentflow_tenancy.control_plane import Actor
 from agentflow_tenancy.tenants import NewTenant

@@ -4,13 +4,23 @@ from typing import Any
 
 from litestar import Request, Response, Router, delete, get
 
+from agentflow.core.graph.editing import CLEARED
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.http import parameters
 from agentflow_api.http.body import read_json
-from agentflow_api.http.envelope import success
+from agentflow_api.http.envelope import success, success_text
 from agentflow_api.http.problems import InvalidBodyError
-from agentflow_api.threads.views import state_view, stored_message_view, thread_view
+from agentflow_api.threads.attributes import patch_thread
+from agentflow_api.threads.editing import (
+    add_messages,
+    delete_message,
+    delete_state,
+    get_message,
+    put_state,
+)
+from agentflow_api.threads.views import state_view, thread_view, thread_with_interrupts
 from agentflow_api.wiring import Wiring
+from agentflow_hosting.message_text import messages_text
 from agentflow_tenancy import THREADS_READ, THREADS_WRITE, Principal
 
 _MISSING = "There is no such thread."
@@ -31,12 +41,12 @@ async def list_threads(
 
 @get("/{thread_id:str}")
 async def get_thread(thread_id: str, principal: Principal, wiring: Wiring) -> Response[bytes]:
-    """One thread's attributes."""
+    """One thread's attributes, how its latest run stands, and what it waits for."""
     principal.require(THREADS_READ)
     info = await wiring.store.get_thread(principal.scope, _stored(principal, thread_id))
     if info is None:
         raise ThreadNotFoundError(_MISSING)
-    return success({"thread_data": {"thread": thread_view(info, principal)}})
+    return success({"thread_data": {"thread": thread_with_interrupts(info, principal)}})
 
 
 @get("/{thread_id:str}/state")
@@ -46,7 +56,9 @@ async def get_state(thread_id: str, principal: Principal, wiring: Wiring) -> Res
     snapshot = await wiring.store.load(principal.scope, _stored(principal, thread_id))
     if snapshot is None:
         raise ThreadNotFoundError(_MISSING)
-    return success({"state": state_view(snapshot, principal)})
+    if CLEARED in snapshot.fields:
+        return success({"state": None})
+    return success({"state": state_view(snapshot, principal, thread_id)})
 
 
 @get("/{thread_id:str}/messages")
@@ -59,7 +71,7 @@ async def list_messages(
     rows = await wiring.store.list_messages(
         principal.scope, _stored(principal, thread_id), search=search, offset=offset, limit=limit
     )
-    return success({"messages": [stored_message_view(row) for row in rows]})
+    return success_text(f'{{"messages":{messages_text(rows)}}}')
 
 
 @delete("/{thread_id:str}", status_code=200)
@@ -73,6 +85,7 @@ async def delete_thread(
         raise InvalidBodyError("The body must be a JSON object, or empty.")
     if not await wiring.store.delete_thread(principal.scope, _stored(principal, thread_id)):
         raise ThreadNotFoundError(_MISSING)
+    await wiring.run_repository.forget_thread(principal.tenant.tenant_id, _stored(principal, thread_id))
     await wiring.quotas.forget(principal)
     deleted = {"thread_id": thread_id}
     return success({"success": True, "message": "The thread was deleted.", "data": deleted})
@@ -83,5 +96,18 @@ def _stored(principal: Principal, thread_id: str) -> str:
 
 
 threads_router = Router(
-    "/v1/threads", route_handlers=[list_threads, get_thread, get_state, list_messages, delete_thread]
+    "/v1/threads",
+    route_handlers=[
+        list_threads,
+        get_thread,
+        get_state,
+        list_messages,
+        delete_thread,
+        patch_thread,
+        put_state,
+        delete_state,
+        add_messages,
+        get_message,
+        delete_message,
+    ],
 )

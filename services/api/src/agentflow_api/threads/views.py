@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from agentflow.core.state import Message
 from agentflow.core.state.codec import decode_message
 from agentflow.storage.checkpointer import Snapshot, StoredMessage, ThreadInfo
+from agentflow_hosting.views import message_view, public_state
 from agentflow_tenancy import Principal
 
 
@@ -17,12 +17,14 @@ def thread_view(info: ThreadInfo, principal: Principal) -> dict[str, Any]:
         "metadata": info.metadata,
         "updated_at": info.updated_at.isoformat(),
         "run_id": info.run_id,
+        "status": info.status,
     }
 
 
-def message_view(message: Message) -> dict[str, Any]:
-    """A message with every attribute, set or not."""
-    return message.model_dump(mode="json", warnings="none")
+def thread_with_interrupts(info: ThreadInfo, principal: Principal) -> dict[str, Any]:
+    """The same, with what the thread waits for."""
+    waits = [interrupt.as_data() for interrupt in info.interrupts or ()]
+    return thread_view(info, principal) | {"interrupts": waits}
 
 
 def stored_message_view(row: StoredMessage) -> dict[str, Any]:
@@ -30,25 +32,18 @@ def stored_message_view(row: StoredMessage) -> dict[str, Any]:
     return message_view(decode_message(row))
 
 
-def state_view(snapshot: Snapshot, principal: Principal) -> dict[str, Any]:
-    """A stored state: context and fields, without what the runtime keeps beside them."""
+def state_view(snapshot: Snapshot, principal: Principal, thread_id: str) -> dict[str, Any]:
+    """A stored state: context and fields, without what the runtime keeps beside them.
+
+    Args:
+        snapshot: Of the thread.
+        principal: Who reads it.
+        thread_id: As the tenant knows the thread: a copy holds what the original's state said.
+    """
     fields = {name: value for name, value in snapshot.fields.items() if not name.startswith("$")}
+    meta = fields.get("execution_meta")
+    if isinstance(meta, dict) and meta.get("thread_id"):
+        fields["execution_meta"] = {**meta, "thread_id": principal.stored_id(thread_id)}
     return public_state(
         {"context": [stored_message_view(row) for row in snapshot.messages], **fields}, principal
     )
-
-
-def public_state(state: dict[str, Any], principal: Principal) -> dict[str, Any]:
-    """A state with the thread's id as the tenant knows it, and without the text of a node's failure."""
-    meta = state.get("execution_meta")
-    if not isinstance(meta, dict):
-        return state
-    meta = dict(meta)
-    if isinstance(meta.get("thread_id"), str):
-        meta["thread_id"] = principal.public_id(meta["thread_id"])
-    internal = meta.get("internal_data")
-    if isinstance(internal, dict) and isinstance(internal.get("error"), dict):
-        # An exception's words may quote anything the agent's code can reach.
-        error = {name: value for name, value in internal["error"].items() if name != "message"}
-        meta["internal_data"] = {**internal, "error": error}
-    return {**state, "execution_meta": meta}

@@ -31,7 +31,7 @@ async def mint_token(
 ) -> Response[bytes]:
     """A token of five minutes at most, with rights among the key's, for one user if it names one."""
     data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
-    asked = validated(NewToken, data or {})
+    asked = validated(NewToken, {} if data is None else data)
     minted = await wiring.tokens.mint(
         principal, scopes=asked.scopes, user_id=asked.user_id, ttl_s=asked.ttl_s
     )

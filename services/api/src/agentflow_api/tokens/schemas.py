@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from agentflow_api.keys.schemas import Scopes
 from agentflow_tenancy.token_reading import MAX_USER_BYTES, is_user_id
@@ -31,7 +31,7 @@ class NewToken(BaseModel):
 
     scopes: Scopes | None = None
     user_id: Annotated[str, AfterValidator(_user)] | None = None
-    ttl_s: int = Field(default=MAX_TTL_S, ge=1, le=MAX_TTL_S)
+    ttl_s: StrictInt = Field(default=MAX_TTL_S, ge=1, le=MAX_TTL_S)
 
 
 class NewIssuer(BaseModel):

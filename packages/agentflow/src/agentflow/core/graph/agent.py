@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from agentflow.core.graph.context import node_context
 from agentflow.core.graph.emitter import Emitter
-from agentflow.core.graph.tool_node import ToolNode
+from agentflow.core.graph.run_spans import model_span, note_answer
+from agentflow.core.graph.tool_node import ToolNode, remote_tools_of
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.message import Message, new_id
 from agentflow.errors import ConfigurationError, ExecutionError, GraphDefinitionError
@@ -83,6 +84,7 @@ class Agent:
         self.model = model
         self.provider = provider
         self.tools = _tool_node(tools if tool_node is None else tool_node)
+        self._tool_node_name: str | None = None
         self._prompts = _prompts(system_prompt)
         self._options = options
         self._clients = ChatClients(Endpoint(provider, base_url, api_key, timeout_s, max_retries))
@@ -97,17 +99,21 @@ class Agent:
         Raises:
             GraphDefinitionError: There is no such node, or it is no `ToolNode`.
         """
-        if not isinstance(self.tools, str):
-            return self
-        found = nodes.get(self.tools)
-        if not isinstance(found, ToolNode):
-            raise GraphDefinitionError(
-                f"The tool_node {self.tools!r} of an agent is no ToolNode of this graph: "
-                f"add one with add_node({self.tools!r}, ToolNode([...]))."
-            )
+        if isinstance(self.tools, str):
+            name: str | None = self.tools
+            found = nodes.get(self.tools)
+            if not isinstance(found, ToolNode):
+                raise GraphDefinitionError(
+                    f"The tool_node {self.tools!r} of an agent is no ToolNode of this graph: "
+                    f"add one with add_node({self.tools!r}, ToolNode([...]))."
+                )
+        else:
+            found = self.tools
+            name = next((name for name, node in nodes.items() if found is not None and node is found), None)
         # A copy, as one agent may stand in several graphs; it shares the connections.
         placed = copy.copy(self)
         placed.tools = found
+        placed._tool_node_name = name  # noqa: SLF001 - its own copy
         return placed
 
     async def __call__(self, state: AgentState, config: dict[str, Any]) -> Message:
@@ -123,16 +129,13 @@ class Agent:
         """
         from openai import OpenAIError
 
-        request = self._request(state)
+        request = self._request(state, config)
         client = await self._clients.get()
         message_id = new_id()
-        context = node_context.get()
         try:
-            if context is not None and context.emitter.streaming:
-                emit = partial(_emit, context.emitter, context.node, message_id)
-                answer = await self._stream(client, request, emit)
-            else:
-                answer = answer_of(await client.chat.completions.create(**request))
+            with model_span(self.provider, self.model) as span:
+                answer = await self._ask(client, request, message_id)
+                note_answer(span, answer)
         except OpenAIError as error:
             raise without_key(error, client.api_key) from error.__cause__
         if answer is None:
@@ -148,6 +151,12 @@ class Agent:
         """
         await self._clients.aclose()
 
+    async def _ask(self, client: AsyncOpenAI, request: dict[str, Any], message_id: str) -> Answer | None:
+        context = node_context.get()
+        if context is None or not context.emitter.streaming:
+            return answer_of(await client.chat.completions.create(**request))
+        return await self._stream(client, request, partial(_emit, context.emitter, context.node, message_id))
+
     async def _stream(
         self, client: AsyncOpenAI, request: dict[str, Any], emit: Callable[[str], None]
     ) -> Answer | None:
@@ -162,7 +171,7 @@ class Agent:
             raise ExecutionError(f"The answer of model {self.model!r} broke off in the middle.")
         return answer.whole
 
-    def _request(self, state: AgentState) -> dict[str, Any]:
+    def _request(self, state: AgentState, config: Mapping[str, Any]) -> dict[str, Any]:
         prompts = list(self._prompts)
         if state.context_summary:
             prompts.append(
@@ -173,7 +182,8 @@ class Agent:
             raise ConfigurationError(
                 f"The agent knows its tool_node {self.tools!r} only as a node of a compiled graph."
             )
-        tools = self.tools.all_tools() if self.tools is not None else []
+        remote = remote_tools_of(config, self._tool_node_name)
+        tools = self.tools.all_tools(remote) if self.tools is not None else []
         return {**request, "tools": tools} if tools else request
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from agentflow.core.state.message import Message
 from agentflow.errors import InvalidInputError
+
+_MOST_TOKENS: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ def tokens_of(added: Sequence[Message], before: Sequence[Message]) -> tuple[int,
     known = {message.message_id for message in before}
     usages = [message.usages for message in counted if message.message_id not in known]
     return (
-        sum(max(0, usage.prompt_tokens) for usage in usages if usage),
-        sum(max(0, usage.completion_tokens) for usage in usages if usage),
+        sum(_plausible(usage.prompt_tokens) for usage in usages if usage),
+        sum(_plausible(usage.completion_tokens) for usage in usages if usage),
     )
+
+
+def _plausible(tokens: int) -> int:
+    """Within what databases count, and as they count it: a node may report whatever it likes."""
+    return min(max(0, tokens), _MOST_TOKENS)

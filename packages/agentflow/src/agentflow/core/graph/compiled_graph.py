@@ -11,13 +11,17 @@ from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.busy import hold
 from agentflow.core.graph.chunks import StreamChunk
 from agentflow.core.graph.config import RunConfig, required_thread_id, run_config, scope_of
+from agentflow.core.graph.editing import Making, adding, clearing, edit, fixing, merging, removing
 from agentflow.core.graph.emitter import Emitter, Sink
 from agentflow.core.graph.fork import Fork, fork
 from agentflow.core.graph.inputs import RunInput, run_input
-from agentflow.core.graph.run import GraphRun, RunResult
+from agentflow.core.graph.run import GraphRun, RunResult, result_of
+from agentflow.core.graph.run_spans import noting_end, run_span
+from agentflow.core.graph.undo import undo
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.codec import decode_message, decode_state
-from agentflow.errors import ExecutionError
+from agentflow.core.state.message import Message
+from agentflow.errors import ExecutionError, ThreadNotFoundError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.types import CheckpointInfo
 from agentflow.utils.constants import ResponseGranularity
@@ -49,29 +53,38 @@ class CompiledGraph[S: AgentState]:
         config: Config | None = None,
         *,
         response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+        on_chunk: Sink | None = None,
     ) -> dict[str, Any]:
         """Run to the end, a pause or a stop, each step durable before the next.
 
         Args:
             input_data: `{"messages": [...]}`; also `state` (a partial dict), any state field by name,
-                `resume` (the answer to an interrupt). None or {} goes on with an unfinished run.
+                `resume` (the answer to an interrupt, or a dict of interrupt id -> answer), `resume_id` (the
+                interrupt that `resume` is for). None or {} goes on with an unfinished run.
             config: `thread_id`, `user_id`, `run_id`, `recursion_limit` (25), `node_timeout` and
                 `tool_timeout` (seconds), `lock_wait` (seconds to wait while another run holds the
                 thread), `when_busy` ("enqueue": wait for it; "reject": `ThreadBusyError` at once;
                 "interrupt": have it stopped at its next node boundary, keep what it did; "rollback": the
                 same, and undo what it did), `checkpoint` (version to run from instead of the latest),
                 `durability` ("sync": each step durable before the next; "async": in order while the next
-                runs; "exit": the input, then all of it when the run rests), `scope` or `tenant_id`;
+                runs; "exit": the input, then all of it when the run rests), `rejoin_since` (a datetime: an
+                attempt of the same `run_id` may have begun since then, and is gone on with, or answered from
+                if it is over, instead of beginning anew), `scope` or `tenant_id`;
                 everything else is handed to the nodes as it is.
             response_granularity: `low` messages of this run only; `partial` also `context` and
                 `context_summary`; `full` also `state`.
+            on_chunk: Called with each chunk that `astream` would yield, when it comes; must not block.
 
         Returns:
             `{"messages": [...], "meta": {"thread_id", "run_id", "is_new_thread", "status",
-            "interrupt_reason"}, ...}`; the reason is "stop_requested" for a run that was stopped.
+            "interrupt_reason", "interrupts"}, ...}`; the reason is "stop_requested" for a run that was
+            stopped, the interrupts are what it waits for: `{"id", "node", "value", "reason", "created_at"}`.
 
         Raises:
             InvalidInputError: Input or config cannot be used; the message says what to change.
+            AmbiguousResumeError: One answer, and several interrupts wait.
+            ResumeConflictError: The interrupt to be answered does not wait: `InterruptAnsweredError` when
+                somebody answered it before, `NothingToResumeError` when nothing waits at all.
             NodeError: A node raised, timed out or returned something unusable. What was committed stays.
             GraphRecursionError: More than `recursion_limit` steps.
             StateEncodingError, TooLargeError: A step cannot be stored; the checkpoint before stays.
@@ -81,7 +94,7 @@ class CompiledGraph[S: AgentState]:
         Cost with Postgres: one write for the input and one a step; a read when no cache holds the thread.
         """
         granularity = ResponseGranularity(response_granularity)
-        result = await self._run(input_data, config, granularity, sink=None)
+        result = await self._run(input_data, config, granularity, sink=on_chunk)
         return _response(result, granularity)
 
     def invoke(
@@ -179,7 +192,10 @@ class CompiledGraph[S: AgentState]:
         if snapshot is None:
             return None
         messages = [decode_message(row) for row in snapshot.messages]
-        return decode_state(self.blueprint.state_type, snapshot.fields, messages)
+        state = decode_state(self.blueprint.state_type, snapshot.fields, messages)
+        if state.execution_meta.thread_id:  # a copy holds what the original's state said
+            state.execution_meta.thread_id = thread_id
+        return state
 
     def get_state(self, config: Config, *, checkpoint: int | None = None) -> S | None:
         """Blocking face of `aget_state`."""
@@ -202,6 +218,39 @@ class CompiledGraph[S: AgentState]:
         return run_blocking(
             self.ahistory(config, before=before, limit=limit), instead="await app.ahistory(...)"
         )
+
+    async def aresult(
+        self,
+        config: Config,
+        *,
+        response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+    ) -> dict[str, Any] | None:
+        """What a run left behind so far, as `ainvoke` returns it; nothing runs.
+
+        Args:
+            config: `thread_id`, `run_id` of the run, `scope`; `rejoin_since`, when the run was made, saves
+                looking through the whole history.
+            response_granularity: As for `ainvoke`.
+
+        Returns:
+            The result; None when the run wrote nothing.
+
+        Cost with Postgres: a read for each hundred checkpoints since the run was made, and two more.
+        """
+        required_thread_id(config)
+        await self.checkpointer.asetup()
+        result = await result_of(self.blueprint, self.checkpointer, run_config(config))
+        return None if result is None else _response(result, ResponseGranularity(response_granularity))
+
+    def result(
+        self,
+        config: Config,
+        *,
+        response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
+    ) -> dict[str, Any] | None:
+        """Blocking face of `aresult`."""
+        work = self.aresult(config, response_granularity=response_granularity)
+        return run_blocking(work, instead="await app.aresult(...)")
 
     # --- going back -----------------------------------------------------------------------------
 
@@ -254,6 +303,142 @@ class CompiledGraph[S: AgentState]:
             instead="await app.afork(...)",
         )
 
+    async def acopy(self, config: Config, *, to_thread: str, with_history: bool = True) -> dict[str, Any]:
+        """Copy a thread, with its user, name and metadata, to a new one; nothing runs.
+
+        Args:
+            config: `thread_id`, `scope`.
+            to_thread: Id of a thread that is not there yet.
+            with_history: Every checkpoint, exactly as it is; else the latest state alone, as a fork of it.
+
+        Returns:
+            `{"thread_id": str, "checkpoint": int}` of the copy.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread.
+            ConflictError: There is a thread `to_thread`, whosever it is.
+
+        Cost with Postgres: one transaction in which the server copies the rows; without history as a fork.
+        """
+        scope, thread_id = scope_of(config), required_thread_id(config)
+        await self.checkpointer.asetup()
+        if with_history:
+            copied = await self.checkpointer.copy_thread(scope, thread_id, to_thread)
+            return {"thread_id": to_thread, "checkpoint": copied.head}
+        info = await self.checkpointer.get_thread(scope, thread_id)
+        if info is None:
+            raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
+        return await self.afork(config, checkpoint=info.head, to_thread=to_thread)
+
+    def copy(self, config: Config, *, to_thread: str, with_history: bool = True) -> dict[str, Any]:
+        """Blocking face of `acopy`."""
+        return run_blocking(
+            self.acopy(config, to_thread=to_thread, with_history=with_history),
+            instead="await app.acopy(...)",
+        )
+
+    async def aundo(self, config: Config) -> bool:
+        """Put a thread back to where a run found it, as a new checkpoint: its history keeps both.
+
+        Args:
+            config: `thread_id`, `run_id` of the run, `scope`; `rejoin_since`, when the run was made, saves
+                looking through the whole history.
+
+        Returns:
+            Whether there was anything of the run to undo.
+
+        Raises:
+            ConflictError: Somebody wrote to the thread after the run.
+            ThreadBusyError: A run holds the thread.
+
+        Cost with Postgres: a read for each hundred checkpoints since the run was made, two more, one write.
+        """
+        required_thread_id(config)
+        await self.checkpointer.asetup()
+        return await undo(self.blueprint, self.checkpointer, run_config(config))
+
+    def undo(self, config: Config) -> bool:
+        """Blocking face of `aundo`."""
+        return run_blocking(self.aundo(config), instead="await app.aundo(...)")
+
+    # --- changing by hand ------------------------------------------------------------------------
+
+    async def aupdate_state(self, config: Config, values: Mapping[str, Any]) -> S:
+        """Merge values into a thread's state, as a checkpoint of its own. Nothing runs.
+
+        Args:
+            config: `thread_id`, `scope`, `lock_wait`; `run_id` with `rejoin_since` makes the change once.
+            values: State fields: messages (`context`) are appended, dicts merged deeply, other values take
+                the place of the old ones; None erases nothing, `execution_meta` stays.
+
+        Returns:
+            The state.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread.
+            InvalidInputError: `values` do not fit the state.
+            ThreadBusyError: A run held the thread for the whole waiting time.
+
+        Cost with Postgres: a read and a write.
+        """
+        return (await self._edit(config, merging(self.blueprint, values)))[0]
+
+    def update_state(self, config: Config, values: Mapping[str, Any]) -> S:
+        """Blocking face of `aupdate_state`."""
+        return run_blocking(self.aupdate_state(config, values), instead="await app.aupdate_state(...)")
+
+    async def aadd_messages(self, config: Config, messages: Sequence[Message]) -> int:
+        """Append messages to a thread, making it if it is new; how many were. Nothing runs.
+
+        Raises:
+            See `aupdate_state`.
+        """
+        return (await self._edit(config, adding(self.blueprint, messages), makes_thread=True))[1]
+
+    def add_messages(self, config: Config, messages: Sequence[Message]) -> int:
+        """Blocking face of `aadd_messages`."""
+        return run_blocking(self.aadd_messages(config, messages), instead="await app.aadd_messages(...)")
+
+    async def aremove_message(self, config: Config, message_id: str) -> None:
+        """Take a message out of a thread; its history keeps it.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread, or it holds no such message.
+            ThreadBusyError: See `aupdate_state`.
+        """
+        await self._edit(config, removing(self.blueprint, message_id))
+
+    def remove_message(self, config: Config, message_id: str) -> None:
+        """Blocking face of `aremove_message`."""
+        run_blocking(self.aremove_message(config, message_id), instead="await app.aremove_message(...)")
+
+    async def aclear_state(self, config: Config) -> None:
+        """Put a thread's state back to the graph's own beginning; its history keeps what was.
+
+        Raises:
+            See `aupdate_state`.
+        """
+        await self._edit(config, clearing(self.blueprint, required_thread_id(config)))
+
+    def clear_state(self, config: Config) -> None:
+        """Blocking face of `aclear_state`."""
+        run_blocking(self.aclear_state(config), instead="await app.aclear_state(...)")
+
+    async def afix(self, config: Config) -> tuple[S, int]:
+        """Take out messages left by interrupted tool calls, with what is left of their run.
+
+        Returns:
+            The state, and how many messages were taken out.
+
+        Raises:
+            See `aupdate_state`.
+        """
+        return await self._edit(config, fixing(self.blueprint))
+
+    def fix(self, config: Config) -> tuple[S, int]:
+        """Blocking face of `afix`."""
+        return run_blocking(self.afix(config), instead="await app.afix(...)")
+
     # --- closing --------------------------------------------------------------------------------
 
     async def adrain(self, timeout_s: float = 30.0) -> None:
@@ -300,6 +485,13 @@ class CompiledGraph[S: AgentState]:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    async def _edit(self, config: Config, making: Making[S], *, makes_thread: bool = False) -> tuple[S, int]:
+        required_thread_id(config)
+        await self.checkpointer.asetup()
+        return await edit(
+            self.blueprint, self.checkpointer, run_config(config), making, makes_thread=makes_thread
+        )
+
     async def _run(
         self,
         input_data: Input | None,
@@ -326,11 +518,13 @@ class CompiledGraph[S: AgentState]:
 
     async def _execute(self, given: RunInput, config: RunConfig, emitter: Emitter) -> RunResult[S]:
         await self.checkpointer.asetup()
-        async with hold(self.checkpointer, config) as held:
-            run = GraphRun(
-                self.blueprint, config, self.checkpointer, held, emitter, should_stop=lambda: self._closing
-            )
-            return await run.execute(given)
+        with run_span(config) as span:
+            async with hold(self.checkpointer, config) as held:
+                run = GraphRun(
+                    self.blueprint, config, self.checkpointer, held, emitter, lambda: self._closing
+                )
+                with noting_end(span, run):
+                    return await run.execute(given)
 
 
 async def _ended(
@@ -360,6 +554,7 @@ def _response(result: RunResult[Any], granularity: ResponseGranularity) -> dict[
             "is_new_thread": result.is_new_thread,
             "status": state.execution_meta.status.value,
             "interrupt_reason": state.execution_meta.interrupt_reason,
+            "interrupts": state.execution_meta.interrupts,
         },
     }
     if granularity is not ResponseGranularity.LOW:

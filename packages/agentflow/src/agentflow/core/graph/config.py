@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
@@ -33,6 +34,7 @@ class RunConfig:
     Attributes:
         when_busy: What to do while another run holds the thread.
         checkpoint: Version to run from; None is the latest.
+        rejoin_since: The run may have begun before, but not before this time: then it goes on.
         durability: When a checkpoint must be durable.
         values: The caller's own dict, copied, with `thread_id` and `run_id` filled in: what nodes get.
         lock_wait_s: How long to wait for the thread; None is the checkpointer's default.
@@ -49,6 +51,7 @@ class RunConfig:
     lock_wait_s: float | None
     when_busy: WhenBusy = "enqueue"
     checkpoint: int | None = None
+    rejoin_since: datetime | None = None
     durability: Durability = "sync"
     thread_name: str | None = None
     budget: Budget | None = None
@@ -84,6 +87,7 @@ def run_config(config: Mapping[str, Any] | None) -> RunConfig:
         lock_wait_s=_seconds(values, "lock_wait", None, zero_is_none=False),
         when_busy=_one_of(values, "when_busy", WHEN_BUSY),
         checkpoint=_version(values),
+        rejoin_since=_time(values, "rejoin_since"),
         durability=_one_of(values, "durability", DURABILITY),
         thread_name=_text_id(values, "thread_name", limit_bytes=_MAX_RUN_ID_BYTES),
         budget=budget_of(values),
@@ -173,6 +177,13 @@ def _version(config: Mapping[str, Any]) -> int | None:
     value = config.get("checkpoint")
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise InvalidInputError("config['checkpoint'] must be the number of a checkpoint of the thread.")
+    return value
+
+
+def _time(config: Mapping[str, Any], key: str) -> datetime | None:
+    value = config.get(key)
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise InvalidInputError(f"config[{key!r}] must be a datetime with its time zone.")
     return value
 
 

@@ -12,7 +12,7 @@ from agentflow.core.graph.config import RunConfig, run_config
 from agentflow.core.graph.thread import LiveThread
 from agentflow.core.graph.updates import BadUpdateError, Update, checked_fields, merge
 from agentflow.core.state.agent_state import AgentState
-from agentflow.errors import ConflictError, InvalidInputError, StaleCheckpointError
+from agentflow.errors import ConflictError, InvalidInputError, StaleCheckpointError, ThreadNotFoundError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
 from agentflow.storage.checkpointer.types import Snapshot
 
@@ -60,13 +60,13 @@ async def _write[S: AgentState](
     wanted: Fork,
 ) -> dict[str, Any]:
     async with hold(checkpointer, config) as held:
-        thread = LiveThread(blueprint, held.session, config.run_id)
+        thread = LiveThread(blueprint, held.session, config.run_id, budget=config.budget)
         if held.session.from_cache:
             await thread.reload()
         else:
             thread.open()
         if wanted.to_thread is not None and not thread.is_new:
-            raise ConflictError(f"Thread {config.thread_id!r} is there already: fork to a new id.")
+            raise _is_there(config.thread_id)
         await _put(blueprint, thread, config, snapshot, wanted)
     return {"thread_id": config.thread_id, "checkpoint": thread.head}
 
@@ -89,7 +89,15 @@ async def _put[S: AgentState](
     parent = wanted.checkpoint if in_place else 0
     try:
         await thread.commit(state, progress, source="fork", node="", parent=parent)
+    except ThreadNotFoundError as error:
+        if in_place:
+            raise
+        raise _is_there(config.thread_id) from error  # another user's, whom this one does not see
     except StaleCheckpointError as error:
         raise ConflictError(
             f"Somebody wrote to thread {config.thread_id!r} at the same time; fork again."
         ) from error
+
+
+def _is_there(thread_id: str) -> ConflictError:
+    return ConflictError(f"Thread {thread_id!r} exists already: delete it first, or fork to another id.")

@@ -21,12 +21,14 @@ class RunInput:
     Attributes:
         updates: Field -> update; `context` holds the messages.
         resume: The answer to a pause; see `resumes`.
-        resumes: Whether the caller gave a `resume` key at all (None is an answer too).
+        resumes: Whether the caller gave a `resume` or `resume_id` key at all (None is an answer too).
+        resume_id: The interrupt that `resume` is for.
     """
 
     updates: dict[str, Any] = field(default_factory=dict)
     resume: Any = None
     resumes: bool = False
+    resume_id: str | None = None
 
     @property
     def messages(self) -> list[Message]:
@@ -35,7 +37,7 @@ class RunInput:
 
 
 def run_input(given: Mapping[str, Any] | None, state_type: type[AgentState]) -> RunInput:
-    """Read a caller's input: `messages`, `resume`, `state` (a partial dict), or state fields by name.
+    """Read a caller's input: `messages`, `resume`, `resume_id`, `state` (a partial dict), or fields by name.
 
     None and {} mean: go on with what an earlier run left unfinished.
 
@@ -44,7 +46,8 @@ def run_input(given: Mapping[str, Any] | None, state_type: type[AgentState]) -> 
         InvalidInputError: A key is no field, or a message is not one.
     """
     values = dict(given or {})
-    resume = values.pop("resume", _ABSENT)
+    resume_id = _resume_id(values.pop("resume_id", None))
+    resume = values.pop("resume", _ABSENT if resume_id is None else None)
     state = values.pop("state", None) or {}
     if not isinstance(state, Mapping):
         raise InvalidInputError("input['state'] must be a dict of state fields.")
@@ -61,9 +64,15 @@ def run_input(given: Mapping[str, Any] | None, state_type: type[AgentState]) -> 
         updates = checked_fields({**state, **values}, state_type)
     except BadUpdateError as error:
         raise InvalidInputError(f"The input holds {error}") from error
-    return RunInput(
-        updates=updates, resume=None if resume is _ABSENT else resume, resumes=resume is not _ABSENT
-    )
+    if resume is _ABSENT:
+        return RunInput(updates)
+    return RunInput(updates, resume, resumes=True, resume_id=resume_id)
+
+
+def _resume_id(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise InvalidInputError("input['resume_id'] must be the id of the interrupt that 'resume' is for.")
 
 
 def _spoken_by_user(messages: Any) -> Any:

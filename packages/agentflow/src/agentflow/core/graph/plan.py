@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from agentflow.core.graph.inputs import RunInput
-from agentflow.core.graph.progress import Pause, Progress
+from agentflow.core.graph.progress import Progress
+from agentflow.core.graph.resume import answers_of, at_breakpoint, check_pending, pending
 from agentflow.core.state.execution import ExecutionState
-from agentflow.errors import EmptyInputError, InvalidInputError
-from agentflow.storage.checkpointer.delta import Json
-
-_BREAKPOINTS = ("interrupt_before", "interrupt_after")
+from agentflow.errors import EmptyInputError, NothingToResumeError
 
 
 @dataclass(slots=True)
@@ -37,58 +34,44 @@ def plan_start(given: RunInput, progress: Progress, meta: ExecutionState) -> Sta
     - With nothing: an unfinished run goes on.
 
     Raises:
-        InvalidInputError: There is nothing to resume, or the answer does not say which interrupt it is for.
+        AmbiguousResumeError: The answer does not say which interrupt it is for.
+        ResumeConflictError: The interrupt it is for does not wait for it.
         EmptyInputError: Nothing was given and nothing is unfinished.
     """
     if given.resumes:
-        return _answered(given.resume, progress, meta)
+        return _answered(given, progress, meta)
     if given.updates:
-        at_breakpoint = meta.is_interrupted() and meta.interrupt_reason in _BREAKPOINTS
-        if at_breakpoint and not progress.done:
-            return Start(_continued(progress), fresh=False)
-        return Start(Progress(), fresh=True)
-    if progress.pauses:
+        if at_breakpoint(meta) and not progress.done:
+            return _past_breakpoint(progress, meta)
+        # What was asked stays unanswered; an answer that comes now is told so.
+        return Start(Progress(answered=progress.answered), fresh=True)
+    if at_breakpoint(meta):
+        return _past_breakpoint(progress, meta)
+    if progress.pauses and not progress.runnable:
         raise EmptyInputError(
             f"The thread waits for an answer to node {progress.pauses[0].node!r}: pass {{'resume': value}}."
         )
-    if progress.done and not _at_end(meta):
+    if progress.done:
         raise EmptyInputError(
             "The input is empty and the thread has no unfinished run: "
             "pass {'messages': [Message.text_message('...')]}."
         )
-    return Start(_continued(progress), fresh=False)
+    return Start(progress, fresh=False)
 
 
-def _answered(resume: Any, progress: Progress, meta: ExecutionState) -> Start:
-    if progress.pauses:
-        answers = {node: list(values) for node, values in progress.answers.items()}
-        for pause, value in _match(resume, progress.pauses):
-            answers.setdefault(pause.node, []).append(value)
-        return Start(replace(progress, route=[], pauses=[], answers=answers), fresh=False)
-    if progress.done and not _at_end(meta):
-        raise InvalidInputError(
-            "There is nothing to resume: the thread waits for no answer (it may have been resumed already)."
-        )
-    return Start(_continued(progress), fresh=False)
+def _answered(given: RunInput, progress: Progress, meta: ExecutionState) -> Start:
+    waiting = pending(progress, meta)
+    answers = answers_of(given, waiting)
+    check_pending(list(answers), waiting, progress)
+    if at_breakpoint(meta):
+        return _past_breakpoint(progress, meta)
+    if answers:
+        return Start(progress.with_answers([(p, answers[p.id]) for p in waiting if p.id in answers]), False)
+    if given.resume is not None or progress.done:
+        # Not to be taken for "go on": this may be the same answer once more, and the first is at work.
+        raise NothingToResumeError(unfinished=not progress.done)
+    return Start(progress, fresh=False)
 
 
-def _match(resume: Any, pauses: list[Pause]) -> list[tuple[Pause, Json]]:
-    """The pauses that this answer is for; the others stay open and will be asked again."""
-    by_id = {pause.id: pause for pause in pauses}
-    if isinstance(resume, dict) and resume and resume.keys() <= by_id.keys():
-        return [(by_id[key], value) for key, value in resume.items()]
-    if len(pauses) == 1:
-        return [(pauses[0], resume)]
-    raise InvalidInputError(
-        "Several interrupts wait: pass {'resume': {interrupt_id: value, ...}} with ids from "
-        "execution_meta.interrupt_data: " + ", ".join(f"{pause.id} ({pause.node})" for pause in pauses) + "."
-    )
-
-
-def _continued(progress: Progress) -> Progress:
-    return replace(progress, pauses=[])
-
-
-def _at_end(meta: ExecutionState) -> bool:
-    """Held after the last node: going on means finishing."""
-    return meta.is_interrupted() and meta.interrupt_reason == "interrupt_after"
+def _past_breakpoint(progress: Progress, meta: ExecutionState) -> Start:
+    return Start(progress.with_answered([one.id for one in pending(progress, meta)]), fresh=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.busy import Held, while_held
@@ -13,15 +14,18 @@ from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.emitter import Emitter
 from agentflow.core.graph.inputs import RunInput
 from agentflow.core.graph.plan import Start, plan_start
-from agentflow.core.graph.progress import Pause, Progress
+from agentflow.core.graph.progress import Progress
+from agentflow.core.graph.rejoin import EVER, earlier_attempt, is_over
+from agentflow.core.graph.resume import meant
 from agentflow.core.graph.rewind import before_last_run, is_to_be_undone
 from agentflow.core.graph.step import Outcome, run_nodes
 from agentflow.core.graph.thread import LiveThread
 from agentflow.core.graph.tool_ledger import NodeTools, Place
 from agentflow.core.graph.updates import BadUpdateError, Update, decode_update, encode_update, merge
 from agentflow.core.state.agent_state import AgentState
-from agentflow.core.state.execution import ExecutionState, ExecutionStatus, StopRequestStatus
-from agentflow.core.state.message import Message, new_id
+from agentflow.core.state.codec import decode_message, decode_state
+from agentflow.core.state.execution import STOP_REASON, ExecutionState, ExecutionStatus, StopRequestStatus
+from agentflow.core.state.message import Message
 from agentflow.core.state.pending_calls import check_results
 from agentflow.errors import (
     AgentFlowError,
@@ -32,18 +36,21 @@ from agentflow.errors import (
     InvalidInputError,
     NodeError,
     NodeResultError,
+    RunOvertakenError,
     StaleCheckpointError,
     StorageError,
     TokenBudgetExceededError,
 )
 from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.run_status import PendingInterrupt, new_interrupt
 from agentflow.storage.checkpointer.types import Source
 from agentflow.utils.constants import START
 from agentflow.utils.interrupt import GraphInterrupt
 
 logger = logging.getLogger("agentflow.graph")
 
-STOP_REASON = "stop_requested"
+# An input is tried on a cache's state, on the store's, and once more when somebody wrote in between.
+_TRIES: Final = 3
 
 
 @dataclass(slots=True)
@@ -85,7 +92,7 @@ class GraphRun[S: AgentState]:
         self._checkpointer = checkpointer
         self._held = held
         self._thread = LiveThread(blueprint, held.session, config.run_id, config.durability, config.budget)
-        self._steps = 0
+        self._steps = self._given = 0
         self._began = False
         self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
 
@@ -107,24 +114,80 @@ class GraphRun[S: AgentState]:
         self._emitter.update("graph_invoked", self._thread.state.execution_meta.current_node, self._steps)
         return self.result
 
+    @property
+    def thread(self) -> LiveThread[S]:
+        """Where it stands."""
+        return self._thread
+
+    @property
+    def steps(self) -> int:
+        """How many it has taken."""
+        return self._steps
+
+    @property
+    def produced(self) -> Sequence[Message]:
+        """Messages that its nodes made."""
+        return self.result.messages[self._given :]
+
     # --- the input ------------------------------------------------------------------------------
 
     async def _begin(self, given: RunInput) -> None:
         """Make the input durable before any node runs: nothing a user sent is lost."""
-        try:
-            self._thread.open()
-            await self._start(given)
-        except AgentFlowError as error:
-            if self._began or not self._rests_on_an_old_state(error):
-                raise
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                if tries == 1:
+                    self._thread.open()
+                else:
+                    await self._thread.reload()
+                await self._start(given)
+                return
+            except AgentFlowError as error:
+                if tries == _TRIES or self._began or not self._rests_on_an_old_state(error):
+                    raise
             # Nothing is stored and nothing has run: once more, on what the store holds.
-            await self._thread.reload()
-            await self._start(given)
+            if not self._thread.from_cache:  # a cache may not know of what the caller answers
+                given = meant(given, self._thread.progress, self._thread.state.execution_meta)
 
     async def _start(self, given: RunInput) -> None:
+        if await self._rejoined():
+            return
         if self._config.when_busy == "rollback":
             await self._undo_last_run(given)
         await self._accept(given)
+
+    async def _rejoined(self) -> bool:
+        """Go on with an earlier attempt of this run, if there is one; else it begins.
+
+        Its messages count as this run's, whoever made them durable.
+        """
+        config, thread = self._config, self._thread
+        if config.rejoin_since is None:
+            return False
+        earlier = await earlier_attempt(
+            self._checkpointer, config.scope, config.thread_id, config.run_id, config.rejoin_since
+        )
+        if earlier is None:
+            return False
+        await thread.reload()
+        messages = thread.messages_from(earlier.first_pos)
+        if not earlier.is_latest:
+            then = await self._checkpointer.load_at(config.scope, config.thread_id, earlier.last)
+            thread.rewind(then)
+            messages = [decode_message(row) for row in then.messages if row.pos >= earlier.first_pos]
+        over = is_over(thread.state.execution_meta)
+        if not (over or earlier.is_latest):
+            raise RunOvertakenError(
+                "Another run went on with the thread before this one had ended; "
+                "what this one did is in the thread's history."
+            )
+        self.result.is_new_thread = self._emitter.is_new_thread = earlier.first == 1
+        self._began = True
+        self._report(START, messages)
+        if not over:
+            await self._accept(RunInput())
+        return True
 
     def _rests_on_an_old_state(self, error: AgentFlowError) -> bool:
         """Whether the input was refused because of what was read, and not of what it is.
@@ -156,10 +219,11 @@ class GraphRun[S: AgentState]:
         self._thread.rewind(snapshot)
 
     async def _accept(self, given: RunInput) -> None:
-        thread, older = self._thread, self._config.checkpoint
+        thread, older = self._thread, None if self._began else self._config.checkpoint
         if older is not None:
             await self._rewind(older)
-        self.result.is_new_thread = self._emitter.is_new_thread = thread.is_new
+        if not self._began:
+            self.result.is_new_thread = self._emitter.is_new_thread = thread.is_new
         start = plan_start(given, thread.progress, thread.state.execution_meta)
         check_results(thread.state.context, given.messages)
         try:
@@ -173,7 +237,7 @@ class GraphRun[S: AgentState]:
         meta = self._meta(thread.state.execution_meta, start)
         if start.fresh:
             state.execution_meta = meta
-            progress = Progress(next=await self._follow([START], state), turn=thread.head + 1)
+            progress = replace(progress, next=await self._follow([START], state), turn=thread.head + 1)
         self._set_status(state, meta, progress, first=not start.fresh)
         await self._commit(
             state,
@@ -248,7 +312,7 @@ class GraphRun[S: AgentState]:
 
     async def _run_nodes(self) -> None:
         thread = self._thread
-        waiting = [node for node in thread.progress.next if node not in thread.progress.finished]
+        waiting = thread.progress.runnable
         for node in waiting:
             self._emitter.update("invoking_node", node, self._steps)
         outcomes: dict[str, Outcome] = {}
@@ -283,12 +347,7 @@ class GraphRun[S: AgentState]:
             await self._thread.commit(self._thread.state, progress, source="branch", node=node)
 
     async def _end_step(self, outcomes: dict[str, Outcome]) -> None:
-        pauses = [
-            Pause(id=new_id(), node=node, value=outcome.value)
-            for node in self._blueprint.topology.ordered(outcomes)
-            if isinstance(outcome := outcomes[node], GraphInterrupt)
-        ]
-        if pauses:
+        if pauses := self._pauses(outcomes):
             await self._pause(outcomes, pauses)
             return
         updates = self._updates(outcomes)
@@ -321,7 +380,15 @@ class GraphRun[S: AgentState]:
         self._set_status(state, meta, progress, finished=names)
         await self._commit(state, progress, source="update", node=meta.current_node)
 
-    async def _pause(self, outcomes: dict[str, Outcome], pauses: list[Pause]) -> None:
+    def _pauses(self, outcomes: dict[str, Outcome]) -> list[PendingInterrupt]:
+        """What the step waits for: what was asked in it before, and has no answer yet, and what is new."""
+        pauses = {pause.node: pause for pause in self._thread.progress.pauses}
+        for node, outcome in outcomes.items():
+            if isinstance(outcome, GraphInterrupt):
+                pauses[node] = new_interrupt(node, outcome.value)
+        return [pauses[node] for node in self._blueprint.topology.ordered(pauses)]
+
+    async def _pause(self, outcomes: dict[str, Outcome], pauses: list[PendingInterrupt]) -> None:
         progress = self._with_finished(outcomes)
         progress.pauses = pauses
         state = self._thread.state.model_copy()
@@ -330,7 +397,7 @@ class GraphRun[S: AgentState]:
                 "status": ExecutionStatus.INTERRUPTED_BEFORE,
                 "interrupted_node": pauses[0].node,
                 "interrupt_reason": "interrupt",
-                "interrupt_data": {"interrupts": [pause.as_data() for pause in pauses]},
+                "interrupt_data": _shown(pauses),
             }
         )
         await self._commit(state, progress, source="node", node=",".join(pause.node for pause in pauses))
@@ -343,11 +410,12 @@ class GraphRun[S: AgentState]:
         for node, outcome in outcomes.items():
             if isinstance(outcome, Update) and node not in finished:
                 finished[node] = encode_update(outcome)
-        return replace(before, finished=finished, route=[], pauses=[])
+        return replace(before, finished=finished, route=[])
 
     def _then(self, *, next: list[str] | None = None, route: list[str] | None = None) -> Progress:  # noqa: A002 - its name
         """What is left of the same turn, in a new step."""
-        return Progress(next=next or [], route=route or [], turn=self._thread.progress.turn)
+        before = self._thread.progress
+        return Progress(next=next or [], route=route or [], turn=before.turn, answered=before.answered)
 
     def _since(self, updates: dict[str, Update]) -> dict[str, int]:
         """For nodes that come back the step they began in."""
@@ -405,15 +473,19 @@ class GraphRun[S: AgentState]:
         """
         after = [node for node in finished or () if node in self._blueprint.interrupt_after]
         before = [] if first else [node for node in progress.next if node in self._blueprint.interrupt_before]
-        meta.interrupted_node = meta.interrupt_reason = meta.interrupt_data = None
+        meta.interrupted_node = meta.interrupt_reason = None
+        waits = list(progress.pauses)  # those that the answers so far were not for
         if after:
             meta.status = ExecutionStatus.INTERRUPTED_AFTER
             meta.interrupted_node, meta.interrupt_reason = after[0], "interrupt_after"
+            waits = [new_interrupt(",".join(after), reason="interrupt_after")]
         elif before:
             meta.status = ExecutionStatus.INTERRUPTED_BEFORE
             meta.interrupted_node, meta.interrupt_reason = before[0], "interrupt_before"
+            waits = [new_interrupt(",".join(before), reason="interrupt_before")]
         else:
             meta.status = ExecutionStatus.COMPLETED if progress.done else ExecutionStatus.RUNNING
+        meta.interrupt_data = _shown(waits)
         meta.stop_current_execution = StopRequestStatus.NONE
         state.execution_meta = meta
 
@@ -441,6 +513,8 @@ class GraphRun[S: AgentState]:
 
     def _report(self, node: str, messages: list[Message]) -> None:
         self.result.messages += messages
+        if node == START:
+            self._given = len(self.result.messages)
         for message in messages:
             self._emitter.message(message, node)
         self._emitter.state(self._thread.state, node)
@@ -487,3 +561,23 @@ class GraphRun[S: AgentState]:
         )
         await thread.commit(state, thread.progress, source="update", node=node)
         await thread.flush()
+
+
+def _shown(waits: list[PendingInterrupt]) -> dict[str, Any] | None:
+    """The interrupts as the state shows them."""
+    return {"interrupts": [one.as_data() for one in waits]} if waits else None
+
+
+async def result_of[S: AgentState](
+    blueprint: Blueprint[S], checkpointer: BaseCheckpointer, config: RunConfig
+) -> RunResult[S] | None:
+    """See `CompiledGraph.aresult`."""
+    since = config.rejoin_since or EVER
+    done = await earlier_attempt(checkpointer, config.scope, config.thread_id, config.run_id, since)
+    if done is None:
+        return None
+    then = await checkpointer.load_at(config.scope, config.thread_id, done.last)
+    context = [(row.pos, decode_message(row)) for row in then.messages]
+    state = decode_state(blueprint.state_type, then.fields, [message for _, message in context])
+    messages = [message for pos, message in context if pos >= done.first_pos]
+    return RunResult(state, config.thread_id, config.run_id, done.first == 1, messages)

@@ -11,6 +11,7 @@ from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.context import NodeContext
 from agentflow.core.graph.emitter import Emitter
 from agentflow.core.graph.node import Node
+from agentflow.core.graph.run_spans import node_span
 from agentflow.core.graph.tool_ledger import NodeTools
 from agentflow.core.graph.updates import BadUpdateError, Update, update_of
 from agentflow.core.state.agent_state import AgentState
@@ -81,13 +82,14 @@ async def _run(  # noqa: PLR0917 - as above
     )
     given = _own_copy(state)
     try:
-        result = await node.call(
-            context,
-            given,
-            dict(config.values),
-            answers=list(answers.get(node.name, ())),
-            timeout_s=config.node_timeout_s,
-        )
+        with node_span(node.name, state.execution_meta.step + 1):
+            result = await node.call(
+                context,
+                given,
+                dict(config.values),
+                answers=list(answers.get(node.name, ())),
+                timeout_s=config.node_timeout_s,
+            )
         return update_of(result, state, fields)
     except GraphInterrupt as pause:
         return pause

@@ -13,7 +13,7 @@ from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.budget import Boundary, Budget, tokens_of
 from agentflow.core.graph.config import Durability
 from agentflow.core.graph.pipeline import Pipeline
-from agentflow.core.graph.progress import FIELD, Progress, progress_of
+from agentflow.core.graph.progress import Progress, progress_of
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.codec import decode_message, decode_state, encode_fields, encode_message
 from agentflow.core.state.context_log import ContextChange, Entry, change_context
@@ -31,6 +31,7 @@ from agentflow.storage.checkpointer.types import (
     ToolStart,
     ToolStarts,
 )
+from agentflow.utils.spans import note_checkpoint
 
 # How often a run that holds its checkpoints back asks whether it should stop.
 _LOOK_EVERY_S: Final = 0.25
@@ -135,6 +136,10 @@ class LiveThread[S: AgentState]:
         self.state = decode_state(self._blueprint.state_type, snapshot.fields, context)
         self.progress = progress_of(snapshot.fields)
 
+    def messages_from(self, pos: int) -> list[Message]:
+        """Those of the context that stand at a position or behind it."""
+        return [message for at, message in self._entries if at >= pos]
+
     async def reload(self) -> None:
         """Start again from what the store holds now."""
         await self.abandon()
@@ -149,8 +154,11 @@ class LiveThread[S: AgentState]:
         node: str,
         starts_run: bool = False,
         parent: int | None = None,
+        marks: Fields | None = None,
     ) -> tuple[Committed, list[Message]]:
         """Make a state durable, as soon as the run's durability asks for it, and adopt it.
+
+        `marks` stand beside the state's fields until the next commit; their names begin with `$`.
 
         Returns:
             The acknowledgement, and the messages that joined the context.
@@ -159,10 +167,7 @@ class LiveThread[S: AgentState]:
             What `ThreadSession.append` raises; then nothing was stored or adopted.
             StateEncodingError: The state is not data.
         """
-        fields = encode_fields(state)
-        left = progress.as_data()
-        if left:
-            fields[FIELD] = left
+        fields = encode_fields(state) | progress.as_fields() | (marks or {})
         change = change_context(self._entries, self._next_pos, state.context)
         added = [message for _, message in change.added]
         before, begins_thread = self.state.context, self.is_new
@@ -183,6 +188,7 @@ class LiveThread[S: AgentState]:
                 committed = await self._send(write)
             self.state, self.fields, self.progress = state, fields, progress
             self._entries, self._next_pos = change.entries, change.next_pos
+        note_checkpoint(committed.head, node, source)
         if self._budget is not None:
             # What a client says it spent, or an older version had, was not spent by this run.
             models_spoke = source not in ("input", "fork", "rollback")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from agentflow.core.graph.context import node_context
 from agentflow.core.graph.node import call_function
+from agentflow.core.graph.run_spans import tool_span
 from agentflow.core.graph.tool_ledger import Begun, untracked
 from agentflow.core.graph.tool_output import output_data, storable
 from agentflow.core.graph.tool_schema import Tool, ToolArgumentsError, checked_name
@@ -73,16 +75,22 @@ class ToolNode:
         self._check_free(tool.name)
         self._tools[tool.name] = tool
 
-    def all_tools(self) -> list[dict[str, Any]]:
-        """Every tool, remote ones too, as OpenAI-compatible endpoints take them."""
-        local = [tool.as_openai() for tool in self._tools.values()]
-        return local + [{"type": "function", "function": described} for described in self._remote.values()]
+    def all_tools(self, more: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+        """Every tool, remote ones too, as OpenAI-compatible endpoints take them.
 
-    def describe(self) -> list[dict[str, Any]]:
+        Args:
+            more: Remote tools of one run, described as those of `__init__`; a tool's name that is taken stays
+                what it is.
+        """
+        local = [tool.as_openai() for tool in self._tools.values()]
+        remote = self._with(more).values()
+        return local + [{"type": "function", "function": described} for described in remote]
+
+    def describe(self, more: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
         """Every tool as `{"name", "description", "parameters", "source"}`; source is `local` or `remote`."""
         return [
-            {**tool["function"], "source": "remote" if tool["function"]["name"] in self._remote else "local"}
-            for tool in self.all_tools()
+            {**tool["function"], "source": "local" if tool["function"]["name"] in self._tools else "remote"}
+            for tool in self.all_tools(more)
         ]
 
     async def __call__(self, state: AgentState, config: dict[str, Any]) -> list[Message] | Command:
@@ -96,6 +104,15 @@ class ToolNode:
             GraphInterrupt: Every call that is left waits for somebody's answer.
         """
         pending = [p for p in pending_calls(state.context) if isinstance(p.call, ToolCallBlock)]
+        if remote := remote_tools_of(config, None if (at := node_context.get()) is None else at.node):
+            with_more = copy(self)
+            with_more._remote = self._with(remote)  # noqa: SLF001 - a node like this one, for one run
+            return await with_more._answered(pending, state, config)  # noqa: SLF001 - as above
+        return await self._answered(pending, state, config)
+
+    async def _answered(
+        self, pending: Sequence[PendingCall], state: AgentState, config: dict[str, Any]
+    ) -> list[Message] | Command:
         outcomes = await self._outcomes(pending, state, config)
         if pauses := [outcome for outcome in outcomes if isinstance(outcome, GraphInterrupt)]:
             return _results_before(pauses[0], _messages(_in_order(pending, outcomes)))
@@ -170,24 +187,47 @@ class ToolNode:
         tool_call.set(begun.call)
         injected = injected | {"tool_call_id": call.id, "tool_key": begun.call.key}
         try:
-            result = await _run(self._tools[call.name], call, injected)
+            with tool_span(begun) as span:
+                result = await _run(self._tools[call.name], call, injected)
+                if result.is_error:
+                    span.fail("tool_error")
         finally:
             running.count -= 1
         await running.keep(begun, result)
         return result
 
+    def _with(self, more: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The remote tools and those of one run."""
+        found = dict(self._remote)
+        for described in more:
+            name = checked_name(described.get("name"), described)
+            if name not in self._tools:
+                found.setdefault(name, _described(name, described))
+        return found
+
     def _add_remote(self, described: Mapping[str, Any]) -> None:
         name = checked_name(described.get("name"), described)
         self._check_free(name)
-        self._remote[name] = {
-            "name": name,
-            "description": str(described.get("description", "")),
-            "parameters": dict(described.get("parameters") or {"type": "object", "properties": {}}),
-        }
+        self._remote[name] = _described(name, described)
 
     def _check_free(self, name: str) -> None:
         if name in self._tools or name in self._remote:
             raise GraphDefinitionError(f"There are two tools named {name!r}.")
+
+
+def remote_tools_of(config: Mapping[str, Any], node: str | None) -> Sequence[Mapping[str, Any]]:
+    """The tools that a run's config names for a tool node: `config["remote_tools"][node]`."""
+    named = config.get("remote_tools") or {}
+    found: Sequence[Mapping[str, Any]] = named.get(node, ())
+    return found
+
+
+def _described(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": str(described.get("description", "")),
+        "parameters": dict(described.get("parameters") or {"type": "object", "properties": {}}),
+    }
 
 
 class _Running:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentflow.utils.constants import START
+
+STOP_REASON: Final = "stop_requested"
+BREAKPOINTS: Final = ("interrupt_before", "interrupt_after")
 
 
 class ExecutionStatus(StrEnum):
@@ -41,6 +44,11 @@ class ExecutionState(BaseModel):
     thread_id: str | None = None
     stop_current_execution: StopRequestStatus = StopRequestStatus.NONE
     internal_data: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def interrupts(self) -> list[dict[str, Any]]:
+        """What the run waits for: `{"id", "node", "value", "reason", "created_at"}` each."""
+        return list((self.interrupt_data or {}).get("interrupts", ()))
 
     def is_running(self) -> bool:
         """Whether a run was under way at this checkpoint."""

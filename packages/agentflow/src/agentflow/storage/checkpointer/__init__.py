@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentflow.storage.checkpointer.base import BaseCheckpointer, ThreadSession
+from agentflow.storage.checkpointer.filters import (
+    CopiedThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadPlace,
+    ThreadSort,
+)
 from agentflow.storage.checkpointer.limits import Limits
 from agentflow.storage.checkpointer.memory import InMemoryCheckpointer
+from agentflow.storage.checkpointer.run_status import PendingInterrupt, ThreadStatus
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     CheckpointWrite,
@@ -42,14 +50,21 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointWrite",
     "Committed",
+    "CopiedThread",
     "InMemoryCheckpointer",
     "Limits",
     "NewThread",
+    "PendingInterrupt",
     "PgCheckpointer",
     "Scope",
     "Snapshot",
     "StoredMessage",
+    "ThreadChange",
+    "ThreadFilter",
     "ThreadInfo",
+    "ThreadPlace",
     "ThreadSession",
+    "ThreadSort",
+    "ThreadStatus",
     "ToolCallInfo",
 ]

@@ -8,6 +8,13 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
+from agentflow.storage.checkpointer.filters import (
+    CopiedThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadPlace,
+    ThreadSort,
+)
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     CheckpointWrite,
@@ -204,6 +211,64 @@ class BaseCheckpointer(ABC):
             offset: How many to leave out.
             limit: How many to give at most.
             id_prefix: What every id of the scope begins with, and no search should find.
+        """
+
+    @abstractmethod
+    async def search_threads(
+        self,
+        scope: Scope,
+        wanted: ThreadFilter,
+        *,
+        sort: ThreadSort = "-updated_at",
+        after: ThreadPlace | None = None,
+        limit: int = 100,
+    ) -> Sequence[ThreadInfo]:
+        """Threads that meet every condition, in an order, behind a place in it.
+
+        Ids break ties, bytewise. The place of the last one, by `filters.sort_key`, is where the next page
+        begins; a thread that changes in between may be on both pages or on none, but for orders that do
+        not change with it.
+
+        Raises:
+            InvalidError: See `filters.check_search`.
+        """
+
+    @abstractmethod
+    async def count_threads(self, scope: Scope, wanted: ThreadFilter) -> int:
+        """How many threads meet every condition."""
+
+    @abstractmethod
+    async def delete_threads(self, scope: Scope, wanted: ThreadFilter, *, limit: int = 100) -> Sequence[str]:
+        """Delete threads that meet every condition, with everything below them, at most `limit`.
+
+        One that stops meeting them before it is its turn stays.
+
+        Returns:
+            Their ids. When there are as many as the limit, there may be more.
+
+        Raises:
+            InvalidInputError: There is no condition at all.
+        """
+
+    @abstractmethod
+    async def update_thread(self, scope: Scope, thread_id: str, change: ThreadChange) -> ThreadInfo:
+        """Change a thread's name or metadata; neither its version nor `updated_at` changes with it.
+
+        Raises:
+            ThreadNotFoundError: No such thread in this scope.
+            TooLargeError, InvalidError: It cannot be stored. Nothing was changed.
+        """
+
+    @abstractmethod
+    async def copy_thread(self, scope: Scope, thread_id: str, to_thread: str) -> CopiedThread:
+        """Copy a thread with its attributes and its whole history, exactly, in one transaction.
+
+        Of the tool ledger the copy gets what is finished: what its own runs call is another call.
+
+        Raises:
+            ThreadNotFoundError: No such thread in this scope.
+            ConflictError: There is a thread `to_thread`, whosever it is. Nothing was changed.
+            StoreUnavailableError: No answer from the store; the copy may or may not be there.
         """
 
     @abstractmethod

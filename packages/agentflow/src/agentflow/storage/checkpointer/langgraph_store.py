@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from agentflow.errors import ConflictError, CorruptStateError, StoreUnavailableError
+from agentflow.errors import CorruptStateError
 from agentflow.storage.checkpointer.limits import check_texts, check_thread_id
-from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, messages_of, no_thread
+from agentflow.storage.checkpointer.postgres_rows import fields_of, folded, messages_of
 from agentflow.storage.checkpointer.types import NewThread, Scope, Snapshot, StoredMessage
 from agentflow.utils.jsontext import json_text
 
@@ -220,24 +220,8 @@ class LangGraphStore:
             ConflictError: The target exists; it stays as it is.
         """
         check_thread_id(target)
-        backend = await self._home.backend()
-        placements = backend.of_tenants.placements
-        number = (await backend.statements.fetch("lg_thread_number"))[0]["thread_no"]
-        tries = backend.statements.backoff()
-        while await tries.wait():
-            before = placements.view(self._scope)
-            where = (placements.creates_in(self._scope), placements.look(self._scope))
-            row = (await self._fetch("lg_copy", *self._who(source), target, number, *where))[0]
-            if row["copied"]:
-                return
-            if row["found"] and row["here"]:
-                raise ConflictError(
-                    f"Thread {target!r} exists already: delete it first, or copy to another id."
-                )
-            # Looked for in too few places, or to be made in another one.
-            if not await placements.learn_more(self._scope, before) and not row["found"]:
-                raise no_thread(source)
-        raise StoreUnavailableError("The tenant is being moved; the call may be repeated.")
+        copies = (await self._home.backend()).copies
+        await copies.copy(self._scope, source, target, {"format": "langgraph"})
 
     async def rows(self, thread_id: str, after: int, limit: int) -> tuple[int, int, list[HistoryRow]]:
         """Its number and head, and a page of its checkpoints, oldest first; (0, 0, []) at the end."""

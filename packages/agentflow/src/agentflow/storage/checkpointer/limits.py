@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agentflow.errors import (
     InvalidIdError,
@@ -134,15 +135,28 @@ def check_new_thread(thread: NewThread) -> None:
         InvalidIdError, StateEncodingError, TooLargeError.
     """
     check_texts("thread", (thread.user_id or "", thread.name or ""))
-    metadata = json_text(thread.metadata, field="metadata")
-    if _ESCAPED_NUL.search(metadata):
+    text = metadata_text(thread.metadata)
+    if len(text.encode()) > MAX_METADATA_BYTES:
+        raise metadata_too_large(len(text.encode()))
+
+
+def metadata_text(metadata: Mapping[str, Any]) -> str:
+    """Metadata as JSON text.
+
+    Raises:
+        StateEncodingError: It is not data, or holds a NUL.
+    """
+    text = json_text(metadata, field="metadata")
+    if _ESCAPED_NUL.search(text):
         raise StateEncodingError(
             "The thread's metadata holds a NUL character, which cannot be stored.", field="metadata"
         )
-    if len(metadata.encode()) > MAX_METADATA_BYTES:
-        raise TooLargeError(
-            "The thread's metadata", size_bytes=len(metadata.encode()), limit_bytes=MAX_METADATA_BYTES
-        )
+    return text
+
+
+def metadata_too_large(size_bytes: int) -> TooLargeError:
+    """For metadata over its limit."""
+    return TooLargeError("The thread's metadata", size_bytes=size_bytes, limit_bytes=MAX_METADATA_BYTES)
 
 
 def _checked_message(message: StoredMessage, limits: Limits) -> int:

@@ -9,6 +9,7 @@ import itertools
 import json
 import uuid
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -16,12 +17,27 @@ from typing import Any, Self
 
 from agentflow.errors import (
     CheckpointNotFoundError,
+    ConflictError,
     StaleCheckpointError,
     ThreadBusyError,
     ThreadNotFoundError,
 )
 from agentflow.storage.checkpointer.base import BaseCheckpointer, ThreadSession
 from agentflow.storage.checkpointer.delta import Fields, apply
+from agentflow.storage.checkpointer.filters import (
+    CopiedThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadPlace,
+    ThreadSort,
+    changed,
+    check_change,
+    check_deletion,
+    check_filter,
+    check_search,
+    matches,
+    sort_key,
+)
 from agentflow.storage.checkpointer.limits import (
     Limits,
     check_keep_last,
@@ -32,6 +48,7 @@ from agentflow.storage.checkpointer.limits import (
     encode_write,
 )
 from agentflow.storage.checkpointer.locks import LocalLocks
+from agentflow.storage.checkpointer.run_status import run_status
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     CheckpointWrite,
@@ -121,8 +138,20 @@ class _Thread:
             self.thread_no, len(self.checkpoints), self.next_pos, json.loads(self.fields), messages
         )
 
+    def copy(self, thread_id: str, thread_no: int) -> _Thread:
+        now = datetime.now(UTC)
+        copied = replace(
+            deepcopy(self), thread_id=thread_id, thread_no=thread_no, created_at=now, updated_at=now
+        )
+        copied.tools = {key: tool for key, tool in copied.tools.items() if tool.result is not None}
+        copied.stop_requested = False
+        return copied
+
     def info(self) -> ThreadInfo:
+        found = run_status(json.loads(self.fields))
         return ThreadInfo(
+            status=found.status,
+            interrupts=found.interrupts,
             thread_id=self.thread_id,
             head=len(self.checkpoints),
             user_id=self.attributes.user_id,
@@ -246,7 +275,59 @@ class InMemoryCheckpointer(BaseCheckpointer):
             and _holds(search, thread.thread_id.removeprefix(id_prefix), thread.attributes.name)
         ]
         found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
-        return [thread.info() for thread in found[offset : offset + limit]]
+        return [replace(thread.info(), interrupts=None) for thread in found[offset : offset + limit]]
+
+    async def search_threads(
+        self,
+        scope: Scope,
+        wanted: ThreadFilter,
+        *,
+        sort: ThreadSort = "-updated_at",
+        after: ThreadPlace | None = None,
+        limit: int = 100,
+    ) -> Sequence[ThreadInfo]:
+        """See `BaseCheckpointer.search_threads`."""
+        check_search(wanted, sort, after, limit)
+        behind = None if after is None else (after.key, after.thread_id)
+        found = {
+            (sort_key(sort, thread.created_at, thread.updated_at), thread.thread_id): thread
+            for thread in self._meeting(scope, wanted)
+        }
+        places = sorted(place for place in found if behind is None or place > behind)
+        return [found[place].info() for place in places[:limit]]
+
+    async def count_threads(self, scope: Scope, wanted: ThreadFilter) -> int:
+        """See `BaseCheckpointer.count_threads`."""
+        check_filter(wanted)
+        return len(self._meeting(scope, wanted))
+
+    async def delete_threads(self, scope: Scope, wanted: ThreadFilter, *, limit: int = 100) -> Sequence[str]:
+        """See `BaseCheckpointer.delete_threads`."""
+        check_deletion(wanted, limit)
+        gone = sorted(thread.thread_id for thread in self._meeting(scope, wanted))[:limit]
+        for thread_id in gone:
+            del self._threads[_key(scope, thread_id)]
+        return gone
+
+    async def update_thread(self, scope: Scope, thread_id: str, change: ThreadChange) -> ThreadInfo:
+        """See `BaseCheckpointer.update_thread`."""
+        check_change(change)
+        thread = self._required(scope, thread_id)
+        attributes = changed(thread.attributes, json.loads(thread.metadata), change)
+        check_new_thread(attributes)
+        thread.attributes, thread.metadata = attributes, json_text(attributes.metadata, field="metadata")
+        return thread.info()
+
+    async def copy_thread(self, scope: Scope, thread_id: str, to_thread: str) -> CopiedThread:
+        """See `BaseCheckpointer.copy_thread`."""
+        thread = self._required(scope, thread_id)
+        check_thread_id(to_thread)
+        if _key(scope, to_thread) in self._threads:
+            raise ConflictError(
+                f"Thread {to_thread!r} exists already: delete it first, or copy to another id."
+            )
+        self._threads[_key(scope, to_thread)] = thread.copy(to_thread, next(self._numbers))
+        return CopiedThread(len(thread.checkpoints))
 
     async def list_messages(
         self,
@@ -304,6 +385,16 @@ class InMemoryCheckpointer(BaseCheckpointer):
         for key in gone:
             self._threads.pop(key, None)
         return len(gone)
+
+    def _meeting(self, scope: Scope, wanted: ThreadFilter) -> list[_Thread]:
+        """The scope's threads that meet every condition."""
+        return [
+            thread
+            for (tenant_id, placement, _), thread in list(self._threads.items())
+            if (tenant_id, placement) == (scope.tenant_id, scope.placement)
+            and _visible(thread, scope)
+            and matches(wanted, thread.info(), thread.snapshot().messages)
+        ]
 
     def _find(self, scope: Scope, thread_id: str) -> _Thread | None:
         check_thread_id(thread_id)

@@ -13,6 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.filters import (
+    CopiedThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadPlace,
+    ThreadSort,
+    check_change,
+    check_deletion,
+    check_filter,
+    check_search,
+)
 from agentflow.storage.checkpointer.limits import (
     Limits,
     check_keep_last,
@@ -279,6 +290,56 @@ class PgCheckpointer(BaseCheckpointer):
         check_page(offset, limit)
         return await (await self.backend()).reader.list_threads(scope, search, offset, limit, id_prefix)
 
+    async def search_threads(
+        self,
+        scope: Scope,
+        wanted: ThreadFilter,
+        *,
+        sort: ThreadSort = "-updated_at",
+        after: ThreadPlace | None = None,
+        limit: int = 100,
+    ) -> Sequence[ThreadInfo]:
+        """See `BaseCheckpointer.search_threads`.
+
+        One round trip, one more for tenants that may have moved. Looks at every thread of the tenant; with a
+        text also at the messages of those that meet the other conditions, until the page is full.
+        """
+        check_search(wanted, sort, after, limit)
+        return await (await self.backend()).search.search(scope, wanted, sort, after, limit)
+
+    async def count_threads(self, scope: Scope, wanted: ThreadFilter) -> int:
+        """See `BaseCheckpointer.count_threads`. Costs as `search_threads` without end."""
+        check_filter(wanted)
+        return await (await self.backend()).search.count(scope, wanted)
+
+    async def delete_threads(self, scope: Scope, wanted: ThreadFilter, *, limit: int = 100) -> Sequence[str]:
+        """See `BaseCheckpointer.delete_threads`.
+
+        One transaction of four round trips, then one to Redis; the threads' rows stay locked until it ends.
+        """
+        check_deletion(wanted, limit)
+        backend = await self.backend()
+        gone = await backend.search.delete(scope, wanted, limit)
+        for thread_id, _ in gone:
+            self.memory.drop(key_of(scope, thread_id))
+        await asyncio.gather(*(backend.bury(scope, thread_id, number) for thread_id, number in gone))
+        return [thread_id for thread_id, _ in gone]
+
+    async def update_thread(self, scope: Scope, thread_id: str, change: ThreadChange) -> ThreadInfo:
+        """See `BaseCheckpointer.update_thread`. One transaction of four round trips."""
+        check_thread_id(thread_id)
+        check_change(change)
+        return await (await self.backend()).search.update(scope, thread_id, change)
+
+    async def copy_thread(self, scope: Scope, thread_id: str, to_thread: str) -> CopiedThread:
+        """See `BaseCheckpointer.copy_thread`.
+
+        One transaction of four round trips: the server copies the rows, none of them comes here.
+        """
+        check_thread_id(thread_id)
+        check_thread_id(to_thread)
+        return await (await self.backend()).copies.copy(scope, thread_id, to_thread)
+
     async def list_messages(
         self,
         scope: Scope,
@@ -288,10 +349,18 @@ class PgCheckpointer(BaseCheckpointer):
         offset: int = 0,
         limit: int | None = None,
     ) -> Sequence[StoredMessage]:
-        """See `BaseCheckpointer.list_messages`. One round trip."""
+        """See `BaseCheckpointer.list_messages`.
+
+        One round trip, shared by those who ask at the same moment about threads in this process's memory.
+        """
         check_thread_id(thread_id)
         check_page(offset, limit)
-        return await (await self.backend()).reader.list_messages(scope, thread_id, search, offset, limit)
+        backend = await self.backend()
+        if search is None:
+            context = await backend.threads.small_context(scope, thread_id)
+            if context is not None:
+                return context[offset : None if limit is None else offset + limit]
+        return await backend.reader.list_messages(scope, thread_id, search, offset, limit)
 
     async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
         """See `BaseCheckpointer.delete_thread`. One round trip to Postgres, then one to Redis."""

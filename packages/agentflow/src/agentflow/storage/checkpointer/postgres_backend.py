@@ -15,7 +15,9 @@ from agentflow.storage.checkpointer.cache_types import CacheUnavailableError
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.lease import Lease
+from agentflow.storage.checkpointer.postgres_copies import PostgresCopies
 from agentflow.storage.checkpointer.postgres_reader import PostgresReader
+from agentflow.storage.checkpointer.postgres_search import PostgresSearch
 from agentflow.storage.checkpointer.postgres_tools import PostgresTools
 from agentflow.storage.checkpointer.postgres_upkeep import Upkeep
 from agentflow.storage.checkpointer.postgres_writer import PostgresWriter
@@ -73,6 +75,8 @@ class Backend:
         self.writer = PostgresWriter(self._statements, self.of_tenants, thread_ttl=timing.thread_ttl)
         self.upkeep = Upkeep(self._statements, self.of_tenants)
         self.tools = PostgresTools(self.of_tenants)
+        self.search = PostgresSearch(self.of_tenants)
+        self.copies = PostgresCopies(self._statements, self.of_tenants)
         self.ready = False
 
     @property

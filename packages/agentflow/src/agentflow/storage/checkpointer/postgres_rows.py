@@ -10,6 +10,7 @@ import asyncpg
 
 from agentflow.errors import CorruptStateError, ThreadNotFoundError
 from agentflow.storage.checkpointer.delta import Fields, apply
+from agentflow.storage.checkpointer.run_status import run_status, status_of
 from agentflow.storage.checkpointer.types import StoredMessage, ThreadInfo, ToolResult
 
 _COLUMNS = ("pos", "message_id", "role", "content_kind", "content", "extra", "sent_at")
@@ -72,8 +73,21 @@ def is_langgraphs(delta: str) -> bool:
 
 
 def info_of(row: asyncpg.Record) -> ThreadInfo:
-    """A thread's attributes."""
-    return ThreadInfo(**{**row, "metadata": json.loads(row["metadata"])})
+    """A thread's attributes, with what it waits for when the row has its state.
+
+    Raises:
+        CorruptStateError: The state is not what was written.
+    """
+    values = {**row, "metadata": json.loads(row["metadata"]), "status": status_of(row["status"])}
+    state = values.pop("state", None)
+    if state is None:
+        return ThreadInfo(**values)
+    fields = fields_of(state, row["thread_id"])
+    try:
+        found = run_status(fields)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _corrupt(row["thread_id"]) from error
+    return ThreadInfo(**{**values, "status": found.status, "interrupts": found.interrupts})
 
 
 def no_thread(thread_id: str) -> ThreadNotFoundError:

@@ -33,7 +33,8 @@ def _file(name: str) -> dict[str, str]:
     return _parse(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
-QUERIES: Final = {**_file("queries.sql"), **_file("langgraph.sql"), **_file("upkeep.sql")}
+_FILES: Final = ("queries.sql", "search.sql", "langgraph.sql", "upkeep.sql")
+QUERIES: Final = {name: text for file in _FILES for name, text in _file(file).items()}
 
 
 @lru_cache(maxsize=65_536)

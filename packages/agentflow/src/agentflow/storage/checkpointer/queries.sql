@@ -443,20 +443,27 @@ ORDER BY c.seq DESC
 LIMIT $6
 
 -- name: get_thread
-SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at
+SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at,
+       NULL::text AS status, state
 FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
 
 -- name: list_threads
 -- $3 the principal, $4 a part of the id or name (no pattern), $5 offset, $6 limit, $7 characters of each id
--- that a search leaves out.
-SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at
-FROM agentflow_threads
-WHERE placement = $1 AND tenant_id = $2 AND ($3::text IS NULL OR user_id = $3)
-  AND ($4::text IS NULL OR strpos(lower(substr(thread_id, $7::int + 1)), lower($4)) > 0
-       OR strpos(lower(name), lower($4)) > 0)
+-- that a search leaves out. The status is cut out of the state's text, of the listed threads only: to parse it
+-- would fail where a field holds a NUL, and no string in it can hold these quotes unescaped.
+SELECT thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at,
+       substring(state FROM
+           '"execution_meta":\{"current_node":"(?:[^"\\]|\\.)*","step":[0-9]+,"status":"([a-z_]+)"') AS status
+FROM (
+    SELECT * FROM agentflow_threads
+    WHERE placement = $1 AND tenant_id = $2 AND ($3::text IS NULL OR user_id = $3)
+      AND ($4::text IS NULL OR strpos(lower(substr(thread_id, $7::int + 1)), lower($4)) > 0
+           OR strpos(lower(name), lower($4)) > 0)
+    ORDER BY updated_at DESC, thread_id DESC
+    OFFSET $5 LIMIT $6
+) t
 ORDER BY updated_at DESC, thread_id DESC
-OFFSET $5 LIMIT $6
 
 -- name: list_messages
 -- $5 a part of the content (no pattern), $6 offset, $7 limit. One row of nulls: a thread without such messages.

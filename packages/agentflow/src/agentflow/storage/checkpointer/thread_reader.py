@@ -12,11 +12,14 @@ from typing import Final
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.group_read import GroupRead, Question
 from agentflow.storage.checkpointer.postgres_reader import Loaded, PostgresReader
-from agentflow.storage.checkpointer.thread_memory import ThreadMemory, key_of
-from agentflow.storage.checkpointer.types import Scope, Snapshot
+from agentflow.storage.checkpointer.thread_memory import ThreadKey, ThreadMemory, key_of
+from agentflow.storage.checkpointer.types import Scope, Snapshot, StoredMessage
 
 _MOST_VERSIONS: Final = 500
 _MOST_THREADS: Final = 32
+# Contexts of more messages are not read whole for a page of them.
+_MOST_MESSAGES: Final = 1000
+_MOST_LARGE: Final = 10_000
 
 
 class ThreadReader:
@@ -28,6 +31,8 @@ class ThreadReader:
         self._reader = reader
         self._memory = memory
         self._versions = GroupRead(reader.versions, most=_MOST_VERSIONS)
+        # Whose context is read from the tables, page by page.
+        self._large: dict[ThreadKey, None] = {}
         self._loads = GroupRead(self._load_group, most=_MOST_THREADS)
 
     async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
@@ -50,6 +55,33 @@ class ThreadReader:
         if snapshot is None and await placements.learn_more(scope, before):
             return await self.load_anew(scope, thread_id)
         return snapshot
+
+    async def small_context(self, scope: Scope, thread_id: str) -> Sequence[StoredMessage] | None:
+        """The latest context of a thread that is small enough to be kept in memory.
+
+        None for one that is not, and where there is none: then the tables are to be asked. One round trip,
+        shared while the version in memory is the latest.
+        """
+        key = key_of(scope, thread_id)
+        remembered = self._memory.get(key)
+        if remembered is not None:
+            if await self._versions.ask(key, scope, thread_id) == remembered.version:
+                return remembered.messages
+        elif key in self._large:
+            return None
+        loaded = await self._reader.load(scope, thread_id, _MOST_MESSAGES + 1)
+        if loaded is None:
+            return None
+        if len(loaded.snapshot.messages) > _MOST_MESSAGES:
+            self._note_large(key)
+            return None
+        self._memory.put(key, loaded.snapshot, loaded.fields)
+        return loaded.snapshot.messages
+
+    def _note_large(self, key: ThreadKey) -> None:
+        self._large[key] = None
+        if len(self._large) > _MOST_LARGE:
+            del self._large[next(iter(self._large))]
 
     async def load_anew(self, scope: Scope, thread_id: str) -> Snapshot | None:
         """The latest version, all of it from Postgres. One round trip, shared.

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from agentflow.storage.checkpointer.delta import Fields, Patch
+from agentflow.storage.checkpointer.run_status import PendingInterrupt, ThreadStatus
 from agentflow.utils.jsontext import size_bytes
 
 STANDALONE_TENANT: Final = uuid.UUID(int=0)
@@ -241,7 +242,12 @@ class NewThread:
 
 @dataclass(frozen=True, slots=True)
 class ThreadInfo:
-    """A thread without its contents."""
+    """A thread without its contents.
+
+    Attributes:
+        status: How its latest run stands; see `RunStatus`.
+        interrupts: What it waits for; None in lists, where that is not looked up.
+    """
 
     thread_id: str
     head: int
@@ -252,6 +258,8 @@ class ThreadInfo:
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
+    status: ThreadStatus = "idle"
+    interrupts: Sequence[PendingInterrupt] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from agentflow.storage.checkpointer.testing import (
+    copies,
     history,
     isolation,
     messages,
+    search,
     sessions,
     threads,
     tools,
@@ -32,6 +34,8 @@ CASES: Final[Sequence[Case]] = (
     *isolation.CASES,
     *sessions.CASES,
     *tools.CASES,
+    *search.CASES,
+    *copies.CASES,
 )
 
 __all__ = ["CASES", "Case"]

@@ -8,6 +8,7 @@ from typing import Final
 
 from agentflow.errors import InvalidError, InvalidIdError, StaleCheckpointError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.run_status import ThreadStatus, new_interrupt
 from agentflow.storage.checkpointer.testing.case import (
     Cases,
     Thread,
@@ -121,6 +122,38 @@ async def lists_are_ordered_searched_and_cut(checkpointer: BaseCheckpointer) -> 
     assert await ids("e_c") == ["snake_case"]
     assert await ids("\\") == ["back\\slash"]
     assert await ids("zzz") == []
+
+
+@CASES.add
+async def threads_tell_how_their_run_stands(checkpointer: BaseCheckpointer) -> None:
+    """Alone and in lists, whatever else the state holds; what they wait for is told of one alone."""
+    waits = new_interrupt("A", {"execution_meta": {"status": "error"}, "nul": "\0"})
+    breakpoint_ = new_interrupt("B,C", reason="interrupt_before")
+    lure = '"execution_meta":{"current_node":"A","step":1,"status":"error"'
+    stands: dict[str | None, ThreadStatus] = {
+        None: "idle",
+        "completed": "idle",
+        "running": "running",
+        "error": "error",
+        "interrupted_before": "interrupted",
+        "interrupted_after": "interrupted",
+    }
+    for status, expected in stands.items():
+        for asked in ([], [waits], [breakpoint_]):
+            thread = Thread(checkpointer)
+            meta = {
+                "current_node": 'a"\\\n' + lure,
+                "step": 12,
+                "status": status,
+                "interrupt_data": {"interrupts": [one.as_data() for one in asked]} if asked else None,
+            }
+            fields = {"context_summary": lure, "execution_meta": meta, "other": {"execution_meta": lure}}
+            await thread.write(fields if status else {"context_summary": lure})
+            info = await checkpointer.get_thread(thread.scope, thread.id)
+            [listed] = await checkpointer.list_threads(thread.scope)
+            assert info is not None
+            assert (info.status, list(info.interrupts or ())) == (expected, asked if status else [])
+            assert (listed.status, listed.interrupts) == (expected, None)
 
 
 @CASES.add

@@ -1,0 +1,106 @@
+"""The spans of a run and of its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from agentflow.core.graph.budget import tokens_of
+from agentflow.integrations.openai_answer import Answer, usages_of
+from agentflow.utils import span_names as names
+from agentflow.utils.spans import AnySpan, listening, no_span, open_span, short
+
+if TYPE_CHECKING:
+    from agentflow.core.graph.config import RunConfig
+    from agentflow.core.graph.run import GraphRun
+    from agentflow.core.graph.tool_ledger import Begun
+
+
+def run_span(config: RunConfig) -> AnySpan:
+    """Of a whole run, the wait for its thread included."""
+    if not listening():
+        return no_span()
+    return open_span(
+        names.RUN_SPAN,
+        {
+            names.OPERATION: names.RUN_SPAN,
+            names.CONVERSATION: config.thread_id,
+            names.TENANT: str(config.scope.tenant_id),
+            names.THREAD: config.thread_id,
+            names.RUN: config.run_id,
+        },
+    )
+
+
+@contextmanager
+def noting_end(span: AnySpan, run: GraphRun[Any]) -> Iterator[None]:
+    """Around a run: how it ended, and what models said that it cost."""
+    failed: str | None = "error"
+    try:
+        yield
+        failed = None
+    except asyncio.CancelledError:
+        failed = "cancelled"
+        raise
+    finally:
+        if span.recording:
+            _note_end(span, run, failed)
+
+
+def _note_end(span: AnySpan, run: GraphRun[Any], failed: str | None) -> None:
+    thread = run.thread
+    status = failed or thread.state.execution_meta.status.value
+    tokens_in, tokens_out = tokens_of(run.produced, ())
+    span.note(
+        {
+            names.STATUS: status,
+            names.STEPS: run.steps,
+            names.CHECKPOINT: thread.head,
+            names.THREAD_NO: thread.thread_no,
+            names.TOKENS_IN: tokens_in,
+            names.TOKENS_OUT: tokens_out,
+        }
+    )
+
+
+def node_span(node: str, step: int) -> AnySpan:
+    """Of one node in one step."""
+    if not listening():
+        return no_span()
+    return open_span(f"{names.NODE_SPAN} {node}", {names.NODE: node, names.STEP: step})
+
+
+def tool_span(begun: Begun) -> AnySpan:
+    """Of one tool that runs here."""
+    if not listening():
+        return no_span()
+    call = begun.call
+    return open_span(
+        f"{names.TOOL_SPAN} {call.name}",
+        {
+            names.OPERATION: names.TOOL_SPAN,
+            names.TOOL: call.name,
+            names.TOOL_CALL: short(call.call_id),
+            names.ATTEMPT: call.attempt,
+        },
+    )
+
+
+def model_span(provider: str, model: str) -> AnySpan:
+    """Of one question to a model."""
+    if not listening():
+        return no_span()
+    asked = {names.OPERATION: names.MODEL_SPAN, names.PROVIDER: provider, names.MODEL: model}
+    return open_span(f"{names.MODEL_SPAN} {model}", asked, to_outside=True)
+
+
+def note_answer(span: AnySpan, answer: Answer | None) -> None:
+    """What an answer cost, and why it ended."""
+    if not span.recording or answer is None:
+        return
+    if answer.finish_reason:
+        span.note({names.FINISH_REASONS: [short(answer.finish_reason)]})
+    if (used := usages_of(answer.usage)) is not None:
+        span.note({names.TOKENS_IN: used.prompt_tokens, names.TOKENS_OUT: used.completion_tokens})

@@ -1,0 +1,1 @@
+"""Hosting agents: which there are, runs as records, and carrying them out."""

@@ -1,0 +1,146 @@
+"""What a run did, as it is stored: bounded, and of our own spans only."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+
+from agentflow.utils import span_names as names
+
+MOST_SPANS: Final = 200
+MOST_BYTES: Final = 64 * 1024
+_MOST_TEXT: Final = 255
+
+# What the row says anyway, and with ids as only the store has them.
+_ABOUT_THE_RUN: Final = {names.TENANT, names.THREAD, names.THREAD_NO, names.RUN, names.CONVERSATION}
+
+
+@dataclass(slots=True)
+class EndedRun:
+    """The spans of a run that ended, as they were recorded.
+
+    Attributes:
+        span: Of the run itself.
+        parts: Spans of its nodes, tools and model calls, in the order they ended, each with its parent's id.
+        lost: How many more there were.
+        begun: Spans below it that have not ended.
+    """
+
+    tenant_id: uuid.UUID
+    thread_id: str
+    run_id: str
+    span: ReadableSpan
+    parts: list[tuple[ReadableSpan, int]] = field(default_factory=list)
+    lost: int = 0
+    llm_calls: int = 0
+    tool_calls: int = 0
+    begun: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def key(self) -> tuple[uuid.UUID, str, str]:
+        """Of its row."""
+        return self.tenant_id, self.thread_id, self.run_id
+
+    def as_row(self) -> dict[str, Any]:
+        """Values of its row, as JSON data."""
+        said = self.span.attributes or {}
+        above = self.span.parent
+        spans = [
+            _span(self.span, None if above is None else above.span_id),
+            *(_span(span, parent) for span, parent in self.parts),
+        ]
+        spans.sort(key=lambda span: str(span["started_at"]))
+        kept = _within(spans, MOST_BYTES)
+        return {
+            "tenant_id": str(self.tenant_id),
+            "thread_id": self.thread_id,
+            "run_id": self.run_id,
+            "thread_no": _number(said, names.THREAD_NO),
+            "head": _number(said, names.CHECKPOINT),
+            "status": _text(said.get(names.STATUS, "error")),
+            "started_at": _time(self.span.start_time),
+            "finished_at": _time(self.span.end_time),
+            "steps": _number(said, names.STEPS),
+            "llm_calls": self.llm_calls,
+            "tool_calls": self.tool_calls,
+            "tokens_in": _number(said, names.TOKENS_IN),
+            "tokens_out": _number(said, names.TOKENS_OUT),
+            "spans": kept,
+            "events": _within([_event(event) for event in self.span.events], MOST_BYTES),
+            "spans_lost": self.lost + len(spans) - len(kept),
+        }
+
+
+def ids_of(span: ReadableSpan) -> tuple[int, int]:
+    """Of its trace, and its own."""
+    context = span.get_span_context()
+    return (0, 0) if context is None else (context.trace_id, context.span_id)
+
+
+def _span(span: ReadableSpan, parent: int | None) -> dict[str, Any]:
+    started, ended = span.start_time or 0, span.end_time or 0
+    trace_id, span_id = ids_of(span)
+    return {
+        "span_id": format(span_id, "016x"),
+        "parent_span_id": None if parent is None else format(parent, "016x"),
+        "trace_id": format(trace_id, "032x"),
+        "name": _text(span.name),
+        "started_at": _time(started),
+        "finished_at": _time(ended),
+        "duration_ms": round((ended - started) / 1e6, 3),
+        "status": "ok" if span.status.is_ok or span.status.is_unset else "error",
+        "attributes": _attributes(span.attributes),
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "name": _text(event.name),
+        "at": _time(event.timestamp),
+        "attributes": _attributes(event.attributes),
+    }
+
+
+def _attributes(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: _value(value) for name, value in (found or {}).items() if name not in _ABOUT_THE_RUN}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_text(one) for one in value[:8]]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """Text that jsonb can hold."""
+    return str(value)[:_MOST_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _number(said: Mapping[str, Any], name: str) -> int:
+    value = said.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _time(nanoseconds: int | None) -> str:
+    return datetime.fromtimestamp((nanoseconds or 0) / 1e9, UTC).isoformat(timespec="microseconds")
+
+
+def _within(items: list[dict[str, Any]], most_bytes: int) -> list[dict[str, Any]]:
+    """The first of them, as many as fit."""
+    if len(json.dumps(items)) <= most_bytes:
+        return items
+    size, kept = 0, []
+    for item in items:
+        size += len(json.dumps(item))
+        if size > most_bytes:
+            break
+        kept.append(item)
+    return kept

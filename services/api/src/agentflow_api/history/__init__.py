@@ -1,0 +1,1 @@
+"""What a thread was, and what comes of it: history, forks, copies."""

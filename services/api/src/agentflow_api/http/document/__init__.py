@@ -1,0 +1,1 @@
+"""How the OpenAPI document says what each operation takes and answers."""

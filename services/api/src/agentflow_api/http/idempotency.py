@@ -1,0 +1,159 @@
+"""The header field `Idempotency-Key`: one effect and one answer, however often a request is sent."""
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.enums import MediaType
+
+from agentflow.errors import StoreUnavailableError
+from agentflow_api.http import parameters
+from agentflow_api.http.agent_prefix import AGENT_KEY
+from agentflow_api.http.errors import answer_error
+from agentflow_api.http.request_ids import request_id
+from agentflow_api.wiring import Wiring
+from agentflow_hosting.idempotency import Answer, Claim
+from agentflow_tenancy import Principal
+
+REPLAYED: Final = "idempotent-replayed"
+_HEADER: Final = "idempotency-key"
+_LONGEST: Final = 255
+
+# Refused before anything was done: the key stays free. Any other failure may have left something behind.
+_NOTHING_DONE: Final = (400, 401, 403, 404, 413, 415, 422, 429)
+# Answers for good; others are worth another try, which goes on where this one stood.
+_FOR_GOOD: Final = (500,)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a request is about to do.
+
+    Attributes:
+        effect_id: Its name for good: of a run its id.
+        since: When it was first tried, if this is another try: it may be done already.
+    """
+
+    effect_id: uuid.UUID
+    since: datetime | None = None
+
+
+async def once(
+    request: Request[Any, Any, Any],
+    principal: Principal,
+    wiring: Wiring,
+    body: Any,
+    work: Callable[[Effect], Awaitable[Response[bytes]]],
+) -> Response[bytes]:
+    """Do the work, or answer what was answered when it was done.
+
+    Args:
+        request: Whose header field names the key; without one the work is simply done.
+        principal: Whose key.
+        wiring: The process's parts.
+        body: The request's, as data: with another one the key is refused.
+        work: Does it, under the name it is given.
+
+    Raises:
+        IdempotencyKeyReusedError, IdempotencyInProgressError: See `IdempotencyKeys.claim`.
+        What `work` raises.
+
+    Two transactions more than without a key.
+    """
+    key = _key(request)
+    if key is None:
+        return await work(Effect(uuid.uuid4()))
+    found = await wiring.idempotency.claim(
+        principal.tenant.tenant_id, key, _fingerprint(request, principal, body)
+    )
+    if isinstance(found, Answer):
+        return _again(found)
+    async with wiring.idempotency.holding(found):
+        return await _worked(request, wiring, found, work)
+
+
+async def once_streamed[T](
+    request: Request[Any, Any, Any],
+    principal: Principal,
+    wiring: Wiring,
+    body: Any,
+    work: Callable[[Effect], Awaitable[T]],
+) -> T:
+    """As `once`, for an answer that `work` finds again by the name of its effect."""
+    key = _key(request)
+    if key is None:
+        return await work(Effect(uuid.uuid4()))
+    found = await wiring.idempotency.claim(
+        principal.tenant.tenant_id, key, _fingerprint(request, principal, body)
+    )
+    if isinstance(found, Answer):
+        return await work(Effect(found.effect_id))
+    try:
+        done = await work(Effect(found.effect_id, found.since))
+    except BaseException as error:  # also when cancelled: the key must not stay held
+        status = answer_error(request, error).status_code if isinstance(error, Exception) else 503
+        await asyncio.shield(wiring.idempotency.let_go(found, nothing_done=status in _NOTHING_DONE))
+        raise
+    await wiring.idempotency.answer(found, 200, "")
+    return done
+
+
+async def _worked(
+    request: Request[Any, Any, Any],
+    wiring: Wiring,
+    claim: Claim,
+    work: Callable[[Effect], Awaitable[Response[bytes]]],
+) -> Response[bytes]:
+    try:
+        answer = await work(Effect(claim.effect_id, claim.since))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is answered, and kept as what was answered
+        answer = answer_error(request, error)
+        if answer.status_code not in _FOR_GOOD:
+            await wiring.idempotency.let_go(claim, nothing_done=answer.status_code in _NOTHING_DONE)
+            return answer
+    except BaseException:  # cancelled: the next one goes on
+        await asyncio.shield(wiring.idempotency.let_go(claim, nothing_done=False))
+        raise
+    try:
+        await wiring.idempotency.answer(claim, answer.status_code or 200, bytes(answer.content).decode())
+    except StoreUnavailableError:
+        # Done, but who asks again would not know: better to have it asked again, and told then.
+        await asyncio.shield(wiring.idempotency.let_go(claim, nothing_done=False))
+        raise
+    return answer
+
+
+def _key(request: Request[Any, Any, Any]) -> str | None:
+    key = request.headers.get(_HEADER)
+    if key is None:
+        return None
+    if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):
+        raise parameters.invalid(_HEADER, f"has 1 to {_LONGEST} printable ASCII characters")
+    return key
+
+
+def _fingerprint(request: Request[Any, Any, Any], principal: Principal, body: Any) -> bytes:
+    asked = [
+        request.method,
+        request.scope["path"],
+        request.scope.get(AGENT_KEY),
+        sorted(request.query_params.multi_items()),
+        principal.user_id,
+        body,
+    ]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
+
+
+def _again(answer: Answer) -> Response[bytes]:
+    return Response(
+        answer.body.encode(),
+        status_code=answer.status,
+        media_type=MediaType.JSON,
+        headers={"x-request-id": request_id(), REPLAYED: "true"},
+    )

@@ -1,0 +1,1 @@
+"""Runs as resources: made, waited for, read along, cancelled."""

@@ -1,0 +1,1 @@
+"""Threads by what they are: searched, deleted, and their attributes changed."""
