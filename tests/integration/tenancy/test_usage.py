@@ -237,3 +237,22 @@ async def test_copies_are_counted_for_themselves(
     )
     assert copied == "INSERT 0 3"
     assert (await total(usage, tenant)).checkpoints == 6
+
+
+async def test_a_copy_is_one_thread(
+    checkpointer: PgCheckpointer, usage: UsageRepository, rows: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Also of a thread that was packed and went on, whose checkpoints stand under two numbers."""
+    tenant = scope()
+    app = graph(checkpointer)
+    for _ in range(2):
+        await app.ainvoke({"messages": "hello"}, {"thread_id": "t", "scope": tenant})
+    await checkpointer.pack_idle(idle_for=timedelta(0))
+    await app.ainvoke({"messages": "more"}, {"thread_id": "t", "scope": tenant})
+    await checkpointer.copy_thread(tenant, "t", "copy")
+    found = await total(usage, tenant)
+    assert (found.threads, found.checkpoints, found.stored_bytes) == (2, 9, await kept_bytes(rows, tenant))
+    for thread_id in ("t", "copy"):
+        await checkpointer.delete_thread(tenant, thread_id)
+    gone = await total(usage, tenant)
+    assert (gone.threads, gone.stored_bytes) == (0, 0)

@@ -59,7 +59,7 @@ def test_an_upsert_takes_its_time_from_the_row() -> None:
 
 def test_children_go_tenant_by_tenant() -> None:
     """The trigger that deletes what hangs below threads loops over tenants and placements, both bound."""
-    file = resources.files(schema).joinpath("0002_children.sql").read_text()
+    file = resources.files(schema).joinpath("0005_archives.sql").read_text()
     body = re.search(r"agentflow_delete_children.*?\$\$(.*?)\$\$", file, re.DOTALL)
     assert body is not None
     assert "GROUP BY tenant_id, placement" in body[1]

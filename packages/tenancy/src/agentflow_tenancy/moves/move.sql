@@ -82,9 +82,11 @@ WHERE placement = {source} AND tenant_id = $1 AND thread_id = ANY ($2::text[])
 FOR UPDATE SKIP LOCKED
 
 -- name: move_checkpoints
+-- Archives too, which stand under negative numbers.
 WITH gone AS (
     DELETE FROM agentflow_checkpoints
-    WHERE placement = {source} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[])
+    WHERE placement = {source} AND tenant_id = $1
+      AND thread_no = ANY ($2::bigint[] || ARRAY(SELECT -n FROM unnest($2::bigint[]) n))
     RETURNING *
 )
 INSERT INTO agentflow_checkpoints (thread_no, created_at, placement, seq, step, is_full, checkpoint_id, tenant_id, source,

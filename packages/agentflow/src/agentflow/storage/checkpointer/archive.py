@@ -1,13 +1,16 @@
 """Packed checkpoints: the rows of an idle thread as one compressed body, and back.
 
-The 16 bytes of each checkpoint's id, oldest first, and behind them, compressed, a line of JSON with the
-other columns, `[first seq, microseconds between the times, steps, full or not, sources, nodes, run ids]`,
-and a line for each delta. Like stands beside like, which compresses a fifth better than row by row; ids do
-not compress at all. The first one is full.
+A byte for the format, 4 for how many, the 16 bytes of each checkpoint's id, oldest first, and behind them,
+compressed, a line of JSON with the other columns, `[first seq, microseconds between the times, steps from one
+to the next, full or not, sources, nodes, run ids]`, and a line for each delta. Like stands beside like, which
+compresses a fifth better than row by row; ids do not compress at all. The first one is full.
+
+What is short or prose gets smaller with bzip2, what repeats long passages with LZMA: the smaller one is kept.
 """
 
 from __future__ import annotations
 
+import bz2
 import json
 import lzma
 from collections.abc import Iterable, Sequence
@@ -23,7 +26,10 @@ from agentflow.utils.jsontext import json_text
 
 # So much of a history is unpacked to read one version of it.
 MOST_IN_A_PART: Final = 512
-_VERSION: Final = b"1"
+# The format's byte. The oldest has the steps themselves.
+_LZMA_STEPS: Final = b"1"
+_LZMA: Final = b"2"
+_BZIP2: Final = b"3"
 _ID_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -80,8 +86,8 @@ def pack(checkpoints: Sequence[PackedCheckpoint]) -> bytes:
     times = [(checkpoint.created_at - _EPOCH) // _MICROSECOND for checkpoint in checkpoints]
     columns = [
         checkpoints[0].seq,
-        [times[0], *(after - before for before, after in pairwise(times))],
-        _runs(checkpoint.step for checkpoint in checkpoints),
+        _gaps(times),
+        _runs(_gaps([checkpoint.step for checkpoint in checkpoints])),
         _runs(checkpoint.is_full for checkpoint in checkpoints),
         _runs(checkpoint.source for checkpoint in checkpoints),
         _runs(checkpoint.node for checkpoint in checkpoints),
@@ -89,8 +95,13 @@ def pack(checkpoints: Sequence[PackedCheckpoint]) -> bytes:
     ]
     lines = [json_text(columns, field="archive"), *(checkpoint.delta for checkpoint in checkpoints)]
     ids = b"".join(checkpoint.checkpoint_id.bytes for checkpoint in checkpoints)
-    body = lzma.compress("\n".join(lines).encode(), format=lzma.FORMAT_RAW, filters=_FILTERS)
-    return _VERSION + len(checkpoints).to_bytes(4) + ids + body
+    text = "\n".join(lines).encode()
+    bodies = {
+        _BZIP2: bz2.compress(text),
+        _LZMA: lzma.compress(text, format=lzma.FORMAT_RAW, filters=_FILTERS),
+    }
+    smaller = min(bodies, key=lambda name: len(bodies[name]))
+    return smaller + len(checkpoints).to_bytes(4) + ids + bodies[smaller]
 
 
 def unpack(body: bytes) -> list[PackedCheckpoint]:
@@ -100,10 +111,8 @@ def unpack(body: bytes) -> list[PackedCheckpoint]:
         CorruptStateError: It is not what `pack` made.
     """
     try:
-        if body[:1] != _VERSION:
-            raise ValueError("another format")
-        return _unpacked(int.from_bytes(body[1:5]), body[5:])
-    except (lzma.LZMAError, EOFError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return _unpacked(body[:1], int.from_bytes(body[1:5]), body[5:])
+    except (lzma.LZMAError, OSError, EOFError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptStateError(
             "A thread's packed checkpoints cannot be read; none of it was used."
         ) from error
@@ -145,16 +154,30 @@ def hole_at(seq: int) -> CorruptStateError:
     )
 
 
-def _unpacked(count: int, body: bytes) -> list[PackedCheckpoint]:
+def _unpacked(name: bytes, count: int, body: bytes) -> list[PackedCheckpoint]:
     ids = [UUID(bytes=body[i : i + _ID_BYTES]) for i in range(0, count * _ID_BYTES, _ID_BYTES)]
-    text = lzma.decompress(body[count * _ID_BYTES :], format=lzma.FORMAT_RAW, filters=_FILTERS).decode()
-    columns, *deltas = text.split("\n")
+    columns, *deltas = _text(name, body[count * _ID_BYTES :]).split("\n")
     first, gaps, *runs = json.loads(columns)
     steps, fulls, sources, nodes, run_ids = (_spread(run) for run in runs)
+    if name != _LZMA_STEPS:
+        steps = list(accumulate(steps))
     seqs = range(first, first + count)
     times = [_EPOCH + us * _MICROSECOND for us in accumulate(gaps)]
     rows = zip(seqs, times, steps, fulls, ids, sources, nodes, run_ids, deltas, strict=True)
     return [PackedCheckpoint(*row) for row in rows]
+
+
+def _text(name: bytes, compressed: bytes) -> str:
+    if name == _BZIP2:
+        return bz2.decompress(compressed).decode()
+    if name in (_LZMA, _LZMA_STEPS):
+        return lzma.decompress(compressed, format=lzma.FORMAT_RAW, filters=_FILTERS).decode()
+    raise ValueError("another format")
+
+
+def _gaps(values: Sequence[int]) -> list[int]:
+    """The first, and how far it is from one to the next: `accumulate` makes the values of it."""
+    return [*values[:1], *(after - before for before, after in pairwise(values))]
 
 
 def _runs(values: Iterable[Any]) -> list[list[Any]]:

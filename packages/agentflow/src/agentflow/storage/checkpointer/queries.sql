@@ -1,6 +1,8 @@
 -- Every statement the checkpointer sends, by name. `$1` is the placement and `$2` the tenant in each one that
 -- touches a tenant's rows, bound for every table it reads: the planner then visits one leaf.
 -- `$4` there, or as said, is the principal: when not null, other users' threads do not exist.
+-- Checkpoints that were packed into archives stand under the thread's number with a minus before it
+-- (schema/0005_archives.sql), those of an older version under the number itself.
 --
 -- Row level security shows a statement the rows of the tenants in `agentflow.tenants` only. A statement that begins with
 -- `s` sets that itself, and everything it touches hangs on the row of `s`, so that it happens afterwards: what is
@@ -349,7 +351,8 @@ SELECT t.placement, t.head, t.thread_no, t.stop_requested, c.checkpoint_id,
        ($5::text IS NULL OR t.user_id = $5) AS visible
 FROM agentflow_threads t
 LEFT JOIN agentflow_checkpoints c
-       ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no AND c.seq = $4::int + 1
+       ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no IN (t.thread_no, -t.thread_no)
+      AND c.seq = $4::int + 1
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3
 
 -- name: placement_of
@@ -405,7 +408,8 @@ CROSS JOIN LATERAL (
 -- below it, if any, and the context as it was.
 SELECT t.thread_no, t.head, t.next_pos, c.*, m.*,
        (SELECT a.archive FROM agentflow_checkpoints a
-        WHERE a.placement = $1 AND a.tenant_id = $2 AND a.thread_no = t.thread_no AND a.first_seq <= $5
+        WHERE a.placement = $1 AND a.tenant_id = $2 AND a.thread_no IN (t.thread_no, -t.thread_no)
+          AND a.first_seq <= $5
         ORDER BY a.seq DESC LIMIT 1) AS archive
 FROM agentflow_threads t
 CROSS JOIN LATERAL (
@@ -436,9 +440,17 @@ WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text I
 -- Checkpoints below $5, newest first, at most $6; an archive counts as one, and may hold $5 and newer ones too.
 SELECT c.seq, c.checkpoint_id, c.source, c.node, c.step, c.run_id, c.created_at, c.archive
 FROM agentflow_threads t
-JOIN agentflow_checkpoints c ON c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = t.thread_no
+CROSS JOIN LATERAL (
+    (SELECT * FROM agentflow_checkpoints
+     WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no
+       AND ($5::int IS NULL OR seq < $5 OR first_seq < $5)
+     ORDER BY seq DESC LIMIT $6)
+    UNION ALL
+    (SELECT * FROM agentflow_checkpoints
+     WHERE placement = $1 AND tenant_id = $2 AND thread_no = -t.thread_no AND ($5::int IS NULL OR first_seq < $5)
+     ORDER BY seq DESC LIMIT $6)
+) c
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
-  AND ($5::int IS NULL OR c.seq < $5 OR c.first_seq < $5)
 ORDER BY c.seq DESC
 LIMIT $6
 

@@ -134,10 +134,10 @@ WITH s AS (
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, created_at, placement, tenant_id, seq, step, is_full,
                                        checkpoint_id, source, node, run_id, delta, first_seq, archive)
-    SELECT t.thread_no, c.created_at, $7, $2, c.seq, c.step, c.is_full, c.checkpoint_id, c.source, c.node,
+    SELECT CASE WHEN c.thread_no < 0 THEN -t.thread_no ELSE t.thread_no END, c.created_at, $7, $2, c.seq, c.step, c.is_full, c.checkpoint_id, c.source, c.node,
            c.run_id, c.delta, c.first_seq, c.archive
     FROM t, s, agentflow_checkpoints c
-    WHERE c.placement = $1 AND c.tenant_id = $2 AND c.thread_no = s.thread_no
+    WHERE c.placement = $1 AND c.tenant_id = $2 AND c.thread_no IN (s.thread_no, -s.thread_no)
     RETURNING octet_length(delta) + coalesce(octet_length(archive), 0) AS size_bytes
 ), m AS (
     INSERT INTO agentflow_messages (thread_no, created_at, placement, tenant_id, seq, removed_seq, pos, message_id,

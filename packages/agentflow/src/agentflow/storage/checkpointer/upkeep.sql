@@ -20,7 +20,7 @@ SELECT t.placement, t.tenant_id, t.thread_id
 FROM agentflow_threads t
 WHERE t.updated_at <= now() - $2::interval AND strpos(t.state, '{"langgraph":') <> 1
   AND EXISTS (SELECT FROM agentflow_checkpoints c
-              WHERE c.placement = t.placement AND c.tenant_id = t.tenant_id AND c.thread_no = t.thread_no
+              WHERE c.placement = t.placement AND c.tenant_id = t.tenant_id AND c.thread_no IN (t.thread_no, -t.thread_no)
                 AND coalesce(c.first_seq, c.seq) <= t.head - $3)
   AND (t.tenant_id, t.thread_id, t.placement) > ($4, $5, $6)
 ORDER BY t.tenant_id, t.thread_id, t.placement
@@ -42,19 +42,20 @@ FOR UPDATE
 -- All checkpoints of thread number $3, oldest first.
 SELECT seq, created_at, step, is_full, checkpoint_id, source, node, run_id, delta, archive
 FROM agentflow_checkpoints
-WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3
+WHERE placement = $1 AND tenant_id = $2 AND thread_no IN ($3::bigint, -$3::bigint)
 ORDER BY seq
 
 -- name: delete_checkpoints
 -- All of thread number $3.
-DELETE FROM agentflow_checkpoints WHERE placement = $1 AND tenant_id = $2 AND thread_no = $3
+DELETE FROM agentflow_checkpoints
+WHERE placement = $1 AND tenant_id = $2 AND thread_no IN ($3::bigint, -$3::bigint)
 
 -- name: insert_archive
 -- The checkpoints from $5 to $4 of thread number $3, packed, as one row, under the id of the last one: a writer that
--- tries again recognises it.
+-- tries again recognises it. The number is negative: see schema/0005_archives.sql.
 INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id, source, node,
                                    run_id, delta, first_seq, archive)
-VALUES ($3, $1, $2, $4, 0, false, $7, 'archive', '', '', '', $5, $6)
+VALUES (-$3::bigint, $1, $2, $4, 0, false, $7, 'archive', '', '', '', $5, $6)
 
 -- name: delete_finished_tools
 -- Tools of thread number $3 that were first started before version $4, and finished.

@@ -17,6 +17,7 @@ _FILES: Final = {
     2: "0002_children.sql",
     3: "0003_hot_path.sql",
     4: "0004_tenants.sql",
+    5: "0005_archives.sql",
 }
 _PARTITION_FILES: Final = {1: "partition_0001.sql", 2: "partition_0002.sql", 3: "partition_0003.sql"}
 

@@ -1,0 +1,21 @@
+"""Archives in a place of their own in the index."""
+
+from alembic import op
+from library import upgrade_to
+
+from agentflow_tenancy.schema import tenancy_statements
+
+revision = "0023"
+down_revision = "0022"
+
+
+def upgrade() -> None:
+    """Replace the functions that look for a thread's checkpoints."""
+    upgrade_to(5)
+    for statement in tenancy_statements(8):
+        op.get_bind().exec_driver_sql(statement)
+
+
+def downgrade() -> None:
+    """Not offered: restore a backup instead of losing data."""
+    raise NotImplementedError("restore a backup")
