@@ -15,6 +15,7 @@ _FILES: Final = {
     5: "0005_token_rights.sql",
     6: "0006_many_partitions.sql",
     7: "0007_copies.sql",
+    8: "0008_by_hand.sql",
 }
 
 
