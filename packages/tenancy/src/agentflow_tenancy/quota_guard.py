@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from redis.exceptions import RedisError
 
@@ -44,6 +44,8 @@ _SCARCE: Final = 100
 _MOST_REMEMBERED: Final = 100_000
 _DAILY: Final = (TOKENS, CHECKPOINTS)
 _FREE: Final = Decision(True)
+
+State = Literal["ok", "degraded", "off"]
 
 
 class Truth(Protocol):
@@ -249,6 +251,12 @@ class QuotaGuard:
         allowance = allowance_of(principal)
         if self._store is not None and allowance.spends:
             await self._asked(partial(self._store.forget, allowance))
+
+    async def state(self) -> State:
+        """Whether quotas are counted in Redis, asked anew; "off" where there is none."""
+        if self._store is None:
+            return "off"
+        return "degraded" if await self._asked(self._store.ping) is None else "ok"
 
     def tokens_left(self, allowance: Allowance) -> int | None:
         """What is left of today's tokens, as far as is known here; None without a limit."""

@@ -177,5 +177,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return 1
 """
 
+# Whether anything is answered, and scripts are.
+PING: Final = "return 1"
+
 # KEYS used: Postgres is asked anew.
 FORGET: Final = "return redis.call('DEL', KEYS[1])"

@@ -17,6 +17,7 @@ _TAKE: Final = Script(quota_scripts.TAKE)
 _SPEND: Final = Script(quota_scripts.SPEND)
 _SEED: Final = Script(quota_scripts.SEED)
 _FORGET: Final = Script(quota_scripts.FORGET)
+_PING: Final = Script(quota_scripts.PING)
 
 # What a request's script needs of the keys; a run's needs all.
 _OF_A_REQUEST: Final = 2
@@ -105,6 +106,10 @@ class QuotaStore:
     async def forget(self, allowance: Allowance) -> None:
         """Have Postgres asked anew: something that was kept is gone."""
         await self._scripts.call(_FORGET, allowance.keys[4:], ())
+
+    async def ping(self) -> bool:
+        """Have it answer."""
+        return bool(await self._scripts.call(_PING, (), ()))
 
     async def close(self) -> None:
         """Wait for what is under way."""
