@@ -46,7 +46,7 @@ def test_ping_and_readiness_are_public(api: Api) -> None:
     """No credential; nothing about tenants."""
     with api.client() as client:
         assert data(client.get("/ping")) == "pong"
-        assert data(client.get("/health/ready")) == {"postgres": "ok", "redis": "ok"}
+        assert data(client.get("/health/ready")) == {"postgres": "ok", "redis": "ok", "quotas": "ok"}
 
 
 def test_the_guides_two_turns(client: httpx.Client) -> None:

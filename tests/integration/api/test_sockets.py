@@ -16,6 +16,7 @@ from tests.support import databases
 from tests.support.agents import AGENTS, pipes
 from tests.support.api import Api, TenantKey, running_api, say
 from tests.support.run import ROOT, Servers
+from tests.support.waiting import soon
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +191,24 @@ async def test_live_is_for_others(agents_api: Api, mine: TenantKey) -> None:
             await socket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
+
+
+async def test_frames_that_cannot_be_used_are_paid_for(agents_api: Api, mine: TenantKey) -> None:
+    """Opening a socket is a request, and each frame is one, whatever it holds."""
+    limits = {"requests_per_minute": 1, "burst": 3}
+    path = f"/v1/admin/tenants/{mine.tenant.tenant_id}"
+    with agents_api.operator() as operator, agents_api.client(mine) as client:
+        assert operator.patch(path, json={"plan": "unlimited", "limits": limits}).status_code == 200
+        await asyncio.to_thread(soon, lambda: "ratelimit" in client.get("/v1/threads").headers)
+    codes = []
+    async with opened(agents_api, mine) as socket:
+        for frame in ("junk", "{", "[]"):
+            [chunk] = await ask(socket, frame)
+            codes.append(chunk["data"]["code"])
+    assert codes == ["BAD_REQUEST", "QUOTA_EXCEEDED", "QUOTA_EXCEEDED"]
+    for again in ("/v1/graph/ws", "/v1/graph/live"):
+        async with opened(agents_api, mine, again) as socket:
+            assert json.loads(await socket.recv())["data"]["code"] == "QUOTA_EXCEEDED"
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 1013

@@ -25,8 +25,8 @@ from agentflow_tenancy import (
 )
 from agentflow_tenancy.allowance import allowance_of
 from agentflow_tenancy.plans import NO_LIMITS
-from agentflow_tenancy.quota_store import Spent
-from agentflow_tenancy.quotas import Used
+from agentflow_tenancy.quota_store import Spent, Unseeded
+from agentflow_tenancy.quotas import Decision, Used
 
 
 class Books:
@@ -153,9 +153,11 @@ async def test_a_killed_processs_runs_end_by_themselves(redis: Redis, books: Boo
     who = principal(concurrent_runs=1, tokens_per_day=100)
     dying = QuotaStore(redis, lease_s=0.05)
     allowance = allowance_of(who)
-    await dying.seed(allowance, Used(0, 0, today(), 0, 0))
+    unseeded = await dying.take_run(allowance, "killed", may_make_thread=True)
+    assert isinstance(unseeded, Unseeded)
+    await dying.seed(allowance, unseeded, Used(0, 0, today(), 0, 0))
     taken = await dying.take_run(allowance, "killed", may_make_thread=True)
-    assert taken is not None
+    assert isinstance(taken, Decision)
     assert taken.allowed
     books.used_of[who.tenant.tenant_id] = Used(0, 0, today(), 60, 0)
     guard = QuotaGuard(QuotaStore(redis), books)
@@ -237,10 +239,11 @@ async def test_what_is_spent_while_postgres_is_asked_counts(redis: Redis, books:
     """Nothing is lost between the question and its answer."""
     store, who = QuotaStore(redis), principal(tokens_per_day=1000)
     allowance = allowance_of(who)
-    assert await store.take_run(allowance, "a", may_make_thread=True) is None
+    unseeded = await store.take_run(allowance, "a", may_make_thread=True)
+    assert isinstance(unseeded, Unseeded)
     assert await store.spend(allowance, "other", Spent(tokens=7), may_make_thread=False) is None
-    await store.seed(allowance, Used(0, 0, today(), 100, 0))
-    await store.seed(allowance, Used(0, 0, today(), 100, 0))
+    await store.seed(allowance, unseeded, Used(0, 0, today(), 100, 0))
+    await store.seed(allowance, unseeded, Used(0, 0, today(), 100, 0))
     used = await store.end(allowance, "other", Spent(tokens=1))
     assert used is not None
     assert used.tokens == 108

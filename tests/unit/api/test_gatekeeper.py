@@ -72,3 +72,24 @@ async def test_one_question_for_all_of_a_credential() -> None:
     for gate in gates:
         gate.__exit__(None, None, None)
     await keeper.aclose()
+
+
+async def test_one_that_takes_long_keeps_no_other_open() -> None:
+    """Credentials are asked about side by side."""
+    release = asyncio.Event()
+
+    async def recheck(who: Principal) -> None:
+        if who.key_id == "slow":
+            await release.wait()
+        else:
+            raise CredentialError("revoked")
+
+    keeper = Gatekeeper(recheck, every_s=0.001)
+    with keeper.opened(principal("slow")) as slow, keeper.opened(principal()) as gate:
+        shut = asyncio.Event()
+        gate.on_shut(shut.set)
+        async with asyncio.timeout(30):
+            await shut.wait()
+        slow.check()
+        release.set()
+    await keeper.aclose()

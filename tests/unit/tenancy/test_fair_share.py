@@ -11,8 +11,9 @@ from agentflow_tenancy.fair_share import FairShare
 class Crowd:
     """Requests that enter, say so, and stay until they are let go."""
 
-    def __init__(self, share: FairShare) -> None:
+    def __init__(self, share: FairShare, *, rests: bool = True) -> None:
         self.share = share
+        self.rests = rests
         self.inside: list[str] = []
         self.go: dict[str, asyncio.Event] = {}
 
@@ -21,7 +22,7 @@ class Crowd:
         return asyncio.create_task(self._work(name))
 
     async def _work(self, name: str) -> None:
-        async with self.share.entered(name[0]):
+        async with self.share.entered(name[0], rests=self.rests):
             self.inside.append(name)
             await self.go[name].wait()
 
@@ -119,3 +120,31 @@ async def test_who_gives_up_in_the_moment_of_being_let_in() -> None:
     crowd.go["b1"].set()
     await third
     assert crowd.inside == ["a1", "b1"]
+
+
+async def test_nobody_waits_for_ever() -> None:
+    """Who was not let in for long is told to come back, and leaves no gap."""
+    crowd = Crowd(FairShare(at_once=1, hold_s=1000, longest_wait_s=0.0))
+    first = crowd.send("a1")
+    await crowd.settle()
+    with pytest.raises(OverloadedError):
+        await crowd.send("b1")
+    crowd.go["a1"].set()
+    await first
+    async with crowd.share.entered("b"):
+        assert crowd.inside == ["a1"]
+
+
+async def test_what_takes_long_without_resting_stays_its_tenants() -> None:
+    """Others get in at once; of its own no more than the share, however long it takes."""
+    crowd = Crowd(FairShare(at_once=2, share=2, hold_s=0.0), rests=False)
+    tasks = [crowd.send(name) for name in ("a1", "a2", "a3")]
+    await crowd.settle()
+    quick = crowd.send("b1")
+    crowd.go["b1"].set()
+    await quick
+    assert crowd.inside == ["a1", "a2", "b1"]
+    for name in ("a1", "a2", "a3"):
+        crowd.go[name].set()
+    await asyncio.gather(*tasks)
+    assert crowd.inside == ["a1", "a2", "b1", "a3"]

@@ -338,6 +338,7 @@ class _Attempt:
                 "run_id": str(self._run.run_id),
                 "rejoin_since": self._run.created_at,
                 "scope": self._principal.scope,
+                "token_budget": self._budget,
             }
             try:
                 await self._graph.aundo(config)

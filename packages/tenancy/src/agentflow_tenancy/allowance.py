@@ -30,7 +30,7 @@ class Allowance:
     """Limits of a tenant and of one of its keys.
 
     Attributes:
-        limits: For what is counted for the tenant as a whole: its own, or the key's where it has some.
+        limits: For what is counted for the tenant as a whole: its own, or the key's where those are lower.
         pace_limits: For its rate of requests: its own, whatever its keys'.
         key_limits: The key's own: its rate is counted for itself, too.
         keys: Of Redis, in the order of the scripts.
@@ -89,7 +89,7 @@ def allowance_of(principal: Principal) -> Allowance:
 
 @lru_cache(maxsize=4096)
 def _made(tenant_id: UUID, key_id: str, tenant_limits: Limits, key_limits: Limits) -> Allowance:
-    limits = tenant_limits.overridden(key_limits)
+    limits = tenant_limits.at_most(key_limits)
     encoded = base64.urlsafe_b64encode(key_id.encode()).decode().rstrip("=")
     tag = f"af:{{{tenant_id.hex}}}:q"
     run_limits = [limit_of(name, limits) for name in OF_A_RUN]

@@ -15,20 +15,23 @@ DEFAULT_AT_ONCE: Final = 16
 
 
 class _Place:
-    """A request at work. One that takes long waits for something else: it keeps nobody out."""
+    """A request at work. One that takes long keeps no other tenant out, and if it may rest nobody at all."""
 
-    __slots__ = ("since", "tenant")
+    __slots__ = ("is_counted", "rests", "since", "tenant")
 
-    def __init__(self, tenant: Hashable, since: float) -> None:
+    def __init__(self, tenant: Hashable, since: float, *, rests: bool) -> None:
         self.tenant = tenant
         self.since = since
+        self.rests = rests
+        self.is_counted = True
 
 
 class _Waiter:
-    __slots__ = ("place", "turn")
+    __slots__ = ("place", "rests", "turn")
 
-    def __init__(self, turn: asyncio.Future[None]) -> None:
+    def __init__(self, turn: asyncio.Future[None], *, rests: bool) -> None:
         self.turn = turn
+        self.rests = rests
         self.place: _Place | None = None
 
 
@@ -46,6 +49,7 @@ class FairShare:
         share: int | None = None,
         most_waiting: int = 200,
         hold_s: float = 0.1,
+        longest_wait_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nobody is in.
@@ -54,13 +58,16 @@ class FairShare:
             at_once: Places.
             share: Of one tenant; half when None.
             most_waiting: Of one tenant; further ones are refused.
-            hold_s: After so long a place counts as free again while somebody wants it.
+            hold_s: After so long a place counts as free again while somebody wants it: for other tenants, and
+                for its own if what is at work there rests.
+            longest_wait_s: Who waits for longer is refused.
             clock: Seconds.
         """
         self._at_once = at_once
         self._share = share or max(1, at_once // 2)
         self._most_waiting = most_waiting
         self._hold_s = hold_s
+        self._longest_wait_s = longest_wait_s
         self._clock = clock
         self._places: OrderedDict[_Place, None] = OrderedDict()
         self._of: dict[Hashable, int] = {}
@@ -68,16 +75,21 @@ class FairShare:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def entered(self, tenant: Hashable) -> AsyncGenerator[None]:
+    async def entered(self, tenant: Hashable, *, rests: bool = False) -> AsyncGenerator[None]:
         """Work for a tenant, for the length of a block.
 
+        Args:
+            tenant: Whose.
+            rests: It may wait for something that is not ours, such as a model. What does not, and takes
+                long all the same, holds a connection to the database: of those a tenant has its share.
+
         Raises:
-            OverloadedError: Too many of the tenant wait already.
+            OverloadedError: Too many of the tenant wait already, or this one has waited too long.
         """
         if tenant not in self._queues and self._has_room(tenant):
-            place = self._take(tenant)
+            place = self._take(tenant, rests=rests)
         else:
-            place = await self._wait(tenant)
+            place = await self._wait(tenant, rests=rests)
         try:
             yield
         finally:
@@ -86,21 +98,26 @@ class FairShare:
     def _has_room(self, tenant: Hashable) -> bool:
         return len(self._places) < self._at_once and self._of.get(tenant, 0) < self._share
 
-    def _take(self, tenant: Hashable) -> _Place:
-        place = _Place(tenant, self._clock())
+    def _take(self, tenant: Hashable, *, rests: bool) -> _Place:
+        place = _Place(tenant, self._clock(), rests=rests)
         self._places[place] = None
         self._of[tenant] = self._of.get(tenant, 0) + 1
         return place
 
-    async def _wait(self, tenant: Hashable) -> _Place:
+    async def _wait(self, tenant: Hashable, *, rests: bool) -> _Place:
         queue = self._queues.setdefault(tenant, deque())
         if len(queue) >= self._most_waiting:
             raise OverloadedError("Too many of this tenant's requests wait already; try again in a moment.")
-        waiter = _Waiter(asyncio.get_running_loop().create_future())
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), rests=rests)
         queue.append(waiter)
         self._watch()
         try:
-            await waiter.turn
+            async with asyncio.timeout(self._longest_wait_s):
+                await waiter.turn
+        except TimeoutError:
+            if waiter.place is None:  # else it was let in at the last moment
+                self._forget(tenant, waiter)
+                raise OverloadedError("Too much waits for this process; try again in a moment.") from None
         except asyncio.CancelledError:
             if waiter.place is not None:
                 self._leave(waiter.place)
@@ -111,13 +128,15 @@ class FairShare:
         return waiter.place
 
     def _leave(self, place: _Place) -> None:
-        if place in self._places:
-            self._free(place)
+        self._places.pop(place, None)
+        self._uncount(place)
         if self._queues:
             self._hand_out()
 
-    def _free(self, place: _Place) -> None:
-        del self._places[place]
+    def _uncount(self, place: _Place) -> None:
+        if not place.is_counted:
+            return
+        place.is_counted = False
         left = self._of[place.tenant] - 1
         if left:
             self._of[place.tenant] = left
@@ -139,7 +158,7 @@ class FairShare:
             passed = 0
             # One that was cancelled is in the queue until its task has run.
             if not waiter.turn.done():
-                waiter.place = self._take(tenant)
+                waiter.place = self._take(tenant, rests=waiter.rests)
                 waiter.turn.set_result(None)
 
     def _forget(self, tenant: Hashable, waiter: _Waiter) -> None:
@@ -162,7 +181,9 @@ class FairShare:
             return
         until = self._clock() - self._hold_s
         while self._places and (oldest := next(iter(self._places))).since <= until:
-            self._free(oldest)
+            del self._places[oldest]
+            if oldest.rests:
+                self._uncount(oldest)
         self._hand_out()
         if self._queues:
             self._watch()

@@ -1,4 +1,4 @@
-"""What tenants may use: plans with defaults, which a tenant's and then a key's own limits override."""
+"""What tenants may use: plans with defaults, which a tenant's own override; a key's own only lower them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def plan_limits(plan: str) -> Limits:
 
 
 def limits_of(plan: str, *overrides: Limits) -> Limits:
-    """What holds: the plan's defaults, overridden by the tenant's and then the key's own.
+    """What holds: the plan's defaults, overridden by others in their order.
 
     Raises:
         InvalidLimitsError: There is no such plan.

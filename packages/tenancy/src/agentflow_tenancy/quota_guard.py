@@ -7,21 +7,23 @@ import logging
 import random
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from redis.exceptions import RedisError
 
 from agentflow.core.graph import Boundary
+from agentflow.errors import StorageError
 from agentflow_tenancy.allowance import Allowance, allowance_of
+from agentflow_tenancy.days_tokens import DaysTokens
 from agentflow_tenancy.errors import QuotaExceededError, QuotasUnavailableError
 from agentflow_tenancy.local_quotas import LocalQuotas
-from agentflow_tenancy.quota_store import QuotaStore, Spent
+from agentflow_tenancy.quota_store import QuotaStore, Spent, Unseeded
 from agentflow_tenancy.quotas import (
     CHECKPOINTS,
-    DAY_S,
     MINUTE_S,
     THREADS,
     TOKENS,
@@ -43,6 +45,8 @@ _MOST_REMEMBERED: Final = 100_000
 _DAILY: Final = (TOKENS, CHECKPOINTS)
 _FREE: Final = Decision(True)
 
+State = Literal["ok", "degraded", "off"]
+
 
 class Truth(Protocol):
     """Where what was spent is known for good."""
@@ -60,6 +64,8 @@ class Run:
     Attributes:
         decision: What let it in.
         no_new_thread: When it may only go on with a thread that exists: what to refuse a new one with.
+        handed_over: Somebody else has it left at its end, not who had it let in.
+        is_unsure: Redis may have counted it without saying so.
     """
 
     def __init__(self, guard: QuotaGuard, allowance: Allowance, token: str, decision: Decision) -> None:
@@ -71,6 +77,8 @@ class Run:
         self.spent = Spent()
         self.may_make_thread = True
         self.no_new_thread: QuotaExceededError | None = None
+        self.handed_over = False
+        self.is_unsure = False
         self._telling: asyncio.Task[None] | None = None
 
     @property
@@ -130,6 +138,7 @@ class QuotaGuard:
         grace_s: float = 30.0,
         beat_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Nothing is asked yet.
 
@@ -140,6 +149,7 @@ class QuotaGuard:
             grace_s: How long after Redis was first missed a tenant with limits may still spend.
             beat_s: How often a run says that it goes on.
             clock: Seconds.
+            wall_clock: Seconds of the epoch: days are told by it.
         """
         self._store = store
         self._truth = truth
@@ -149,11 +159,13 @@ class QuotaGuard:
         self._clock = clock
         self._away_until = 0.0
         self._missed_at = 0.0
-        # Of the day, by tenant: its keys may have limits of their own.
-        self._tokens: dict[uuid.UUID, int] = {}
+        self._tokens = DaysTokens(wall_clock)
         # Tenants of whose spending Redis may not know all.
         self._untold: set[uuid.UUID] = set()
         self._running: set[Run] = set()
+        # Runs that are over, or never began, of which Redis may not know: said once it answers again.
+        self._unended: OrderedDict[str, Allowance] = OrderedDict()
+        self._saying_ends: asyncio.Task[None] | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self.degraded = False
@@ -190,6 +202,17 @@ class QuotaGuard:
         """
         return _Entered(self, principal)
 
+    async def queued(self, principal: Principal) -> Run:
+        """Take a request, and see that there is room for a run that begins later. It is not left.
+
+        Raises:
+            See `run`. Runs under way refuse none: it waits for them.
+        """
+        allowance = allowance_of(principal)
+        run = Run(self, allowance, "", _FREE)
+        run.decision = await (self._enter(run) if allowance.spends else self.request(principal))
+        return run
+
     async def enter(self, principal: Principal) -> Run:
         """See `run`."""
         allowance = allowance_of(principal)
@@ -202,6 +225,10 @@ class QuotaGuard:
         except asyncio.CancelledError:
             # It may or may not have been counted.
             self.start(self._end(run))
+            raise
+        except (QuotaExceededError, QuotasUnavailableError, StorageError):
+            if run.is_unsure:
+                self._note_unended(run)
             raise
         self._running.add(run)
         self._start_beating()
@@ -225,15 +252,20 @@ class QuotaGuard:
         if self._store is not None and allowance.spends:
             await self._asked(partial(self._store.forget, allowance))
 
+    async def state(self) -> State:
+        """Whether quotas are counted in Redis, asked anew; "off" where there is none."""
+        if self._store is None:
+            return "off"
+        return "degraded" if await self._asked(self._store.ping) is None else "ok"
+
     def tokens_left(self, allowance: Allowance) -> int | None:
         """What is left of today's tokens, as far as is known here; None without a limit."""
-        limit, used = allowance.limits.tokens_per_day, self._tokens.get(allowance.tenant_id)
+        limit, used = allowance.limits.tokens_per_day, self._tokens.of(allowance.tenant_id)
         return None if limit is None or used is None else limit - used
 
     def note_tokens(self, allowance: Allowance, tokens: int) -> None:
         """Take tokens off what is left, before anybody else knows."""
-        if allowance.tenant_id in self._tokens:
-            self._tokens[allowance.tenant_id] += tokens
+        self._tokens.add(allowance.tenant_id, tokens)
 
     async def tell(self, run: Run) -> None:
         """Say what a run spent so far, and what it spends meanwhile."""
@@ -288,12 +320,13 @@ class QuotaGuard:
                     taken = self._store.take_run(allowance, run.token, may_make_thread=may_make_thread)
                     decision = await taken
                     self._heard()
-                    if decision is not None:
+                    if not isinstance(decision, Unseeded):
                         self._learn_left(allowance, decision.tokens_left)
                         return decision
                     used = await self._truth.used(allowance.tenant_id)
-                    await self._store.seed(allowance, used)
+                    await self._store.seed(allowance, decision, used)
                 except _AWAY as error:
+                    run.is_unsure = True
                     self._note_failure(error)
                     break
         return await self._on_trust(run, used, may_make_thread)
@@ -321,7 +354,8 @@ class QuotaGuard:
                 used = await self._truth.used(allowance.tenant_id)
             refused = self._overspent(allowance, used, may_make_thread)
             if refused is not None:
-                return Decision(False, refused, _until_tomorrow_s() if refused in _DAILY else MINUTE_S)
+                wait_s = self._tokens.until_tomorrow_s() if refused in _DAILY else MINUTE_S
+                return Decision(False, refused, wait_s)
         return self._local.take(allowance, run.token)
 
     def _overspent(self, allowance: Allowance, used: Used | None, may_make_thread: bool) -> str | None:
@@ -334,8 +368,20 @@ class QuotaGuard:
     async def _end(self, run: Run) -> None:
         await run.finish()
         self._local.end(run.allowance, run.token)
-        if self._store is not None:
-            await self._say(run, self._store.end)
+        if self._store is not None and not await self._say(run, self._store.end):
+            self._note_unended(run)
+
+    def _note_unended(self, run: Run) -> None:
+        self._unended[run.token] = run.allowance
+        while len(self._unended) > _MOST_REMEMBERED:
+            self._unended.popitem(last=False)
+
+    async def _say_ends(self) -> None:
+        """Of runs that Redis would count until their leases end, and then not know what they spent."""
+        while self._store is not None and self._unended and self._may_ask():
+            token, allowance = self._unended.popitem()
+            if not await self._asked(partial(_ended, self._store, allowance, token)):
+                self._unended[token] = allowance
 
     async def _say(self, run: Run, say: Callable[[Allowance, str, Spent], Awaitable[Used | None]]) -> bool:
         """Whether Redis heard it. When it may not have, Postgres is asked before the tenant's next run."""
@@ -351,17 +397,15 @@ class QuotaGuard:
         return answer is not None
 
     def _learn(self, allowance: Allowance, tokens: int) -> None:
-        if len(self._tokens) > _MOST_REMEMBERED:
-            self._tokens.clear()
         if allowance.limits.tokens_per_day is not None:
-            self._tokens[allowance.tenant_id] = tokens
+            self._tokens.learn(allowance.tenant_id, tokens)
 
     def _learn_left(self, allowance: Allowance, left: int | None) -> None:
         limit = allowance.limits.tokens_per_day
         if left is None or limit is None:
             return
         # When none are left it may be more than the limit that was spent.
-        known = 0 if left else self._tokens.get(allowance.tenant_id, 0)
+        known = 0 if left else self._tokens.of(allowance.tenant_id) or 0
         self._learn(allowance, max(known, limit - left))
 
     def _may_ask(self) -> bool:
@@ -384,6 +428,9 @@ class QuotaGuard:
             self.degraded = False
             logger.warning("Redis answers again: quotas are counted there.")
 
+        if self._unended and (self._saying_ends is None or self._saying_ends.done()):
+            self._saying_ends = self.start(self._say_ends())
+
     def _note_failure(self, error: Exception) -> None:
         self._away_until = self._clock() + _PROBE_EVERY_S
         if not self.degraded:
@@ -403,9 +450,9 @@ async def _boxed[T](answer: Awaitable[T]) -> tuple[T]:
     return (await answer,)
 
 
-def _until_tomorrow_s() -> float:
-    """What is spent by the day is there again with the next one, of UTC."""
-    return DAY_S - time.time() % DAY_S
+async def _ended(store: QuotaStore, allowance: Allowance, token: str) -> bool:
+    await store.end(allowance, token, Spent())
+    return True
 
 
 class _Entered:

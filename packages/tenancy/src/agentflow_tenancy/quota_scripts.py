@@ -9,8 +9,9 @@ new       sorted set: those of them that may make a thread
 used      hash: threads, bytes, t<day> tokens, c<day> checkpoints; seeded, once Postgres was asked
 
 `used` counts up from nothing from the moment it is found missing, and the seed adds what Postgres knows:
-what is spent between the two is counted, in the worst case twice, never not at all. It ends after a while and
-is seeded anew, and at once when a run's lease ran out: nobody said what that run had spent.
+what is spent between the two is counted, in the worst case twice, never not at all. A seed names the count
+that it was asked for: one that was forgotten and begun anew meanwhile does not take an older answer. It ends
+after a while and is seeded anew, and at once when a run's lease ran out: nobody said what that run had spent.
 """
 
 from typing import Final
@@ -23,11 +24,12 @@ local day = math.floor(time[1] / 86400)
 """
 
 # ARGV the limits as big-endian doubles, -1 for none: microseconds a request and capacity, of the tenant
-# and of the key, then runs, threads, bytes, tokens and checkpoints; then, for a run: token ('' for none),
-# lease ms, 1 if it may make a thread, ms that `used` lives -> {what, retry after ms, left and ms until it
-# is all there again of requests and of key requests, then of a run what is left of each, the ms until the
-# day ends}. `what` is 0 when all was taken, -1 when `used` must be seeded first, else the number of the
-# quota. What is not limited has -1 left.
+# and of the key, then runs, threads, bytes, tokens and checkpoints; then, with all keys, for a run: token
+# ('': it begins later, needs no place and holds nothing), lease ms, 1 if it may make a thread, ms that `used`
+# lives -> {what, retry after ms, left and ms until it is all there again of requests and of key requests,
+# then of a run what is left of each, the ms until the day ends}. `what` is 0 when all was taken, -1 when
+# `used` must be seeded first (what it was begun as stands in place of the ms), else the number of the quota
+# that takes longest to have room again. What is not limited has -1 left.
 TAKE: Final = (
     _CLOCK
     + """
@@ -55,15 +57,17 @@ end
 
 local held = redis.call('MGET', KEYS[1], KEYS[2])
 local due, left, reset, wait = arrive(held[1], interval, capacity)
-if wait > 0 then return {1, wait, left, reset, -1, 0} end
 local key_due, key_left, key_reset, key_wait = arrive(held[2], key_interval, key_capacity)
-if key_wait > 0 then
-  if left >= 0 then left, reset = left + 1, reset - math.ceil(interval / 1000) end
+if wait > 0 or key_wait > 0 then
+  -- One that has room keeps it.
+  if due then left, reset = left + 1, reset - math.ceil(interval / 1000) end
+  if key_due then key_left, key_reset = key_left + 1, key_reset - math.ceil(key_interval / 1000) end
+  if wait >= key_wait then return {1, wait, left, reset, key_left, key_reset} end
   return {2, key_wait, left, reset, key_left, key_reset}
 end
 local answer = {0, 0, left, reset, key_left, key_reset}
 
-if token ~= '' then
+if KEYS[5] then
   local runs, new, used = KEYS[3], KEYS[4], KEYS[5]
   local taken, reserved = redis.call('ZCARD', runs), 0
   local lost = taken > 0 and redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) or 0
@@ -77,9 +81,10 @@ if token ~= '' then
   if spends then
     spent = redis.call('HMGET', used, 'seeded', 'threads', 'bytes', 't' .. day, 'c' .. day)
     if not spent[1] then
-      redis.call('HSETNX', used, 'begun', now_ms)
+      redis.call('HSETNX', used, 'begun', string.format('%.0f', now_us))
+      local begun = tonumber(redis.call('HGET', used, 'begun'))
       redis.call('PEXPIRE', used, ARGV[5])
-      return {-1, 0, left, reset, key_left, key_reset}
+      return {-1, begun, left, reset, key_left, key_reset}
     end
   end
   local until_day = 86400000 - now_ms % 86400000
@@ -90,10 +95,10 @@ if token ~= '' then
       return
     end
     local free = limit - taken
-    if refused == 0 and free < wants then refused, retry = number, after end
+    if free < wants and after > retry then refused, retry = number, after end
     answer[#answer + 1] = math.max(0, free)
   end
-  check(3, most_runs, taken, 1, 1000)
+  check(3, most_runs, taken, token == '' and -math.huge or 1, 1000)
   local reserves = most_threads >= 0 and makes
   if reserves and taken > 0 then reserved = redis.call('ZCARD', new) end
   check(4, most_threads, (tonumber(spent[2]) or 0) + reserved, makes and 1 or 0, 60000)
@@ -107,13 +112,15 @@ if token ~= '' then
     if key_left >= 0 then answer[5] = key_left + 1 end
     return answer
   end
-  if answer[7] > 0 then answer[7] = answer[7] - 1 end
-  if answer[8] > 0 and reserves then answer[8] = answer[8] - 1 end
-  redis.call('ZADD', runs, now_ms + lease, token)
-  redis.call('PEXPIRE', runs, lease * 20)
-  if reserves then
-    redis.call('ZADD', new, now_ms + lease, token)
-    redis.call('PEXPIRE', new, lease * 20)
+  if token ~= '' then
+    if answer[7] > 0 then answer[7] = answer[7] - 1 end
+    if answer[8] > 0 and reserves then answer[8] = answer[8] - 1 end
+    redis.call('ZADD', runs, now_ms + lease, token)
+    redis.call('PEXPIRE', runs, lease * 20)
+    if reserves then
+      redis.call('ZADD', new, now_ms + lease, token)
+      redis.call('PEXPIRE', new, lease * 20)
+    end
   end
 end
 local function keep(key, at, interval, ms)
@@ -157,9 +164,10 @@ return spent
 """
 )
 
-# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it
-# -> 1 if it was added, 0 if somebody else did.
+# KEYS used. ARGV what Postgres knows: threads, bytes, the day, its tokens, its checkpoints; ms to keep it;
+# what it was begun as when Postgres was asked -> 1 if it was added, 0 if somebody else did, or began anew.
 SEED: Final = """
+if redis.call('HGET', KEYS[1], 'begun') ~= ARGV[7] then return 0 end
 if redis.call('HSETNX', KEYS[1], 'seeded', 1) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'threads', ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[2])
@@ -168,6 +176,9 @@ redis.call('HINCRBY', KEYS[1], 'c' .. ARGV[3], ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return 1
 """
+
+# Whether anything is answered, and scripts are.
+PING: Final = "return 1"
 
 # KEYS used: Postgres is asked anew.
 FORGET: Final = "return redis.call('DEL', KEYS[1])"

@@ -17,6 +17,7 @@ _TAKE: Final = Script(quota_scripts.TAKE)
 _SPEND: Final = Script(quota_scripts.SPEND)
 _SEED: Final = Script(quota_scripts.SEED)
 _FORGET: Final = Script(quota_scripts.FORGET)
+_PING: Final = Script(quota_scripts.PING)
 
 # What a request's script needs of the keys; a run's needs all.
 _OF_A_REQUEST: Final = 2
@@ -30,6 +31,17 @@ class Spent:
     stored_bytes: int = 0
     tokens: int = 0
     checkpoints: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unseeded:
+    """Nothing is known of what a tenant spent: Postgres must be asked.
+
+    Attributes:
+        begun: Names the count that its answer belongs to.
+    """
+
+    begun: int
 
 
 class QuotaStore:
@@ -55,12 +67,23 @@ class QuotaStore:
         words = (allowance.packed, "")
         return allowance.decision(await self._scripts.call(_TAKE, allowance.keys[:_OF_A_REQUEST], words))
 
-    async def take_run(self, allowance: Allowance, token: str, *, may_make_thread: bool) -> Decision | None:
-        """Take a request and all that a run needs, or nothing; None: seed first, then ask again."""
+    async def take_run(
+        self, allowance: Allowance, token: str, *, may_make_thread: bool
+    ) -> Decision | Unseeded:
+        """Take a request and all that a run needs, or nothing.
+
+        Args:
+            allowance: Whose.
+            token: Names the run; "" is one that begins later: it needs no place, and nothing is held for it.
+            may_make_thread: Whether it needs room for a thread.
+
+        Returns:
+            What was decided, or that it must be seeded first and asked again.
+        """
         makes = "1" if may_make_thread else "0"
         words = (allowance.packed, token, self._lease_ms, makes, self._keep_ms)
         answer = await self._scripts.call(_TAKE, allowance.keys, words)
-        return None if answer[0] < 0 else allowance.decision(answer)
+        return Unseeded(answer[1]) if answer[0] < 0 else allowance.decision(answer)
 
     async def spend(
         self, allowance: Allowance, token: str, spent: Spent, *, may_make_thread: bool
@@ -72,14 +95,21 @@ class QuotaStore:
         """Say what a run spent, and that it is over."""
         return await self._spend(allowance, token, spent, ("0", "0"))
 
-    async def seed(self, allowance: Allowance, used: Used) -> None:
-        """Add what Postgres knows to what was counted since it was asked, unless somebody did."""
+    async def seed(self, allowance: Allowance, unseeded: Unseeded, used: Used) -> None:
+        """Add what Postgres knows to what was counted since it was asked, unless somebody did.
+
+        Nothing is added when it was forgotten in between: more may have been spent than Postgres knew then.
+        """
         facts = (used.threads, used.stored_bytes, used.day, used.tokens, used.checkpoints, self._keep_ms)
-        await self._scripts.call(_SEED, allowance.keys[4:], facts)
+        await self._scripts.call(_SEED, allowance.keys[4:], (*facts, unseeded.begun))
 
     async def forget(self, allowance: Allowance) -> None:
         """Have Postgres asked anew: something that was kept is gone."""
         await self._scripts.call(_FORGET, allowance.keys[4:], ())
+
+    async def ping(self) -> bool:
+        """Have it answer."""
+        return bool(await self._scripts.call(_PING, (), ()))
 
     async def close(self) -> None:
         """Wait for what is under way."""

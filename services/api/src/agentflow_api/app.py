@@ -120,4 +120,8 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )
     routed = AgentPrefix(AllowedMethods(app, app.routes))
-    return SpanPerRequest(Ping(ExactPaths(Doorkeeper(routed))), service="agentflow-api", tracing=tracing)
+    return SpanPerRequest(
+        Ping(ExactPaths(Doorkeeper(routed, cors=cors if chosen.cors_origins else None))),
+        service="agentflow-api",
+        tracing=tracing,
+    )

@@ -16,6 +16,7 @@ _FILES: Final = {
     6: "0006_many_partitions.sql",
     7: "0007_copies.sql",
     8: "0008_archives.sql",
+    9: "0009_by_hand.sql",
 }
 
 

@@ -10,6 +10,7 @@ from agentflow.core.graph import ToolNode
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.graph.agents import agent, agent_name
 from agentflow_api.http import parameters
+from agentflow_api.http.admission import RUNS, run_of
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
@@ -134,7 +135,7 @@ async def stop(request: Request[Any, Any, Any], principal: Principal, wiring: Wi
     )
 
 
-@post("/fix", status_code=200)
+@post("/fix", status_code=200, opt={RUNS: True})
 async def fix(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> Response[bytes]:
     """Take out of the thread what interrupted tool calls left in it."""
     principal.require(GRAPH_INVOKE)
@@ -148,6 +149,7 @@ async def fix(request: Request[Any, Any, Any], principal: Principal, wiring: Wir
                 "thread_id": principal.stored_id(thread_id),
                 "scope": principal.scope,
                 "run_id": str(effect.effect_id),
+                "token_budget": run_of(request),
             }
         )
         done = f"{count} messages were taken out." if count else "There was nothing to fix."

@@ -17,6 +17,7 @@ from agentflow.core.state.blocks import ContentBlock
 from agentflow.errors import AgentFlowError
 from agentflow_api.graph.agents import agent_name
 from agentflow_api.graph.service import public_thread_id
+from agentflow_api.http.admission import lent_run
 from agentflow_api.http.body import json_of, validated
 from agentflow_api.http.errors import public_failure
 from agentflow_api.http.gatekeeper import Gate
@@ -27,12 +28,20 @@ from agentflow_api.runs.service import Wanted, start
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import StreamRequest
 from agentflow_hosting.runs import RunRecord
-from agentflow_tenancy import GRAPH_INVOKE, CredentialError, Principal, TenancyError, TenantSuspendedError
+from agentflow_tenancy import (
+    GRAPH_INVOKE,
+    CredentialError,
+    Principal,
+    QuotaExceededError,
+    TenancyError,
+    TenantSuspendedError,
+)
 
 logger = logging.getLogger("agentflow.api")
 
 _POLICY_VIOLATION: Final = 1008
 _GOING_AWAY: Final = 1001
+_TRY_AGAIN_LATER: Final = 1013
 # A client that sends on while its run is at work is held back behind so many frames.
 _MOST_FRAMES: Final = 16
 _DONE: Final = {"event": "updates", "data": {"status": "done"}}
@@ -63,6 +72,8 @@ async def graph_socket(socket: WebSocket[Any, Any, Any]) -> None:
     """
     async with _let_in(socket) as (principal, wiring, gate):
         principal.require(GRAPH_INVOKE)
+        if not await _has_room(socket, wiring, principal):
+            return
         frames: asyncio.Queue[str | bytes] = asyncio.Queue(_MOST_FRAMES)
         reading = asyncio.create_task(_read(socket, frames))
         answering = asyncio.create_task(_answer_all(socket, wiring, principal, frames, gate))
@@ -83,9 +94,10 @@ async def graph_socket(socket: WebSocket[Any, Any, Any]) -> None:
 @websocket("/live")
 async def live_socket(socket: WebSocket[Any, Any, Any]) -> None:
     """Speech and pictures as they come: of agents that take them, and none here does."""
-    async with _let_in(socket):
-        await socket.send_json(_NOT_LIVE)
-        await socket.close(_POLICY_VIOLATION, "not_live")
+    async with _let_in(socket) as (principal, wiring, _):
+        if await _has_room(socket, wiring, principal):
+            await socket.send_json(_NOT_LIVE)
+            await socket.close(_POLICY_VIOLATION, "not_live")
 
 
 @asynccontextmanager
@@ -105,6 +117,22 @@ async def _let_in(socket: WebSocket[Any, Any, Any]) -> AsyncGenerator[tuple[Prin
         return
     with suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(_GOING_AWAY)
+
+
+async def _has_room(socket: WebSocket[Any, Any, Any], wiring: Wiring, principal: Principal) -> bool:
+    """Opening a socket is a request like others; who has too many is told, and closed."""
+    try:
+        await wiring.quotas.request(principal)
+    except QuotaExceededError as error:
+        await _tell_failure(socket, error, principal)
+        await socket.close(_TRY_AGAIN_LATER, "QUOTA_EXCEEDED")
+        return False
+    return True
+
+
+async def _tell_failure(socket: WebSocket[Any, Any, Any], error: Exception, principal: Principal) -> None:
+    code, reason = public_failure(error, principal)
+    await socket.send_json({"event": "error", "data": {"reason": reason, "code": code}})
 
 
 def _cancel(task: "asyncio.Task[None]") -> None:
@@ -141,13 +169,11 @@ async def _answer(
     gate: Gate,
 ) -> None:
     try:
-        asked = _asked(frame, wiring.settings.max_body_bytes)
-        run = await _started(socket, wiring, principal, asked)
+        run = await _started(socket, wiring, principal, frame)
     except (RequestError, AgentFlowError, TenancyError, LookupError) as error:
         if isinstance(error, CredentialError | TenantSuspendedError):
             raise
-        code, reason = public_failure(error, principal)
-        await socket.send_json({"event": "error", "data": {"reason": reason, "code": code}})
+        await _tell_failure(socket, error, principal)
         return
     async with aclosing(wiring.reader.follow(run, gate=gate)) as chunks:
         async for chunk in chunks:
@@ -157,19 +183,14 @@ async def _answer(
 
 
 async def _started(
-    socket: WebSocket[Any, Any, Any], wiring: Wiring, principal: Principal, asked: StreamRequest
+    socket: WebSocket[Any, Any, Any], wiring: Wiring, principal: Principal, frame: str | bytes
 ) -> RunRecord:
-    name = agent_name(socket, principal, wiring)
-    effect = Effect(uuid.uuid4())
-    thread_id = public_thread_id(asked.open_config(), effect)
-    budget = await wiring.quotas.enter(principal)
-    try:
-        async with wiring.turns.entered(principal.tenant.tenant_id):
-            wanted = Wanted(name, thread_id, asked, effect)
-            return await start(wiring, principal, wanted, budget)
-    except BaseException:  # also when cancelled: nobody carries it out
-        await wiring.quotas.leave(budget)
-        raise
+    async with lent_run(principal, wiring) as budget:
+        asked = _asked(frame, wiring.settings.max_body_bytes)
+        name = agent_name(socket, principal, wiring)
+        effect = Effect(uuid.uuid4())
+        thread_id = public_thread_id(asked.open_config(), effect)
+        return await start(wiring, principal, Wanted(name, thread_id, asked, effect), budget)
 
 
 def _asked(frame: str | bytes, max_bytes: int) -> StreamRequest:

@@ -1,5 +1,7 @@
 """`/ping` and `/health/ready`: public, and silent about everything else."""
 
+import asyncio
+
 from litestar import Response, get
 from redis.exceptions import RedisError
 
@@ -17,12 +19,14 @@ async def ping() -> Response[bytes]:
 async def ready(wiring: Wiring) -> Response[bytes]:
     """Requests can be served: Postgres answers. Without Redis it goes on, slower, and says `degraded`.
 
+    `quotas` says the same of the Redis that counts them, which may be another one.
     503 with Retry-After while Postgres is away.
     """
     await wiring.role.require()
     await wiring.repository.ping()
     await wiring.checkpointer.asetup()
-    return success({"postgres": "ok", "redis": await _redis(wiring)})
+    redis, quotas = await asyncio.gather(_redis(wiring), wiring.quotas.state())
+    return success({"postgres": "ok", "redis": redis, "quotas": quotas})
 
 
 async def _redis(wiring: Wiring) -> str:

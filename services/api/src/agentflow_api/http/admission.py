@@ -10,8 +10,12 @@ from agentflow_api.http.doorkeeper import DECISION, REFUSAL
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import Principal, QuotaExceededError, Run
 
-# A route's `opt` that says that it runs an agent.
+# A route's `opt` that says that it runs an agent, or writes to a thread as a run does.
 RUNS: Final = "runs_an_agent"
+# One that says that it makes a run which begins later.
+QUEUES: Final = "queues_a_run"
+# One that says that it waits for a run.
+WAITS: Final = "waits_for_a_run"
 _RUN: Final = "quota_run"
 
 
@@ -33,12 +37,17 @@ async def provide_admitted(
             if request.route_handler.opt.get(RUNS):
                 run = await stack.enter_async_context(wiring.quotas.run(credential))
                 state[_RUN], state[DECISION] = run, run.decision
+            elif request.route_handler.opt.get(QUEUES):
+                run = await wiring.quotas.queued(credential)
+                state[_RUN], state[DECISION] = run, run.decision
             else:
                 state[DECISION] = await wiring.quotas.request(credential)
         except QuotaExceededError as error:
             state[REFUSAL], state[DECISION] = error, error.decision
             raise
-        await stack.enter_async_context(wiring.turns.entered(credential.tenant.tenant_id))
+        opt = request.route_handler.opt
+        rests = bool(opt.get(RUNS) or opt.get(WAITS))
+        await stack.enter_async_context(wiring.turns.entered(credential.tenant.tenant_id, rests=rests))
         yield credential
 
 
@@ -46,27 +55,35 @@ async def provide_admitted(
 async def started_run(
     request: Request[Any, Any, Any], credential: Principal, wiring: Wiring
 ) -> AsyncGenerator[Run]:
-    """A run let in for longer than its request: whoever carries it out has it left. A turn for the block.
-
-    Raises:
-        See `provide_admitted`; then, and when the block fails, it is left already.
-    """
+    """See `lent_run`; the answer tells of its quotas."""
     state = request.scope["state"]
     try:
-        run = await wiring.quotas.enter(credential)
+        async with lent_run(credential, wiring) as run:
+            state[DECISION] = run.decision
+            yield run
     except QuotaExceededError as error:
         state[REFUSAL], state[DECISION] = error, error.decision
         raise
-    state[DECISION] = run.decision
+
+
+@asynccontextmanager
+async def lent_run(credential: Principal, wiring: Wiring) -> AsyncGenerator[Run]:
+    """A run let in for longer than its request: whoever carries it out has it left. A turn for the block.
+
+    Raises:
+        See `provide_admitted`; then, and when the block fails, it is left already, unless it was handed over.
+    """
+    run = await wiring.quotas.enter(credential)
     try:
-        async with wiring.turns.entered(credential.tenant.tenant_id):
+        async with wiring.turns.entered(credential.tenant.tenant_id, rests=True):
             yield run
-    except BaseException:  # also when cancelled: nobody carries it out
-        await wiring.quotas.leave(run)
+    except BaseException:  # also when cancelled
+        if not run.handed_over:
+            await wiring.quotas.leave(run)
         raise
 
 
 def run_of(request: Request[Any, Any, Any]) -> Run:
-    """The run that was let in, on a route that says it runs an agent."""
+    """The run that was let in, on a route that says it runs an agent or makes a run."""
     run: Run = request.scope["state"][_RUN]
     return run

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
+from itertools import batched
 from typing import Final
 
 from agentflow.errors import StoreUnavailableError
 from agentflow_tenancy import CredentialError, Principal, TenantSuspendedError
 
 _EVERY_S: Final = 0.5
+# One after the other, many readers would hear of a revoked key too late; all at once would take every
+# connection.
+_AT_ONCE: Final = 4
 
 
 class Gate:
@@ -86,14 +90,17 @@ class Gatekeeper:
     async def _ask(self) -> None:
         while self._gates:
             await asyncio.sleep(self._every_s)
-            for principal, gates in list(self._gates.values()):
-                try:
-                    await self._recheck(principal)
-                except StoreUnavailableError:
-                    continue  # nothing is known; a run stops by itself at its next boundary
-                except (CredentialError, TenantSuspendedError) as error:
-                    for gate in list(gates):
-                        gate.shut(error)
+            for some in batched(list(self._gates.values()), _AT_ONCE):
+                await asyncio.gather(*(self._ask_about(principal, gates) for principal, gates in some))
+
+    async def _ask_about(self, principal: Principal, gates: set[Gate]) -> None:
+        try:
+            await self._recheck(principal)
+        except StoreUnavailableError:
+            return  # nothing is known; a run stops by itself at its next boundary
+        except (CredentialError, TenantSuspendedError) as error:
+            for gate in list(gates):
+                gate.shut(error)
 
 
 def _name(principal: Principal) -> Hashable:

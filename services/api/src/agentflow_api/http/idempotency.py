@@ -12,7 +12,7 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.enums import MediaType
 
-from agentflow.errors import StoreUnavailableError
+from agentflow.errors import StoreUnavailableError, TokenBudgetExceededError
 from agentflow_api.http import parameters
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.errors import answer_error
@@ -25,7 +25,8 @@ REPLAYED: Final = "idempotent-replayed"
 _HEADER: Final = "idempotency-key"
 _LONGEST: Final = 255
 
-# Refused before anything was done: the key stays free. Any other failure may have left something behind.
+# Refused before anything was done: the key stays free. Any other failure may have left something behind, as
+# has a run that used its budget up.
 _NOTHING_DONE: Final = (400, 401, 403, 404, 413, 415, 422, 429)
 # Answers for good; others are worth another try, which goes on where this one stood.
 _FOR_GOOD: Final = (500,)
@@ -98,7 +99,7 @@ async def once_streamed[T](
         done = await work(Effect(found.effect_id, found.since))
     except BaseException as error:  # also when cancelled: the key must not stay held
         status = answer_error(request, error).status_code if isinstance(error, Exception) else 503
-        await asyncio.shield(wiring.idempotency.let_go(found, nothing_done=status in _NOTHING_DONE))
+        await asyncio.shield(wiring.idempotency.let_go(found, nothing_done=_is_nothing_done(error, status)))
         raise
     await wiring.idempotency.answer(found, 200, "")
     return done
@@ -115,7 +116,8 @@ async def _worked(
     except Exception as error:  # noqa: BLE001 - whatever it is, it is answered, and kept as what was answered
         answer = answer_error(request, error)
         if answer.status_code not in _FOR_GOOD:
-            await wiring.idempotency.let_go(claim, nothing_done=answer.status_code in _NOTHING_DONE)
+            nothing_done = _is_nothing_done(error, answer.status_code)
+            await wiring.idempotency.let_go(claim, nothing_done=nothing_done)
             return answer
     except BaseException:  # cancelled: the next one goes on
         await asyncio.shield(wiring.idempotency.let_go(claim, nothing_done=False))
@@ -127,6 +129,10 @@ async def _worked(
         await asyncio.shield(wiring.idempotency.let_go(claim, nothing_done=False))
         raise
     return answer
+
+
+def _is_nothing_done(error: BaseException, status: int | None) -> bool:
+    return status in _NOTHING_DONE and not isinstance(error, TokenBudgetExceededError)
 
 
 def _key(request: Request[Any, Any, Any]) -> str | None:

@@ -9,7 +9,7 @@ from litestar.response import Stream
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.graph.agents import agent_name
 from agentflow_api.http import parameters
-from agentflow_api.http.admission import started_run
+from agentflow_api.http.admission import QUEUES, WAITS, run_of, started_run
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
@@ -25,7 +25,7 @@ from agentflow_hosting.runs import STATUSES, RunRecord, RunStatus
 from agentflow_tenancy import GRAPH_INVOKE, THREADS_READ, Principal
 
 
-@post("/", status_code=202)
+@post("/", status_code=202, opt={QUEUES: True})
 async def create_run(
     request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
@@ -37,7 +37,7 @@ async def create_run(
     return await _make(request, thread_id, principal, wiring, answered)
 
 
-@post("/wait", status_code=200)
+@post("/wait", status_code=200, opt={QUEUES: True, WAITS: True})
 async def wait_for_run(
     request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
@@ -91,7 +91,7 @@ async def get_run(thread_id: str, run_id: str, principal: Principal, wiring: Wir
     return success({"run": run_view(run, principal)})
 
 
-@post("/{run_id:str}/cancel", status_code=200)
+@post("/{run_id:str}/cancel", status_code=200, opt={WAITS: True})
 async def cancel_run(
     request: Request[Any, Any, Any], thread_id: str, run_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
@@ -106,7 +106,7 @@ async def cancel_run(
     return success({"run": run_view(run, principal)})
 
 
-@get("/{run_id:str}/join")
+@get("/{run_id:str}/join", opt={WAITS: True})
 async def join_run(thread_id: str, run_id: str, principal: Principal, wiring: Wiring) -> Response[bytes]:
     """Wait for a run's end, and get what an invoke would have answered."""
     return await _ended(await _found(thread_id, run_id, principal, wiring), principal, wiring)
@@ -140,7 +140,9 @@ async def _make(
     async def work(effect: Effect) -> Response[bytes]:
         public_id = parameters.thread_id(thread_id)
         return await answered(
-            await service.make(wiring, principal, service.Wanted(name, public_id, asked, effect))
+            await service.make(
+                wiring, principal, service.Wanted(name, public_id, asked, effect), run_of(request)
+            )
         )
 
     return await once(request, principal, wiring, body, work)

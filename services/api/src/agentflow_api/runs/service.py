@@ -50,14 +50,23 @@ class RunOverError(ConflictingError):
     code = "RUN_OVER"
 
 
-async def make(wiring: Wiring, principal: Principal, wanted: Wanted) -> RunRecord:
+async def make(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Run) -> RunRecord:
     """A run that waits for a worker.
 
+    Args:
+        wiring: The process's parts.
+        principal: Who asks.
+        wanted: What to run.
+        budget: What the quotas said: whether it may make its thread.
+
     Raises:
+        QuotaExceededError: There is no room for a new thread.
         RunConflictError: It wants to be alone on its thread, and is not.
         InvalidBodyError: See `graph.service.check`.
     """
     new = _new(principal, wanted, "background")
+    if budget.no_new_thread and not await wiring.store.get_thread(principal.scope, new.thread_id):
+        raise budget.no_new_thread
     return await _created(wiring, principal, new, holder=None)
 
 
@@ -82,6 +91,7 @@ async def start(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Ru
         await wiring.quotas.leave(budget)
         return run
     began = asyncio.Event()
+    budget.handed_over = True
     work = wiring.background.start(_carry_out(wiring, run, principal, budget, began))
     beginning = asyncio.create_task(began.wait())
     try:

@@ -59,14 +59,15 @@ async def put_state(
     return success({"state": public_state(state.model_dump(mode="json", warnings="none"), principal)})
 
 
-@delete("/{thread_id:str}/state", status_code=200)
+@delete("/{thread_id:str}/state", status_code=200, opt={RUNS: True})
 async def delete_state(
     request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
     """Put the thread's state back to its beginning; its history keeps what was."""
     principal.require(THREADS_WRITE)
     await _anything(request, wiring)
-    await agent(request, principal, wiring).aclear_state(_config(principal, thread_id))
+    config = _config(principal, thread_id, run_of(request))
+    await agent(request, principal, wiring).aclear_state(config)
     done = {"thread_id": thread_id}
     return success({"success": True, "message": "The state was cleared.", "data": done})
 
@@ -112,14 +113,14 @@ async def get_message(
     raise NotThereError(_NO_MESSAGE)
 
 
-@delete("/{thread_id:str}/messages/{message_id:str}", status_code=200)
+@delete("/{thread_id:str}/messages/{message_id:str}", status_code=200, opt={RUNS: True})
 async def delete_message(
     request: Request[Any, Any, Any], thread_id: str, message_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
     """Take one message out of the thread; its history keeps it."""
     principal.require(THREADS_WRITE)
     await _anything(request, wiring)
-    config = _config(principal, thread_id)
+    config = _config(principal, thread_id, run_of(request))
     if await wiring.store.get_thread(principal.scope, config["thread_id"]) is None:
         raise ThreadNotFoundError("There is no such thread.")
     try:
@@ -136,7 +137,7 @@ async def _anything(request: Request[Any, Any, Any], wiring: Wiring) -> None:
         raise InvalidBodyError("The body must be a JSON object, or empty.")
 
 
-def _config(principal: Principal, thread_id: str, run: Run | None = None) -> dict[str, Any]:
+def _config(principal: Principal, thread_id: str, run: Run) -> dict[str, Any]:
     return {
         "thread_id": _stored(principal, thread_id),
         "scope": principal.scope,

@@ -22,7 +22,7 @@ async def usage_of_tenant(
         "buckets": [{"start": start.isoformat(), **asdict(usage)} for start, usage in buckets],
         "total": asdict(_sum(usage for _, usage in buckets)),
         "kept": {"threads": used.threads, "stored_bytes": used.stored_bytes},
-        "limits": tenant.limits.overridden(principal.limits).as_json(),
+        "limits": tenant.limits.at_most(principal.limits).as_json(),
     }
 
 

@@ -73,7 +73,7 @@ async def edit[S: AgentState](
         StaleCheckpointError: Somebody without its lock wrote again and again.
     """
     async with hold(checkpointer, config) as held:
-        thread = LiveThread(blueprint, held.session, config.run_id)
+        thread = LiveThread(blueprint, held.session, config.run_id, budget=config.budget)
         await thread.reload()
         for tries_left in reversed(range(_TRIES)):
             if thread.is_new and not makes_thread:

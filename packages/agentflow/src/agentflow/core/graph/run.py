@@ -235,6 +235,9 @@ class GraphRun[S: AgentState]:
         if older is not None:
             progress.turn = thread.head + 1  # what ran after that version runs anew, its tools too
         meta = self._meta(thread.state.execution_meta, start)
+        source: Source = "input" if older is None else "fork"
+        if self._began:
+            source = "update"  # an attempt goes on: it is the same run, and was counted
         if start.fresh:
             state.execution_meta = meta
             progress = replace(progress, next=await self._follow([START], state), turn=thread.head + 1)
@@ -242,7 +245,7 @@ class GraphRun[S: AgentState]:
         await self._commit(
             state,
             progress,
-            source="input" if older is None else "fork",
+            source=source,
             node=START,
             parent=older,
             starts_run=True,

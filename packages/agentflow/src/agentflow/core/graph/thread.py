@@ -191,7 +191,8 @@ class LiveThread[S: AgentState]:
         note_checkpoint(committed.head, node, source)
         if self._budget is not None:
             # What a client says it spent, or an older version had, was not spent by this run.
-            models_spoke = source not in ("input", "fork", "rollback")
+            by_hand = source == "update" and not node
+            models_spoke = source not in ("input", "fork", "rollback") and not by_hand
             tokens = tokens_of(added, before) if models_spoke else (0, 0)
             self._budget.spend(Boundary(added, *tokens, begins_thread=begins_thread))
         return committed, added

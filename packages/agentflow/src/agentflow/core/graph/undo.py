@@ -17,7 +17,7 @@ async def undo[S: AgentState](
 ) -> bool:
     """See `CompiledGraph.aundo`."""
     async with hold(checkpointer, config) as held:
-        thread = LiveThread(blueprint, held.session, config.run_id)
+        thread = LiveThread(blueprint, held.session, config.run_id, budget=config.budget)
         await thread.reload()
         since = config.rejoin_since or EVER
         done = await earlier_attempt(checkpointer, config.scope, config.thread_id, config.run_id, since)
