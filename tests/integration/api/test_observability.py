@@ -262,7 +262,7 @@ def test_a_workers_runs_are_seen(migrated_database_url: str, redis_url: str) -> 
         ):
             made = client.post("/a/spends/v1/threads/t/runs", json=say("hi", None))
             assert made.is_success, made.text
-            soon(lambda: _spans(client), 30)
+            soon(lambda: _spans(client), 180)  # a worker has to start first
             run = observed(client)["run"]
     assert (run["status"], run["iterations"]) == ("completed", 2)
     assert run["usage"]["total_tokens"] == 84
