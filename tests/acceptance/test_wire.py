@@ -112,7 +112,9 @@ def test_threads(client: httpx.Client) -> None:
     assert [thread["thread_id"] for thread in found] == ["one"]
     gone = ok(delete(client, "/v1/threads/one"))
     assert (gone["success"], set(gone)) == (True, {"success", "message", "data"})
-    ok(client.delete("/v1/threads/two"))
+    refused(client.request("DELETE", "/v1/threads/two", content=b"null"), 422)
+    ok(client.request("DELETE", "/v1/threads/two", headers={"content-type": "application/json"}))
+    ok(client.delete("/v1/threads/three"))
     refused(client.get("/v1/threads/one"), 404)
     for bad in ("limit=0", "limit=-1", "limit=1001", "offset=-1", "limit=" + "9" * 23, "limit=x"):
         refused(client.get(f"/v1/threads?{bad}"), 422)
@@ -151,6 +153,23 @@ def test_state(client: httpx.Client) -> None:
     assert then["facts"] == {"name": "Alex", "dog": "Rex"}
     ok(client.post("/v1/graph/invoke", json=say("My name is Kim.")))
     assert ok(client.get("/v1/threads/t/state"))["state"]["facts"] == {"name": "Kim"}
+
+
+def test_a_state_is_put_back_as_it_was_read(client: httpx.Client) -> None:
+    """With something changed in it, as the playground does; also one that holds tools' calls and results."""
+    asked = ok(client.post("/a/tools/v1/graph/invoke", json=say("time?")))
+    call = asked["messages"][-1]["content"][0]["id"]
+    result = {"type": "tool_result", "call_id": call, "output": "12:00", "status": "completed"}
+    answer = say("x") | {"messages": [{"role": "tool", "message_id": "0", "content": [result]}]}
+    ok(client.post("/a/tools/v1/graph/invoke", json=answer))
+    path = "/a/tools/v1/threads/t/state"
+    read = ok(client.get(path))["state"]
+    put = ok(client.put(path, json={"config": {}, "state": {**read, "context_summary": "the time"}}))["state"]
+    assert put == {**read, "context_summary": "the time"}
+    forged = {**read["context"][1], "message_id": "0"}
+    refused(client.put(path, json={"state": {"context": [forged]}}), 422)
+    forged["message_id"] = read["context"][0]["message_id"]
+    refused(client.put(path, json={"state": {"context": [forged]}}), 422)
 
 
 def test_messages(client: httpx.Client) -> None:
@@ -201,6 +220,22 @@ def test_two_threads_may_hold_the_same_id(client: httpx.Client) -> None:
     ok(delete(client, "/v1/threads/a/messages/mine"))
     assert ok(client.get("/v1/threads/b/messages/mine"))["message_id"] == "mine"
     refused(client.post("/v1/threads/b/messages", json={"messages": [message]}), 422)
+
+
+@pytest.mark.parametrize("bad", ["a/b", "a?b", "a#b", " ", "..", "x" * 256, "nul\0"])
+def test_a_message_s_id_is_one_that_a_path_can_carry(client: httpx.Client, bad: str) -> None:
+    """Or it is refused wherever a client may name one: nobody could read or delete such a message."""
+    ok(client.post("/v1/threads/t/messages", json={"messages": say("hi")["messages"]}))
+    given = [{"message_id": bad, "role": "user", "content": [{"type": "text", "text": "hi"}]}]
+    refused(client.post("/v1/graph/invoke", json={**say("hi"), "messages": given}), 422)
+    refused(client.post("/v1/graph/invoke", json={**say("hi"), "initial_state": {"context": given}}), 422)
+    refused(client.post("/v1/graph/stream", json={**say("hi"), "messages": given}), 422)
+    refused(client.post("/v1/threads/t/messages", json={"messages": given}), 422)
+    refused(client.put("/v1/threads/t/state", json={"state": {"context": given}}), 422)
+    refused(client.post("/v1/threads/t/fork", json={"checkpoint": 1, "values": {"context": given}}), 422)
+    given[0]["message_id"] = "chat:é 1"
+    ok(client.post("/v1/threads/t/messages", json={"messages": given}))
+    assert ok(client.get("/v1/threads/t/messages/chat:é 1"))["message_id"] == "chat:é 1"
 
 
 def test_messages_are_added_once(client: httpx.Client) -> None:

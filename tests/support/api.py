@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from agentflow_tenancy import ALL_SCOPES, KeyRepository, Tenant, TenantRepository, new_api_key
 from tests.support import databases
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Api:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(60)
+        return self._process.wait(READY_WITHIN_S)
 
     def client(self, tenant: TenantKey | None = None) -> httpx.Client:
         """A client, with a tenant's credential."""
@@ -132,8 +132,8 @@ def running_api(database_url: str, redis_url: str | None, **environment: str) ->
 @contextmanager
 def running(api: Api) -> Iterator[Api]:
     """The same, of one that was made before."""
-    api.start()
     try:
+        api.start()
         yield api
     finally:
         api.stop()

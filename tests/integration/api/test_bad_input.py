@@ -57,6 +57,7 @@ def assert_clean_error(response: httpx.Response, *statuses: int) -> None:
         {"messages": [message(role="assistant", content=[{"type": "tool_call", "id": "1", "name": "f"}])]},
         {"messages": [message(content=[{"type": "remote_tool_call", "id": "1", "name": "f"}])]},
         {"messages": [message(message_id="a\0b")]},
+        {"messages": [message(message_id=False)]},
         {"messages": [message(metadata={"a": "\ud800"})]},
         {"messages": [message(content=text_block("\ud800"))]},
         [],

@@ -71,6 +71,10 @@ def test_a_state_is_read_as_it_was(client: httpx.Client) -> None:
     latest = client.get("/v1/threads/t/state").json()["data"]
     assert client.get("/v1/threads/t/history/4/state").json()["data"] == latest
     assert latest["state"]["execution_meta"]["thread_id"] == "t"
+    assert client.delete("/v1/threads/t/state").status_code == 200
+    for path in ("state", "history/5/state"):
+        assert client.get(f"/v1/threads/t/{path}").json()["data"] == {"state": None}
+    assert client.get("/v1/threads/t/history/4/state").json()["data"] == latest
 
 
 def test_a_replay_runs_from_a_checkpoint(client: httpx.Client) -> None:

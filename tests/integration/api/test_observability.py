@@ -141,6 +141,23 @@ def test_runs_are_told_apart(api: Api, tenant: TenantKey) -> None:
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "THREAD_NOT_FOUND")
 
 
+def test_changes_by_hand_are_no_runs(api: Api, tenant: TenantKey) -> None:
+    """Messages added, a state changed or cleared, a fork: the thread's history has them, its runs do not."""
+    with api.client(tenant) as client:
+        ran = client.post("/a/echo/v1/graph/stream", json=say("hi"))
+        before = observed(client)
+        assert before["run_ids"] == [ran.headers["x-run-id"]]
+        note = {"messages": say("a note")["messages"]}
+        assert client.post("/v1/threads/t/messages", json=note).status_code == 200
+        assert client.put("/v1/threads/t/state", json={"state": {"context_summary": "s"}}).status_code == 200
+        assert client.post("/v1/threads/t/fork", json={"checkpoint": 1}).status_code == 200
+        assert client.delete("/v1/threads/t/state").status_code == 200
+        assert observed(client) == before
+        replay = say("hi") | {"messages": [], "config": {"thread_id": "t", "checkpoint": 1}}
+        assert client.post("/a/echo/v1/graph/invoke", json=replay).status_code == 200
+        assert observed(client)["run_count"] == 2
+
+
 def test_a_thread_of_another_user_is_missing(api: Api, tenant: TenantKey) -> None:
     """A user's token sees that user's threads: others answer as if there were none."""
     with api.client(tenant) as client:
@@ -245,7 +262,7 @@ def test_a_workers_runs_are_seen(migrated_database_url: str, redis_url: str) -> 
         ):
             made = client.post("/a/spends/v1/threads/t/runs", json=say("hi", None))
             assert made.is_success, made.text
-            soon(lambda: _spans(client), 30)
+            soon(lambda: _spans(client), 180)  # a worker has to start first
             run = observed(client)["run"]
     assert (run["status"], run["iterations"]) == ("completed", 2)
     assert run["usage"]["total_tokens"] == 84

@@ -128,6 +128,7 @@ def test_bulk_delete(client: httpx.Client) -> None:
             "thread_ids": ["t1", "t3", "t5"],
             "more": False,
         }
+    assert client.post("/v1/threads/delete", json={**odd, "limit": 2}).json()["data"]["more"] is True
     assert len(found(client)) == 6
 
     def delete(**body: Any) -> tuple[int, Sequence[str], bool]:

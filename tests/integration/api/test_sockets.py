@@ -136,6 +136,18 @@ async def test_three_ways_in(agents_api: Api, mine: TenantKey) -> None:
         assert len(await ask(socket, fresh("hi", "other"))) == 3
 
 
+@pytest.mark.parametrize("place", ["subprotocol", "query"])
+async def test_the_same_token_in_two_places(agents_api: Api, mine: TenantKey, place: str) -> None:
+    """As clients outside of browsers send it: once where any socket can, once more in the header field."""
+    url = agents_api.base_url.replace("http", "ws") + "/a/echo/v1/graph/ws"
+    given: dict[str, Any] = {"uri": f"{url}?token={mine.key}"}
+    if place == "subprotocol":
+        given = {"uri": url, "subprotocols": [Subprotocol("agentflow-bearer"), Subprotocol(mine.key)]}
+    async with connect(**given, additional_headers=mine.headers) as socket:
+        assert socket.subprotocol == ("agentflow-bearer" if place == "subprotocol" else None)
+        assert len(await ask(socket, fresh("hi"))) == 3
+
+
 @pytest.mark.parametrize("given", ["none", "wrong", "two", "suspended"])
 async def test_the_handshake_is_refused(agents_api: Api, given: str) -> None:
     """403, before anything is opened."""
@@ -148,7 +160,8 @@ async def test_the_handshake_is_refused(agents_api: Api, given: str) -> None:
     if given == "wrong":
         headers = {"Authorization": "Bearer af_live_nobody"}
     if given == "two":
-        url += f"?token={mine.key}"
+        other = await asyncio.to_thread(agents_api.tenant)
+        url += f"?token={other.key}"
     with pytest.raises(InvalidStatus) as refused:
         async with connect(url, additional_headers=headers):
             pass

@@ -116,6 +116,16 @@ def test_a_run_can_be_read_again(client: httpx.Client) -> None:
         None,
     ]
 
+    # A browser comes back to the address it was given at first.
+    headers["last-event-id"] = "1"
+    assert [
+        event["event"] for event in events(client.get(f"{path}/stream?after=0", headers=headers).text)
+    ] == ["end"]
+    for bad in ("x", "-1", "1.5", "9" * 19):
+        for accept in ("text/event-stream", "application/x-ndjson"):
+            headers = {"accept": accept, "last-event-id": bad}
+            assert client.get(f"{path}/stream?after=0", headers=headers).status_code == 422
+
     run = client.get(path).json()["data"]["run"]
     assert (run["status"], run["kind"], run["attempts"], run["chunks"]) == (
         "success",

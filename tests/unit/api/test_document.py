@@ -142,6 +142,30 @@ def test_what_takes_a_body_says_which(document: dict[str, Any]) -> None:
             assert {"413", "415", "422"} <= operation["responses"].keys(), (method, path)
 
 
+def _unions(schema: Any) -> Iterator[dict[str, Any]]:
+    """The unions anywhere inside whose parts are told apart by a word."""
+    if isinstance(schema, dict) and "discriminator" in schema:
+        yield schema
+    for item in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _unions(item)
+
+
+def test_generators_find_a_class_for_each_schema(document: dict[str, Any]) -> None:
+    """They name it by the title, and choose by a word that is there; a body or null they cannot leave out."""
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        for item in _unions(schema):
+            for option in item["oneOf"]:
+                named = resolved(document, option)
+                assert item["discriminator"]["propertyName"] in named["required"], name
+    titles = [schema.get("title", name) for name, schema in schemas.items()]
+    assert sorted(titles) == sorted(schemas)
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            assert resolved(document, schema)["type"] == "object", (method, path)
+
+
 def test_good_answers_are_described(document: dict[str, Any]) -> None:
     """One at least; in the envelope, but for streams and the key set."""
     for method, path, operation in operations(document):

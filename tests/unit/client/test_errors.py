@@ -4,8 +4,10 @@ import logging
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,11 @@ KINDS = [
     (418, "TEAPOT", "ApiError"),
 ]
 SECRET = "secret-key"
+WITHOUT_A_KEY: tuple[Callable[[Any], Any], ...] = (
+    lambda c: c.threads.delete("t"),
+    lambda c: c.threads.update_state("t", {}),
+    lambda c: c.threads.delete_message("t", "m"),
+)
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), KINDS)
@@ -103,19 +110,43 @@ def test_what_is_sent_again(api: ScriptedApi, face: Face, reply: Reply) -> None:
     assert len({asked.body for asked in tries}) == 1
 
 
-@pytest.mark.parametrize("reply", [Reply(cut=True), refusal(503, "X"), refusal(429, "X")])
-def test_what_is_never_sent_again(api: ScriptedApi, face: Face, reply: Reply) -> None:
+@pytest.mark.parametrize("reply", [Reply(cut=True), refusal(503, "X")])
+def test_what_a_lost_answer_may_have_done_is_not_sent_again(
+    api: ScriptedApi, face: Face, reply: Reply
+) -> None:
     """DELETE and PUT, which carry no key."""
     api.script += [reply] * 9
-    for ask in (
-        lambda c: c.threads.delete("t"),
-        lambda c: c.threads.update_state("t", {}),
-        lambda c: c.threads.delete_message("t", "m"),
-    ):
+    for ask in WITHOUT_A_KEY:
         before = len(api.asked)
         with pytest.raises(ClientError):
             face(ask)
         assert len(api.asked) == before + 1
+
+
+def test_what_a_quota_refused_is_sent_again(api: ScriptedApi, face: Face) -> None:
+    """Whatever it is: nothing was done. Only what could be read but once is gone."""
+    refused = refusal(429, "QUOTA_EXCEEDED", retry_after="0")
+    for ask in WITHOUT_A_KEY:
+        before = len(api.asked)
+        api.script += [refused, refused, ok({"success": True, "state": None})]
+        face(ask)
+        tries = api.asked[before:]
+        assert len(tries) == 3
+        assert len({(asked.method, asked.path, asked.body) for asked in tries}) == 1
+    api.script += [refused]
+    with pytest.raises(RateLimitedError):
+        face(lambda c: c.threads.import_messages("t", iter([{"role": "user", "content": []}])))
+
+
+def test_a_search_is_a_read(api: ScriptedApi, face: Face) -> None:
+    """Though it is a POST; and so is a deletion that only tells."""
+    page = ok({"threads": [], "next_cursor": None})
+    api.script += [Reply(cut=True), refusal(503, "X"), page]
+    assert face.all(lambda c: c.threads.search(text="x")) == []
+    told = ok({"dry_run": True, "count": 0, "deleted": 0, "thread_ids": [], "more": False})
+    api.script += [refusal(503, "X"), Reply(cut=True), told]
+    assert face(lambda c: c.threads.delete_many(dry_run=True, text="x")).count == 0
+    assert [asked.key for asked in api.asked] == [None] * 6
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422, 500])

@@ -1,6 +1,6 @@
 """What a run of a hosted agent is asked for, by a client or from its record."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StrictInt, TypeAdapter, field_validator
@@ -25,6 +25,14 @@ def whole_messages(state: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     return {
         name: _MESSAGES.validate_python(value) if name in _MESSAGE_FIELDS and value is not None else value
+        for name, value in state.items()
+    }
+
+
+def with_messages(state: dict[str, Any], wanted: Callable[[Message], bool]) -> dict[str, Any]:
+    """A state that was read so, with those of its messages that are wanted."""
+    return {
+        name: list(filter(wanted, value)) if name in _MESSAGE_FIELDS and value is not None else value
         for name, value in state.items()
     }
 

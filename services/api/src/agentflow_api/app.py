@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.types import ASGIApp
 
 from agentflow_api.audit.routes import audit_router
 from agentflow_api.documents.routes import documents_router
@@ -20,6 +19,7 @@ from agentflow_api.http.admission import provide_admitted
 from agentflow_api.http.agent_prefix import AgentPrefix
 from agentflow_api.http.allowed_methods import AllowedMethods
 from agentflow_api.http.credentials import provide_operator, provide_principal
+from agentflow_api.http.cross_origin import CrossOrigin
 from agentflow_api.http.doorkeeper import Doorkeeper
 from agentflow_api.http.errors import answer_error
 from agentflow_api.http.exact_paths import ExactPaths
@@ -40,8 +40,6 @@ from agentflow_api.webhooks.routes import get_webhook_secret
 from agentflow_api.wiring import Wiring, opened
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_telemetry import SpanPerRequest, Tracing
-
-_RUN_FIELDS: Final = ("x-run-id", "x-thread-id", "idempotent-replayed")
 
 
 def provide_wiring(state: State) -> Wiring:
@@ -70,18 +68,6 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             app.state["wiring"] = wiring
             yield
 
-    cors = CORSConfig(
-        allow_origins=list(chosen.cors_origins),
-        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
-        expose_headers=[
-            "x-request-id",
-            "x-timestamp",
-            "ratelimit",
-            "ratelimit-policy",
-            "retry-after",
-            *_RUN_FIELDS,
-        ],
-    )
     app = Litestar(
         route_handlers=[
             ping,
@@ -114,14 +100,12 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         },
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
-        cors_config=cors if chosen.cors_origins else None,
         openapi_config=None,  # documents/ makes it
         logging_config=None,  # the process's own, set before
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )
     routed = AgentPrefix(AllowedMethods(app, app.routes))
-    return SpanPerRequest(
-        Ping(ExactPaths(Doorkeeper(routed, cors=cors if chosen.cors_origins else None))),
-        service="agentflow-api",
-        tracing=tracing,
-    )
+    answering: ASGIApp = Ping(ExactPaths(Doorkeeper(routed)))
+    if chosen.cors_origins:
+        answering = CrossOrigin(answering, chosen.cors_origins)
+    return SpanPerRequest(answering, service="agentflow-api", tracing=tracing)

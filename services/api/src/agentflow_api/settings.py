@@ -1,6 +1,7 @@
 """The API's settings, read once from the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,6 +43,7 @@ class Settings:
 
 
 _SECRET_CHARACTERS: Final = 32
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9*.:\[\]-]+", re.ASCII)
 
 # Variable -> what it is for; docs/reference/settings.md shows the same list.
 VARIABLES: Final = {
@@ -102,7 +104,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         workers=_whole(environment, "AGENTFLOW_API_WORKERS", 1, least=1),
         agents=agents or dict(DEMO_AGENTS),
         max_body_bytes=_whole(environment, "AGENTFLOW_MAX_BODY_BYTES", 4 * 1024 * 1024, least=1024),
-        cors_origins=tuple(filter(None, environment.get("AGENTFLOW_CORS_ORIGINS", "").split(","))),
+        cors_origins=_origins(environment),
         pool_size=_whole(environment, "AGENTFLOW_POOL_SIZE", 20, least=1),
         lock_wait_s=_whole(environment, "AGENTFLOW_LOCK_WAIT_S", 30, least=0),
         store_timeout_s=_whole(environment, "AGENTFLOW_STORE_TIMEOUT_S", 10, least=1),
@@ -123,6 +125,15 @@ def _operator_token(environment: Mapping[str, str]) -> str | None:
     if token and not (len(token) >= _SECRET_CHARACTERS and token.isascii() and token.isprintable()):
         raise SettingsError("AGENTFLOW_OPERATOR_TOKEN must have at least 32 characters, printable ASCII.")
     return token or None
+
+
+def _origins(environment: Mapping[str, str]) -> tuple[str, ...]:
+    given = [part.strip() for part in environment.get("AGENTFLOW_CORS_ORIGINS", "").split(",")]
+    origins = tuple(filter(None, given))
+    # A browser names its page's origin so and not otherwise: another form would let nobody in.
+    if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
+        raise SettingsError("AGENTFLOW_CORS_ORIGINS has origins such as https://play.example.com, or *.")
+    return origins
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

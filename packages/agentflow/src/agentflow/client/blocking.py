@@ -73,7 +73,8 @@ class AgentFlowClient(HasEngine):
         agent: The hosted agent to speak to; None for the tenant's default one.
         timeout_s: Longest wait for an answer.
         stream_idle_s: A rejoined stream that says nothing for so long is rejoined again.
-        retries: When requests are sent again that may be: reads, and what carries an idempotency key.
+        retries: When requests are sent again that may be: reads, what carries an idempotency key, and
+            whatever a quota refused.
         http_client: One of yours, for proxies or certificates; it is not closed with this.
 
     Raises:

@@ -13,6 +13,7 @@ import httpx
 from agentflow.client.errors import (
     ClientError,
     ConnectionFailedError,
+    RateLimitedError,
     TimedOutError,
     UnreadableAnswerError,
     error_of,
@@ -96,7 +97,9 @@ class Engine:
                 if not operation.patient:
                     raise
             except ClientError as error:
-                wait_s = retrying.wait_s(error) if operation.repeatable else None
+                # A quota refuses before anything is done.
+                refused = isinstance(error, RateLimitedError) and operation.resendable
+                wait_s = retrying.wait_s(error) if operation.repeatable or refused else None
                 if wait_s is None:
                     raise
                 logger.debug(

@@ -32,7 +32,7 @@ async def invoke(
     Raises:
         StoppingError: The process is about to end.
         QuotaExceededError: There is no room for a new thread.
-        InvalidBodyError: Empty messages without a resume, or calls that only an assistant makes.
+        InvalidBodyError: Empty messages without a resume, or one that `check_messages` refuses.
         What `CompiledGraph.ainvoke` raises.
     """
     check(request)
@@ -91,29 +91,31 @@ def check(request: InvokeRequest) -> None:
     """What no model of the body can say.
 
     Raises:
-        InvalidBodyError: Empty messages without a resume, or calls that only an assistant makes.
+        InvalidBodyError: Empty messages without a resume, or one that `check_messages` refuses.
     """
     if not request.messages and not request.resumes and not request.replays:
         raise _invalid(
             ["messages"],
             "Send at least one message, `resume` to answer an interrupt, or a `checkpoint` to go on from.",
         )
-    check_authors("messages", request.every_message())
+    check_messages("messages", request.every_message())
 
 
-def check_authors(name: str, messages: Iterable[Message]) -> None:
-    """Refuse what only an assistant says.
+def check_messages(name: str, messages: Iterable[Message]) -> None:
+    """Refuse what only an assistant says, and ids that no path could carry.
 
     Args:
         name: Of the body's part that holds the messages.
         messages: A client's.
 
     Raises:
-        InvalidBodyError: One of them calls tools.
+        InvalidBodyError: One of them calls tools, or has such an id.
     """
     for place, message in enumerate(messages):
         if message.tool_calls() or message.remote_tool_calls() or message.tools_calls:
             raise _invalid([name, place], "Tool calls are made by the agent, not by its client.")
+        if (problem := parameters.id_problem(message.message_id)) is not None:
+            raise _invalid([name, place, "message_id"], f"A message's id {problem}.")
 
 
 def public_thread_id(config: dict[str, Any], effect: Effect) -> str:

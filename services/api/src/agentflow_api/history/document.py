@@ -5,7 +5,18 @@ from typing import Any, Final
 from agentflow_api.history.schemas import CopyRequest, ForkRequest
 from agentflow_api.http.document.described import Described, Operations
 from agentflow_api.http.document.parameters import CURSOR, LIMIT, MOST, THREAD_ID, query
-from agentflow_api.http.document.shapes import TIME, Shape, of_model, one_of, page, plain, record, text, whole
+from agentflow_api.http.document.shapes import (
+    TIME,
+    Shape,
+    maybe,
+    of_model,
+    one_of,
+    page,
+    plain,
+    record,
+    text,
+    whole,
+)
 from agentflow_api.threads.shapes import STATE
 
 _CHECKPOINT: Final = record(
@@ -32,7 +43,7 @@ def _history(answer: Shape, **more: Any) -> Described:
 OPERATIONS: Final[Operations] = {
     f"GET {_ONE}/history": _history(page("checkpoints", _CHECKPOINT), parameters=(LIMIT, CURSOR, _BEFORE)),
     f"GET {_ONE}/history/{{seq}}": _history(plain({"checkpoint": _CHECKPOINT})),
-    f"GET {_ONE}/history/{{seq}}/state": _history(plain({"state": STATE})),
+    f"GET {_ONE}/history/{{seq}}/state": _history(plain({"state": maybe(STATE)})),
     f"POST {_ONE}/fork": _history(
         _MADE,
         status=201,

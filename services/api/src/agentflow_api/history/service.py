@@ -7,7 +7,7 @@ from typing import Any
 from agentflow.core.graph import CompiledGraph
 from agentflow.errors import CheckpointNotFoundError, ThreadNotFoundError
 from agentflow.storage.checkpointer import BaseCheckpointer, CheckpointInfo
-from agentflow_api.graph.service import check_authors
+from agentflow_api.graph.service import check_messages
 from agentflow_api.history.schemas import ForkRequest
 from agentflow_api.http.idempotency import Effect
 from agentflow_hosting.invoke_request import messages_in
@@ -82,10 +82,10 @@ async def fork(made: Made, thread_id: str, to_thread: str | None, asked: ForkReq
 
     Raises:
         QuotaExceededError: There is no room for a new thread.
-        InvalidBodyError: `values` hold calls that only an assistant makes.
+        InvalidBodyError: `values` hold messages that `check_messages` refuses.
         What `CompiledGraph.afork` raises.
     """
-    check_authors("values", messages_in(asked.values))
+    check_messages("values", messages_in(asked.values))
     done = await _forked_before(made, thread_id if to_thread is None else to_thread)
     if done is not None:
         return done

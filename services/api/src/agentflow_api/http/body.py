@@ -30,6 +30,7 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
         BodyTooLargeError: Over the limit, packed or unpacked, whatever its declared length says.
         UnsupportedBodyError: It is packed in another way than gzip.
         BadRequestError: It is no JSON in UTF-8, or nested too deeply to read.
+        InvalidBodyError: It is null, which is no way to say nothing.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip"):
@@ -37,6 +38,10 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
     raw = await _read(request, max_bytes)
     if encoding == "gzip":
         raw = _unpacked(raw, max_bytes)
+    if raw.strip() == b"null":
+        raise InvalidBodyError(
+            "The body must be a JSON object, or empty where that is taken; null is neither."
+        )
     return json_of(raw, max_bytes)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final
 
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,11 +33,8 @@ class Doorkeeper:
     ask Redis, to route or to read the request.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, cors: CORSConfig | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
-        self._cors = cors
         self._clock = clock
         self._refused: OrderedDict[bytes, tuple[float, QuotaExceededError]] = OrderedDict()
 
@@ -53,7 +49,7 @@ class Doorkeeper:
         refused = self._refused.get(credential)
         if refused is not None:
             if self._clock() < refused[0]:
-                await _refuse(refused[1], send, _origin_fields(scope, self._cors))
+                await _refuse(refused[1], send)
                 return
             del self._refused[credential]
         state: dict[str, Any] = scope.setdefault("state", {})
@@ -84,19 +80,8 @@ def _digest(scope: Scope) -> bytes:
     return blake2b(b"\0".join(given), digest_size=16).digest() if given else b""
 
 
-def _origin_fields(scope: Scope, cors: CORSConfig | None) -> dict[str, str]:
-    """What lets a page of another origin read an answer: the framework adds it to those that it makes."""
-    origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
-    if origin is None or cors is None:
-        return {}
-    if cors.is_allow_all_origins:
-        return dict(cors.simple_headers)
-    allowed = {"Access-Control-Allow-Origin": origin} if cors.is_origin_allowed(origin) else {}
-    return {**cors.simple_headers, **allowed, "Vary": "Origin"}
-
-
-async def _refuse(refusal: QuotaExceededError, send: Send, more: dict[str, str]) -> None:
-    fields = rate_limit_fields(refusal.decision) | more
+async def _refuse(refusal: QuotaExceededError, send: Send) -> None:
+    fields = rate_limit_fields(refusal.decision)
     answer = failure(429, refusal.code, str(refusal), details_of(refusal), fields)
     body = answer.content
     headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]

@@ -20,21 +20,28 @@ def thread_id(value: str) -> str:
     Raises:
         InvalidParameterError: Blank, over 255 bytes, a control character, one of `/ ? #`, `.` or `..`.
     """
+    if (problem := id_problem(value)) is not None:
+        raise invalid("thread_id", problem)
+    return value
+
+
+def id_problem(value: str) -> str | None:
+    """Why a path could not carry an id that a client chose; None if it can."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise invalid("thread_id", "must be UTF-8") from None
+        return "must be UTF-8"
     if not value.strip():
-        raise invalid("thread_id", "cannot be blank")
+        return "cannot be blank"
     if size > _MAX_ID_BYTES:
-        raise invalid("thread_id", f"has at most {_MAX_ID_BYTES} bytes")
+        return f"has at most {_MAX_ID_BYTES} bytes"
     if any(
         character in "/?#" or (not character.isprintable() and character.isascii()) for character in value
     ):
-        raise invalid("thread_id", "cannot hold control characters or any of / ? #")
+        return "cannot hold control characters or any of / ? #"
     if value in (".", "..") or "\ufffd" in value:
-        raise invalid("thread_id", "cannot be a path step or hold bytes that are no UTF-8")
-    return value
+        return "cannot be a path step or hold bytes that are no UTF-8"
+    return None
 
 
 def page(request: Request[Any, Any, Any]) -> tuple[str | None, int, int]:

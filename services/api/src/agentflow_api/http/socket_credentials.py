@@ -17,24 +17,25 @@ async def principal_of(socket: WebSocket[Any, Any, Any], wiring: Wiring) -> tupl
     """The principal of a handshake, and whether its token came as a subprotocol, which must be echoed.
 
     The token stands in `Authorization: Bearer <token>`, behind the subprotocol `agentflow-bearer`, or in the
-    query as `token`: in one of them.
+    query as `token`; clients outside of browsers send the same one in two of them.
 
     Raises:
-        PermissionDeniedException: None of them, several, or one that is not let in: the handshake is refused.
+        PermissionDeniedException: None, different ones, or one that is not let in: the handshake is refused.
     """
     protocols: list[str] = socket.scope.get("subprotocols") or []
-    header = socket.headers.get("authorization")
-    query = socket.query_params.get("token")
+    headers = map(_bearer, socket.headers.getall("authorization", []))
+    queries = socket.query_params.getall("token", [])
     by_subprotocol = protocols[1] if protocols[:1] == [SUBPROTOCOL] and len(protocols) == 2 else None
-    given = [token for token in (_bearer(header), by_subprotocol, query) if token]
+    given = {token for token in (*headers, by_subprotocol, *queries) if token}
     if len(given) != 1:
         raise PermissionDeniedException("Send one credential.")
+    (token,) = given
     try:
         await wiring.role.require()
-        if is_token(given[0]):
-            principal = await wiring.tokens.authenticate(given[0])
+        if is_token(token):
+            principal = await wiring.tokens.authenticate(token)
         else:
-            principal = await wiring.authenticator.authenticate(given[0])
+            principal = await wiring.authenticator.authenticate(token)
     except (CredentialError, TenantSuspendedError, StoreUnavailableError) as error:
         raise PermissionDeniedException("This credential is not let in.") from error
     if principal.issued_by is None:
@@ -42,8 +43,6 @@ async def principal_of(socket: WebSocket[Any, Any, Any], wiring: Wiring) -> tupl
     return principal, by_subprotocol is not None
 
 
-def _bearer(header: str | None) -> str | None:
-    if header is None:
-        return None
+def _bearer(header: str) -> str | None:
     scheme, _, token = header.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

@@ -17,10 +17,12 @@ from agentflow_api.http.document.shapes import (
     whole,
 )
 
+# A program with the library at the same store gives its runs ids of its own.
+_RUN_ID: Final = text(ID.example)
 _OBSERVED: Final = record(
     "ObservedRun",
     {
-        "run_id": ID,
+        "run_id": _RUN_ID,
         "thread_id": THREAD_ID,
         "status": text("completed"),
         "started_at": maybe(TIME),
@@ -38,7 +40,12 @@ OPERATIONS: Final[Operations] = {
     "GET /v1/observability/{thread_id}": Described(
         "runs",
         plain(
-            {"thread_id": THREAD_ID, "run_count": whole(1), "run_ids": listed(ID), "run": maybe(_OBSERVED)}
+            {
+                "thread_id": THREAD_ID,
+                "run_count": whole(1),
+                "run_ids": listed(_RUN_ID),
+                "run": maybe(_OBSERVED),
+            }
         ),
         parameters=(query("run_id", text("3f2a9c", maxLength=255), "Which run; the latest if not said."),),
     ),

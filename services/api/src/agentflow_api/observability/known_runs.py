@@ -48,7 +48,7 @@ class KnownRun:
 
 
 async def known_runs(store: BaseCheckpointer, scope: Scope, thread_id: str) -> dict[str, KnownRun]:
-    """The runs of a stored thread by their ids, newest first.
+    """The runs of a stored thread by their ids, newest first; not the changes that were made by hand.
 
     A thread that was deleted and made again has only those of its new life.
 
@@ -71,5 +71,6 @@ async def known_runs(store: BaseCheckpointer, scope: Scope, thread_id: str) -> d
     return {
         run_id: KnownRun(run_id, found, is_latest=place == 0)
         for place, (run_id, found) in enumerate(by_run.items())
-        if run_id
+        # A run begins at a node, a change by hand is at none.
+        if run_id and any(info.node for info in found)
     }

@@ -119,9 +119,9 @@ async def rejoin_run(
     """What a run says behind a chunk, until it is over: a JSON object a line, or server-sent events."""
     run = await _found(thread_id, run_id, principal, wiring)
     events = wants_events(request)
-    after = parameters.whole(request, "after")
-    if after is None and events:
-        after = _last_event_id(request)
+    after, seen = parameters.whole(request, "after"), _last_event_id(request)
+    if events and seen is not None:
+        after = seen  # a browser that comes back asks for the same address as at first
     return streamed(wiring, principal, run, after=-1 if after is None else after, events=events)
 
 

@@ -6,9 +6,10 @@ from litestar import Request, Response, delete, get, post, put
 from pydantic import BaseModel, Field, field_validator
 
 from agentflow.core.state import Message
+from agentflow.core.state.codec import decode_message
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.graph.agents import agent
-from agentflow_api.graph.service import check_authors
+from agentflow_api.graph.service import check_messages
 from agentflow_api.http import parameters
 from agentflow_api.http.admission import RUNS, run_of
 from agentflow_api.http.body import read_json, validated
@@ -16,7 +17,7 @@ from agentflow_api.http.envelope import success, success_text
 from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
 from agentflow_api.wiring import Wiring
-from agentflow_hosting.invoke_request import messages_in, whole_messages
+from agentflow_hosting.invoke_request import messages_in, whole_messages, with_messages
 from agentflow_hosting.message_text import message_text
 from agentflow_hosting.views import public_state
 from agentflow_tenancy import THREADS_READ, THREADS_WRITE, Principal, Run
@@ -53,9 +54,10 @@ async def put_state(
     config = _config(principal, thread_id, run_of(request))
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(StateRequest, body)
-    check_authors("state", messages_in(asked.state))
+    change = await _unknown(wiring, principal, thread_id, asked.state)
+    check_messages("state", messages_in(change))
     graph = agent(request, principal, wiring)
-    state = await graph.aupdate_state(config, asked.state)
+    state = await graph.aupdate_state(config, change)
     return success({"state": public_state(state.model_dump(mode="json", warnings="none"), principal)})
 
 
@@ -81,7 +83,7 @@ async def add_messages(
     config = _config(principal, thread_id, run := run_of(request))
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(MessagesRequest, body)
-    check_authors("messages", asked.messages)
+    check_messages("messages", asked.messages)
     if run.no_new_thread and not await wiring.store.get_thread(principal.scope, config["thread_id"]):
         raise run.no_new_thread
     graph = agent(request, principal, wiring)
@@ -135,6 +137,22 @@ async def _anything(request: Request[Any, Any, Any], wiring: Wiring) -> None:
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     if body is not None and not isinstance(body, dict):
         raise InvalidBodyError("The body must be a JSON object, or empty.")
+
+
+async def _unknown(
+    wiring: Wiring, principal: Principal, thread_id: str, state: dict[str, Any]
+) -> dict[str, Any]:
+    """A state without the messages that the thread holds just so: clients put back what they read."""
+    if not any(True for _ in messages_in(state)):
+        return state
+    snapshot = await wiring.store.load(principal.scope, _stored(principal, thread_id))
+    held = {row.message_id: row for row in snapshot.messages} if snapshot else {}
+
+    def is_unknown(message: Message) -> bool:
+        row = held.get(message.message_id)
+        return row is None or decode_message(row) != message
+
+    return with_messages(state, is_unknown)
 
 
 def _config(principal: Principal, thread_id: str, run: Run) -> dict[str, Any]:

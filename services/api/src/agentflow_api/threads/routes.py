@@ -4,7 +4,6 @@ from typing import Any
 
 from litestar import Request, Response, Router, delete, get
 
-from agentflow.core.graph.editing import CLEARED
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.http import parameters
 from agentflow_api.http.body import read_json
@@ -56,8 +55,6 @@ async def get_state(thread_id: str, principal: Principal, wiring: Wiring) -> Res
     snapshot = await wiring.store.load(principal.scope, _stored(principal, thread_id))
     if snapshot is None:
         raise ThreadNotFoundError(_MISSING)
-    if CLEARED in snapshot.fields:
-        return success({"state": None})
     return success({"state": state_view(snapshot, principal, thread_id)})
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from agentflow.core.graph.editing import CLEARED
 from agentflow.core.state.codec import decode_message
 from agentflow.storage.checkpointer import Snapshot, StoredMessage, ThreadInfo
 from agentflow_hosting.views import message_view, public_state
@@ -32,14 +33,16 @@ def stored_message_view(row: StoredMessage) -> dict[str, Any]:
     return message_view(decode_message(row))
 
 
-def state_view(snapshot: Snapshot, principal: Principal, thread_id: str) -> dict[str, Any]:
-    """A stored state: context and fields, without what the runtime keeps beside them.
+def state_view(snapshot: Snapshot, principal: Principal, thread_id: str) -> dict[str, Any] | None:
+    """A stored state: context and fields, without what the runtime keeps beside them; None of a cleared one.
 
     Args:
         snapshot: Of the thread.
         principal: Who reads it.
         thread_id: As the tenant knows the thread: a copy holds what the original's state said.
     """
+    if CLEARED in snapshot.fields:
+        return None
     fields = {name: value for name, value in snapshot.fields.items() if not name.startswith("$")}
     meta = fields.get("execution_meta")
     if isinstance(meta, dict) and meta.get("thread_id"):

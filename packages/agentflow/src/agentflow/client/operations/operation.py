@@ -29,6 +29,7 @@ class Operation[T]:
         lines: A body of JSON objects, one a line, sent as they come.
         idempotency_key: With it the service does a thing once, however often it is sent.
         timeout_s: Longest wait for the answer; None for the client's.
+        only_reads: It changes nothing, though it is no GET.
         patient: The service answers when something happens, so a wait without an answer is no failure.
         of_agent: Whether the agent's prefix belongs before the path.
     """
@@ -42,13 +43,19 @@ class Operation[T]:
     lines: Iterable[Any] | None = None
     idempotency_key: str | None = None
     timeout_s: float | None = None
+    only_reads: bool = False
     patient: bool = False
     of_agent: bool = True
 
     @property
     def repeatable(self) -> bool:
         """Whether sending it twice does no more than sending it once."""
-        return self.method == "GET" or self.idempotency_key is not None
+        return self.method == "GET" or self.only_reads or self.idempotency_key is not None
+
+    @property
+    def resendable(self) -> bool:
+        """Whether its body is still there to be sent again, if nothing was done with it."""
+        return self.repeatable or self.lines is None
 
     def fields(self) -> dict[str, str]:
         """Its header fields."""

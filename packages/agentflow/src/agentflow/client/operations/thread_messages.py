@@ -67,7 +67,7 @@ def get_message(thread_id: str, message_id: str) -> Operation[Message]:
 
 
 def delete_message(thread_id: str, message_id: str) -> Operation[Done]:
-    """Delete one message; never sent twice."""
+    """Delete one message; not sent again when the answer is lost."""
     path = f"{_path(thread_id)}/{segment(message_id)}"
     return Operation(method="DELETE", path=path, read=Done.model_validate, body={"config": {}})
 

@@ -73,7 +73,7 @@ def search(
 
     def page(place: Place) -> Operation[Page[Thread]]:
         body = {**conditions, "sort": sort, "limit": page_size, **without_none(cursor=place)}
-        return Operation(method="POST", path="/v1/threads/search", read=_found, body=body)
+        return Operation(method="POST", path="/v1/threads/search", read=_found, body=body, only_reads=True)
 
     return Pages(page)
 
@@ -86,7 +86,7 @@ def get(thread_id: str) -> Operation[Thread]:
 def delete(thread_id: str) -> Operation[Done]:
     """Delete a thread with everything in it.
 
-    Never sent twice: the second answer would be that it is missing.
+    Not sent again when the answer is lost: the second one would be that it is missing.
     """
     return Operation(method="DELETE", path=path_of(thread_id), read=Done.model_validate, body={"config": {}})
 
@@ -119,6 +119,7 @@ def delete_many(
         read=DeletedThreads.model_validate,
         body={**conditions, **without_none(ids=ids, limit=limit), "dry_run": dry_run},
         idempotency_key=None if dry_run else key_of(idempotency_key),
+        only_reads=dry_run,
     )
 
 

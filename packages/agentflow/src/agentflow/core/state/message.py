@@ -31,11 +31,11 @@ def new_id() -> str:
 
 
 def _assigned(value: object) -> object:
+    if isinstance(value, bool):
+        return value
     if value in _UNSET_IDS:
         return new_id()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, int) else value
 
 
 class TokenUsages(Value):
@@ -56,7 +56,9 @@ class Message(Value):  # noqa: PLW1641 - pydantic makes the hash of frozen model
     `timestamp` is in seconds since the epoch (a client may send its own, in its own unit).
     """
 
-    message_id: Annotated[str, BeforeValidator(_assigned)] = Field(default_factory=new_id, min_length=1)
+    message_id: Annotated[str, BeforeValidator(_assigned, json_schema_input_type=str | int | None)] = Field(
+        default_factory=new_id, min_length=1
+    )
     role: Role
     content: list[ContentBlock]
     delta: bool = False

@@ -4,6 +4,7 @@
 -- changed before and after, made before and after.
 -- No index serves them: they look at each of the tenant's threads, found by the primary key, and at nobody else's.
 -- Messages are looked at last, thread by thread; of content blocks only those that hold the text somewhere are taken apart.
+-- A NUL has no place in text: its escape becomes a space, unless the backslash before u0000 is itself a part of the text.
 
 -- name: search_threads
 -- The page behind place $16 $17, at most $18, by $14 (a time's name, or nothing), latest first with $15. The order is
@@ -39,7 +40,7 @@ WHERE $7::text IS NULL OR EXISTS (
       AND CASE WHEN m.content_kind = 0 THEN strpos(lower(m.content), lower($7)) > 0
                ELSE strpos(lower(m.content), lower($8)) > 0 AND EXISTS (
                    SELECT FROM regexp_matches(m.content, '"(?:text|output|summary)":"((?:[^"\\]|\\.)*)"', 'g') AS x (said)
-                   WHERE strpos(lower(('"' || replace(x.said[1], '\u0000', ' ') || '"')::json #>> '{}'), lower($7)) > 0
+                   WHERE strpos(lower(('"' || regexp_replace(x.said[1], '(?<!\\)((?:\\\\)*)\\u0000', '\1 ', 'g') || '"')::json #>> '{}'), lower($7)) > 0
                ) END
     OFFSET 0
 )
@@ -62,7 +63,7 @@ WHERE t.placement = $1 AND t.tenant_id = $2 AND ($3::text IS NULL OR t.user_id =
       AND CASE WHEN m.content_kind = 0 THEN strpos(lower(m.content), lower($7)) > 0
                ELSE strpos(lower(m.content), lower($8)) > 0 AND EXISTS (
                    SELECT FROM regexp_matches(m.content, '"(?:text|output|summary)":"((?:[^"\\]|\\.)*)"', 'g') AS x (said)
-                   WHERE strpos(lower(('"' || replace(x.said[1], '\u0000', ' ') || '"')::json #>> '{}'), lower($7)) > 0
+                   WHERE strpos(lower(('"' || regexp_replace(x.said[1], '(?<!\\)((?:\\\\)*)\\u0000', '\1 ', 'g') || '"')::json #>> '{}'), lower($7)) > 0
                ) END
 ))
 
@@ -84,7 +85,7 @@ WITH gone AS (
           AND CASE WHEN m.content_kind = 0 THEN strpos(lower(m.content), lower($7)) > 0
                    ELSE strpos(lower(m.content), lower($8)) > 0 AND EXISTS (
                        SELECT FROM regexp_matches(m.content, '"(?:text|output|summary)":"((?:[^"\\]|\\.)*)"', 'g') AS x (said)
-                       WHERE strpos(lower(('"' || replace(x.said[1], '\u0000', ' ') || '"')::json #>> '{}'), lower($7)) > 0
+                       WHERE strpos(lower(('"' || regexp_replace(x.said[1], '(?<!\\)((?:\\\\)*)\\u0000', '\1 ', 'g') || '"')::json #>> '{}'), lower($7)) > 0
                    ) END
     ))
     ORDER BY t.thread_id

@@ -12,7 +12,7 @@ from litestar.routes import HTTPRoute
 from agentflow_api.http.document import failures
 from agentflow_api.http.document.described import OPERATORS, Described, Operations
 from agentflow_api.http.document.parameters import in_path
-from agentflow_api.http.document.shapes import Shape, maybe, merged, plain
+from agentflow_api.http.document.shapes import Shape, merged, plain
 
 JSON: Final = "application/json"
 _SCHEMES: Final = {
@@ -90,9 +90,7 @@ def _operation(path: str, handler: HTTPRouteHandler, said: Described) -> dict[st
         "responses": _responses(path, said),
     }
     if said.body is not None:
-        # A body of null is none.
-        body = said.body if said.needs_body else maybe(said.body)
-        content = {"schema": body.schema, "example": body.example}
+        content = {"schema": said.body.schema, "example": said.body.example}
         operation["requestBody"] = {"required": said.needs_body, "content": {JSON: content}}
     return operation
 

@@ -73,6 +73,7 @@ IDEMPOTENCY_KEY: Final = in_header(
 )
 LAST_EVENT_ID: Final = in_header(
     "Last-Event-ID",
-    text("17", pattern="^[0-9]{1,18}$"),
-    "The last event the reader has, as browsers send it when they connect again; of server-sent events only.",
+    text("17", pattern="^[0-9]{0,18}$"),
+    "The last event the reader has, as browsers send it when they connect again: it goes before `after`. Of "
+    "server-sent events only.",
 )

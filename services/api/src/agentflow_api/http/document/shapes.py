@@ -88,8 +88,19 @@ def of_model(model: type[BaseModel], example: Any, *, mode: JsonSchemaMode = "va
     # A part that is taken has other required fields than the same part when it is given.
     tail = "Input" if mode == "validation" else ""
     schema = model.model_json_schema(mode=mode, ref_template=f"{_REF}{{model}}{tail}")
-    parts = {name + tail: part for name, part in schema.pop("$defs", {}).items()}
+    # Generators name their classes by the title: no two parts have the same.
+    parts = {
+        name + tail: {**_told_apart(part), "title": name + tail}
+        for name, part in schema.pop("$defs", {}).items()
+    }
     return Shape({"$ref": _REF + model.__name__}, example, parts | {model.__name__: schema})
+
+
+def _told_apart(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a union, in which the word that says which one it is must be there."""
+    words = [name for name, field in part.get("properties", {}).items() if "const" in field]
+    required = sorted({*words, *part.get("required", ())})
+    return {**part, "required": required} if required else dict(part)
 
 
 def merged(shapes: Any) -> dict[str, Any]:

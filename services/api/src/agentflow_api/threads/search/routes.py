@@ -49,7 +49,7 @@ async def delete_threads(
     if wanted.is_any:
         raise InvalidBodyError("Name at least one condition, or the ids of the threads to delete.")
     if asked.dry_run:
-        return success(await service.told(wiring.store, principal, wanted))
+        return success(await service.told(wiring.store, principal, wanted, asked.limit))
 
     async def work(_: Effect) -> Response[bytes]:
         return success(await service.deleted(wiring, principal, wanted, asked.limit))

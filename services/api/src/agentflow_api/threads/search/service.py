@@ -11,12 +11,14 @@ BATCH: Final = 100
 MOST_NAMED: Final = 100
 
 
-async def told(store: BaseCheckpointer, principal: Principal, wanted: ThreadFilter) -> dict[str, Any]:
-    """What a deletion would find."""
+async def told(
+    store: BaseCheckpointer, principal: Principal, wanted: ThreadFilter, limit: int
+) -> dict[str, Any]:
+    """What a deletion would find, and whether that is more than it would delete at once."""
     count = await store.count_threads(principal.scope, wanted)
     first = await store.search_threads(principal.scope, wanted, sort="thread_id", limit=MOST_NAMED)
     ids = [principal.public_id(info.thread_id) for info in first]
-    return {"dry_run": True, "count": count, "deleted": 0, "thread_ids": ids, "more": False}
+    return {"dry_run": True, "count": count, "deleted": 0, "thread_ids": ids, "more": count > limit}
 
 
 async def deleted(wiring: Wiring, principal: Principal, wanted: ThreadFilter, limit: int) -> dict[str, Any]:

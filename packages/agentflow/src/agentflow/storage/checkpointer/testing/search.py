@@ -85,17 +85,19 @@ async def texts_are_parts_of_what_is_said(checkpointer: BaseCheckpointer) -> Non
                               '{"type":"image","media":{"url":"https://secret.example"}}]')],
         "tools": [_blocks(0, '[{"type":"tool_result","call_id":"call-7","output":"Oslo: 3 degrees",'
                              '"is_error":false}]')],
-        "nul": [_blocks(0, '[{"type":"text","text":"before\\u0000after"}]')],
+        "nul": [_blocks(0, '[{"type":"text","text":"before\\u0000\\u0000after"}]')],
+        "escapes": [_blocks(0, '[{"type":"text","text":"told \\\\u0000 and \\\\\\u0000 end"}]')],
         "nothing": [],
     }  # fmt: skip
     for thread_id, messages in threads.items():
         await Thread(checkpointer, scope, thread_id).write({"text": "of the state"}, added=messages)
     expected = {
         "hello": ["plain"], "WORLD": ["plain"], "lo wo": ["plain"], "0%": ["plain"], "a_b": ["plain"],
-        "%": ["plain"], "_": ["plain"], "a.b": [], "hello%world": [], "'": [], "\\": ["blocks"],
+        "%": ["plain"], "_": ["plain"], "a.b": [], "hello%world": [], "'": [], "\\": ["blocks", "escapes"],
         'say "hi"': ["blocks"], 'hi"\nthen': ["blocks"], "c:\\DIR": ["blocks"], "nthen": [], "text": [],
         "type": [], "secret": [], "oslo": ["tools"], "call-7": [], "false": [], "before": ["nul"],
-        "after": ["nul"], "u0000": [], "of the state": [],
+        "after": ["nul"], "u0000": ["escapes"], "told \\U0000 AND": ["escapes"], " end": ["escapes"],
+        "of the state": [],
     }  # fmt: skip
     for text, ids in expected.items():
         assert await _ids(checkpointer, scope, ThreadFilter(text=text)) == ids, text
