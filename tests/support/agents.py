@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ AGENTS = ",".join(
         "echo": "agentflow_hosting.agents.echo:graph",
         "waits": "tests.support.agents:waits",
         "breaks": "tests.support.agents:breaks",
+        "quits": "tests.support.agents:quits",
         "infinite": "tests.support.agents:infinite",
         "asks": "tests.support.agents:asks",
         "panel": "tests.support.agents:panel",
@@ -47,6 +49,10 @@ async def counted(_state: AgentState) -> Message:
 
 async def broken(_state: AgentState) -> Message:
     raise RuntimeError(SECRET)
+
+
+async def quitting(_state: AgentState) -> Message:
+    sys.exit(3)
 
 
 async def endless(_state: AgentState) -> dict[str, Any]:
@@ -87,6 +93,7 @@ spends = (
     .add_edge("SECOND", END)
 )
 breaks = _single(broken)
+quits = _single(quitting)
 infinite = _single(endless)
 asks = _single(asking)
 panel = (

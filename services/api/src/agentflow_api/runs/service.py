@@ -13,6 +13,7 @@ from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotT
 from agentflow_api.runs.schemas import RunRequest
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import InvokeRequest
+from agentflow_hosting.run_reader import ChunksGoneError
 from agentflow_hosting.runs import CancelAction, NewRun, RunKind, RunRecord
 from agentflow_hosting.views import result_view
 from agentflow_hosting.webhook_sender import WebhookUrlError, check_webhook_url
@@ -71,9 +72,16 @@ async def start(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Ru
         budget: With which the quotas let it in; left at the run's end.
 
     Raises:
+        ChunksGoneError: It was made before, and there is nothing of it any more.
         What the run failed with before it said anything.
     """
     new = _new(principal, wanted, "stream")
+    if wanted.effect.is_done:
+        made = await wiring.run_repository.get(new.tenant_id, new.run_id)
+        if made is None:  # it went with its thread, or long after its end
+            raise ChunksGoneError
+        await wiring.quotas.leave(budget)
+        return made
     if wiring.executor.stopping:
         raise StoppingError("This process is being replaced; try again.")
     holder = uuid.uuid4()
@@ -187,7 +195,8 @@ async def _created(
 async def _tell_to_stop(wiring: Wiring, principal: Principal, run: RunRecord) -> None:
     """At its next node boundary, also when whoever holds it would hear of it later only."""
     wiring.feed.tell_others(run.run_id)
-    if run.status == "running":
+    # One that has said nothing yet may wait for its thread, and somebody else would be stopped in its place.
+    if run.status == "running" and run.chunks:
         with suppress(StorageError, ThreadBusyError):
             await wiring.store.request_stop(principal.scope, run.thread_id)
 
