@@ -21,6 +21,7 @@ AGENTS = ",".join(
         "quits": "tests.support.agents:quits",
         "infinite": "tests.support.agents:infinite",
         "asks": "tests.support.agents:asks",
+        "twice": "tests.support.agents:twice",
         "panel": "tests.support.agents:panel",
         "loops": "tests.support.agents:loops",
         "spends": "tests.support.agents:spends",
@@ -64,6 +65,11 @@ async def asking(_state: AgentState) -> Message:
     return Message.text_message(f"you said {interrupt({'question': 'really?'})}", role="assistant")
 
 
+async def asking_twice(_state: AgentState) -> Message:
+    first = interrupt("really?")
+    return Message.text_message(f"you said {first} and {interrupt('really really?')}", role="assistant")
+
+
 def pipes(folder: Path) -> tuple[Path, Path]:
     """A pair of pipes for the agent `waits`."""
     paths = folder / "running", folder / "go"
@@ -96,6 +102,7 @@ breaks = _single(broken)
 quits = _single(quitting)
 infinite = _single(endless)
 asks = _single(asking)
+twice = _single(asking_twice)
 panel = (
     StateGraph()
     .add_node("LAW", asking)

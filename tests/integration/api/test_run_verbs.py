@@ -219,3 +219,19 @@ def test_a_stream_that_lost_its_process_waits_for_its_thread(
         assert texts(going.result())[1:] == ["first", "second"]
     soon(lambda: now(client, str(new.run_id))["finished_at"], WITHIN_S)
     assert now(client, str(new.run_id))["status"] == "success"
+
+
+def test_the_same_answer_twice_in_the_queue(agents_api: Api, mine: TenantKey, client: httpx.Client) -> None:
+    """It is for what was asked when it was given: the second one does not answer the next question."""
+    asks = client.post("/a/twice/v1/graph/invoke", json=say("hi"))
+    assert [one["value"] for one in asks.json()["data"]["meta"]["interrupts"]] == ["really?"]
+    body = {"messages": [], "resume": "yes", "after_s": 3600}
+    made = [client.post("/a/twice/v1/threads/t/runs", json=body).json()["data"]["run"] for _ in range(2)]
+    soon_ready = "UPDATE agentflow_runs SET ready_at = now() WHERE tenant_id = $1"
+    asked(agents_api, soon_ready, mine.tenant.tenant_id)
+    soon(lambda: all(now(client, run["run_id"])["finished_at"] for run in made), WITHIN_S)
+    first, second = (now(client, run["run_id"]) for run in made)
+    assert (first["status"], second["status"]) == ("interrupted", "error")
+    assert second["error"]["code"] == "INTERRUPT_ALREADY_ANSWERED"
+    [waits] = client.get("/v1/threads/t").json()["data"]["thread_data"]["thread"]["interrupts"]
+    assert waits["value"] == "really really?"

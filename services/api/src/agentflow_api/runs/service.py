@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentflow.errors import StorageError, ThreadBusyError
-from agentflow_api.graph.service import check
+from agentflow_api.graph.service import bound, check
 from agentflow_api.http.idempotency import Effect
 from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotThereError, StoppingError
 from agentflow_api.runs.schemas import RunRequest
@@ -58,7 +58,7 @@ async def make(wiring: Wiring, principal: Principal, wanted: Wanted) -> RunRecor
         RunConflictError: It wants to be alone on its thread, and is not.
         InvalidBodyError: See `graph.service.check`.
     """
-    new = _new(principal, wanted, "background")
+    new = await _new(wiring, principal, wanted, "background")
     return await _created(wiring, principal, new, holder=None)
 
 
@@ -75,13 +75,13 @@ async def start(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Ru
         ChunksGoneError: It was made before, and there is nothing of it any more.
         What the run failed with before it said anything.
     """
-    new = _new(principal, wanted, "stream")
     if wanted.effect.is_done:
-        made = await wiring.run_repository.get(new.tenant_id, new.run_id)
+        made = await wiring.run_repository.get(principal.tenant.tenant_id, wanted.effect.effect_id)
         if made is None:  # it went with its thread, or long after its end
             raise ChunksGoneError
         await wiring.quotas.leave(budget)
         return made
+    new = await _new(wiring, principal, wanted, "stream")
     if wiring.executor.stopping:
         raise StoppingError("This process is being replaced; try again.")
     holder = uuid.uuid4()
@@ -149,9 +149,10 @@ async def result(wiring: Wiring, principal: Principal, run: RunRecord) -> Any:
     return None if found is None else result_view(found, principal, principal.public_id(run.thread_id))
 
 
-def _new(principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
-    asked = wanted.asked
-    check(asked)
+async def _new(wiring: Wiring, principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
+    check(wanted.asked)
+    stored_id = principal.stored_id(wanted.thread_id)
+    asked = await bound(wiring, principal, wanted.asked, stored_id)
     more: dict[str, Any] = {}
     if isinstance(asked, RunRequest):
         more = {
@@ -163,7 +164,7 @@ def _new(principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
     return NewRun(
         tenant_id=principal.tenant.tenant_id,
         run_id=wanted.effect.effect_id,
-        thread_id=principal.stored_id(wanted.thread_id),
+        thread_id=stored_id,
         user_id=principal.user_id,
         key_id=principal.key_id,
         agent=wanted.agent,
