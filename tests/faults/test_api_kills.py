@@ -215,10 +215,12 @@ def test_kills_under_load(stack: Stack, capsys: pytest.CaptureFixture[str]) -> N
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         lanes = [pool.submit(load, lane) for lane in range(CLIENTS)]
-        for _ in range(KILLS):
-            threading.Event().wait(chance.uniform(0.1, 0.9))
-            kills[stack.kill_one(chance)] += 1
-        over.set()
+        try:
+            for _ in range(KILLS):
+                threading.Event().wait(chance.uniform(0.1, 0.9))
+                kills[stack.kill_one(chance)] += 1
+        finally:  # else a failure here would wait for clients that never stop
+            over.set()
         for lane in lanes:
             lane.result(300)
     with stack.client(0) as client:

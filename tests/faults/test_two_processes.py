@@ -33,8 +33,9 @@ class Racer:
         return written
 
     async def end(self) -> None:
-        self.stdin.close()
-        assert await self.process.wait() == 0
+        # Waiting alone would leave our end of its pipe open: it is closed when all was read.
+        await self.process.communicate()
+        assert self.process.returncode == 0
 
 
 async def start(database_url: str, tenant: str, name: str) -> Racer:

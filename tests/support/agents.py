@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ AGENTS = ",".join(
         "echo": "agentflow_hosting.agents.echo:graph",
         "waits": "tests.support.agents:waits",
         "breaks": "tests.support.agents:breaks",
+        "quits": "tests.support.agents:quits",
         "infinite": "tests.support.agents:infinite",
         "asks": "tests.support.agents:asks",
+        "twice": "tests.support.agents:twice",
         "panel": "tests.support.agents:panel",
         "loops": "tests.support.agents:loops",
         "spends": "tests.support.agents:spends",
@@ -49,6 +52,10 @@ async def broken(_state: AgentState) -> Message:
     raise RuntimeError(SECRET)
 
 
+async def quitting(_state: AgentState) -> Message:
+    sys.exit(3)
+
+
 async def endless(_state: AgentState) -> dict[str, Any]:
     message = Message.text_message("x", role="assistant")
     return {"messages": message.model_copy(update={"metadata": {"x": float("inf")}})}
@@ -56,6 +63,11 @@ async def endless(_state: AgentState) -> dict[str, Any]:
 
 async def asking(_state: AgentState) -> Message:
     return Message.text_message(f"you said {interrupt({'question': 'really?'})}", role="assistant")
+
+
+async def asking_twice(_state: AgentState) -> Message:
+    first = interrupt("really?")
+    return Message.text_message(f"you said {first} and {interrupt('really really?')}", role="assistant")
 
 
 def pipes(folder: Path) -> tuple[Path, Path]:
@@ -87,8 +99,10 @@ spends = (
     .add_edge("SECOND", END)
 )
 breaks = _single(broken)
+quits = _single(quitting)
 infinite = _single(endless)
 asks = _single(asking)
+twice = _single(asking_twice)
 panel = (
     StateGraph()
     .add_node("LAW", asking)

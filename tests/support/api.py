@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from agentflow_tenancy import ALL_SCOPES, KeyRepository, Tenant, TenantRepository, new_api_key
 from tests.support import databases
 
-READY_WITHIN_S = 180.0
+# A guard against waiting for ever, not a measure: other tests may have the machine.
+READY_WITHIN_S = 240.0
 
 
 @dataclass
@@ -73,6 +74,7 @@ class Api:
                     return
             except httpx.HTTPError:
                 time.sleep(0.05)
+        self.kill()
         raise RuntimeError("the API did not get ready")
 
     def kill(self) -> None:

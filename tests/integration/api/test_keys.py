@@ -167,3 +167,23 @@ def test_the_operator_administers_any_tenants_keys(api: Api, tenant: TenantKey) 
         assert operator.delete(f"{path}/{key_id}").json()["data"]["state"] == "revoked"
         assert len(operator.get(path).json()["data"]["keys"]) == 3
         assert operator.get("/v1/admin/tenants/missing/keys").status_code == 404
+
+
+def test_a_repeated_request_makes_one_key(api: Api, tenant: TenantKey) -> None:
+    """The same secret is told again, though it is stored nowhere."""
+    again = {"idempotency-key": "new-key"}
+    with api.client(tenant) as client:
+        first, second = (client.post("/v1/keys", json={"name": "ci"}, headers=again) for _ in range(2))
+        assert first.status_code == second.status_code == 201
+        assert first.json()["data"]["api_key"] == second.json()["data"]["api_key"]
+        key = first.json()["data"]["key"]
+        assert [one["name"] for one in client.get("/v1/keys").json()["data"]["keys"]].count("ci") == 1
+        assert client.post("/v1/keys", json={"name": "other"}, headers=again).status_code == 422
+        rotated, same = (
+            client.post(f"/v1/keys/{key['key_id']}/rotate", headers={"idempotency-key": "turn"})
+            for _ in range(2)
+        )
+        assert rotated.status_code == same.status_code == 201, same.text
+        assert rotated.json()["data"]["api_key"] == same.json()["data"]["api_key"]
+        assert status_with(api, rotated.json()["data"]["api_key"]) == 200
+        assert made(client)["api_key"] != made(client)["api_key"]

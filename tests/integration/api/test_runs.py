@@ -46,6 +46,13 @@ def test_a_failing_node_tells_nothing_of_the_inside(client: httpx.Client) -> Non
     assert "Traceback" not in response.text
 
 
+def test_a_node_that_would_end_the_process(client: httpx.Client) -> None:
+    """`sys.exit()` fails the node; whoever else is served here does not notice."""
+    response = run(client, "quits", say("hi"))
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "NODE_EXECUTION")
+    assert run(client, "echo", say("hi", "other")).status_code == 200
+
+
 def test_infinity_from_a_node_is_never_stored(client: httpx.Client) -> None:
     """A typed error; what was stored before stays, and every answer is valid JSON."""
     response = run(client, "infinite", say("hi"))

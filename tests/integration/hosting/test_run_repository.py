@@ -283,3 +283,47 @@ async def test_the_schema_keeps_what_is_over(
             await connection.execute("UPDATE agentflow_runs SET status = 'pending', finished_at = NULL")
     finally:
         await connection.close()
+
+
+async def test_a_page_of_chunks_is_bounded(runs: RunRepository, queue: RunRepository, acme: Tenant) -> None:
+    """By number and by size, whichever comes first; one that is larger comes alone."""
+    await made(runs, new(acme))
+    taken = await queue.take(uuid.uuid4())
+    assert taken is not None
+    bodies = ["x" * 100, "y" * 100, "z" * 5000, "é" * 60, "w"]
+    await runs.add_chunks(taken, 0, bodies)
+
+    async def page(after: int, **limits: int) -> list[int]:
+        found = await runs.chunks(acme.tenant_id, taken.run_id, after=after, **limits)
+        assert [chunk.body for chunk in found] == [bodies[chunk.seq] for chunk in found]
+        return [chunk.seq for chunk in found]
+
+    assert await page(-1, most_bytes=150) == [0, 1]
+    assert await page(-1, limit=1, most_bytes=150) == [0]
+    assert await page(1, most_bytes=150) == [2]
+    assert await page(2, most_bytes=120) == [3]
+    assert await page(2) == [3, 4]
+    assert await page(4) == []
+
+
+async def test_pages_of_a_status(
+    runs: RunRepository, queue: RunRepository, operator: AsyncEngine, acme: Tenant
+) -> None:
+    """As each is shown: one whose holder is gone waits, one that is over is not among the open ones."""
+    hasty = RunRepository(operator, lease_s=0.001)
+    for name in ("over", "held", "lost", "waits"):
+        await made(runs, new(acme, name))
+    over, held = await queue.take(uuid.uuid4()), await queue.take(uuid.uuid4())
+    assert over is not None
+    assert held is not None
+    assert await hasty.take(uuid.uuid4()) is not None
+    await runs.end(over, "success")
+
+    async def threads(status: Any) -> list[str]:
+        return [run.thread_id for run in await runs.page(acme.tenant_id, status=status)]
+
+    assert await threads("success") == ["over"]
+    assert await threads("running") == ["held"]
+    assert await threads("pending") == ["waits", "lost"]
+    assert await threads("error") == []
+    assert len(await runs.page(acme.tenant_id, status="pending", limit=1)) == 1

@@ -46,8 +46,9 @@ class Other:
         return done
 
     async def end(self) -> None:
-        self.stdin.close()
-        assert await self.process.wait() == 0
+        # Waiting alone would leave our end of its pipe open: it is closed when all was read.
+        await self.process.communicate()
+        assert self.process.returncode == 0
 
 
 @pytest.fixture(params=["memory", "postgres", "postgres and redis"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -185,6 +186,23 @@ def test_a_worker_killed_while_it_tells(start: Start, runs: Runs) -> None:
         said = end(second)
         assert server.url not in said
         assert "whsec_" not in said
+
+
+def test_what_cannot_be_kept(start: Start, runs: Runs, migrated_database_url: str) -> None:
+    """A run whose words the database refuses fails; it does not succeed without them."""
+
+    async def refuse() -> None:
+        connection = await asyncpg.connect(migrated_database_url.replace("+asyncpg", "", 1))
+        try:
+            await connection.execute("REVOKE INSERT ON agentflow_run_chunks FROM agentflow_app")
+        finally:
+            await connection.close()
+
+    databases.run(refuse())
+    worker = start()
+    ended = runs.ended(runs.ask("echo"))
+    assert (ended.status, ended.chunks) == ("error", 0)
+    end(worker)
 
 
 def test_a_worker_without_agents(start: Start, runs: Runs) -> None:

@@ -139,6 +139,7 @@ def test_the_process_sweeps_and_stops(migrated_database_url: str, redis_url: str
         rest = process.communicate(timeout=60)[1]
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 0
     assert "The worker stopped." in rest
     assert "Traceback" not in said + rest
@@ -168,6 +169,7 @@ def test_an_outage_is_waited_out(own_postgres: EmbeddedPostgres, redis_url: str)
         said += process.communicate(timeout=60)[1]
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 0
     assert own_postgres.home.password() not in said
 

@@ -69,6 +69,8 @@ class EmbeddedServer(ABC):
         """
         if self.alive:
             return self
+        if self._guard is not None:
+            self._wait_for_guard()  # of a server that ended by itself: our ends of its pipes are closed
         self.home = Home(self._state_dir, self.name)
         lock = self._locked()
         try:

@@ -11,7 +11,7 @@ from agentflow.core.graph import StreamChunk
 from agentflow.errors import StoreUnavailableError
 from agentflow_hosting.chunk_text import chunk_text
 from agentflow_hosting.run_feed import RunFeed, Topic
-from agentflow_hosting.run_repository import RunLostError, RunRepository
+from agentflow_hosting.run_repository import RunRepository
 from agentflow_hosting.runs import CancelAction, Chunk, RunRecord
 from agentflow_tenancy import Principal
 
@@ -105,6 +105,7 @@ class ChunkWriter:
 
         Raises:
             RunLostError, StoreUnavailableError: It cannot be any more.
+            What Postgres refused a chunk with.
         """
         if self._writing is not None:
             await asyncio.wait([self._writing])
@@ -128,7 +129,7 @@ class ChunkWriter:
             bodies = self._next()
             try:
                 cancel = await self._keep(bodies)
-            except (RunLostError, StoreUnavailableError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the run, which waits for it
                 self.lost = error
                 self._on_lost()
                 return

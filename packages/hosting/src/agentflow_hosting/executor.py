@@ -350,8 +350,11 @@ class _Attempt:
 
     async def _outcome(self, work: asyncio.Task[Ending]) -> Ending:
         if work.cancelled():
-            if self._writer.lost is not None:
+            lost = self._writer.lost
+            if isinstance(lost, RunLostError | StoreUnavailableError):
                 return Ending(None)  # somebody else's by now, or soon
+            if lost is not None:
+                return await self._fails(lost)
             return await self._after_cancel() if self._cancel is not None else Ending(None)
         error = work.exception()
         if error is None:
@@ -361,13 +364,11 @@ class _Attempt:
         return await self._ending_after(error)
 
     async def _ending_after(self, error: Exception) -> Ending:
-        run = self._run
         if isinstance(error, RunLostError):
             return Ending(None)
         if self._cancel is not None:
             return await self._after_cancel()
-        may_wait = run.kind == "background" or self._writer.began
-        if may_wait and isinstance(error, _FOR_NOW) and not isinstance(error, _FOR_GOOD):
+        if self._may_wait and isinstance(error, _FOR_NOW) and not isinstance(error, _FOR_GOOD):
             return Ending(None, error, after_s=_COME_BACK_S)
         return await self._fails(error)
 
@@ -379,11 +380,16 @@ class _Attempt:
         else:
             code, reason, log = "INTERNAL_ERROR", INTERNAL, logger.error
         log("Run %s failed: %s", self._run.run_id, type(error).__name__, exc_info=error)
-        if self._writer.began or self._run.kind == "background":
+        if self._may_wait and self._writer.lost is None:
             self._writer.put_error(reason, timestamp=time.time())
-            with suppress(RunLostError, StoreUnavailableError):
+            with suppress(RunLostError, StorageError):
                 await self._writer.flush()
         return Ending("error", error, {"code": code, "message": reason})
+
+    @property
+    def _may_wait(self) -> bool:
+        """Whether no request waits for its first word: a failure is no answer then, and may pass."""
+        return self._began is None or self._writer.began
 
     async def _beat(self) -> None:
         """Go on holding the run while it says nothing."""

@@ -37,6 +37,16 @@ WHERE tenant_id = :tenant_id AND order_no < :before
 ORDER BY order_no DESC
 LIMIT :most
 
+-- name: list_open_runs
+-- The same of those that are not over: found among the few of them, however many there were.
+SELECT *, now() AS read_at FROM agentflow_runs
+WHERE tenant_id = :tenant_id AND order_no < :before AND status IN ('pending', 'running')
+  AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
+  AND (CAST(:thread_id AS text) IS NULL OR thread_id = :thread_id)
+  AND CASE WHEN status = 'running' AND held_until < now() THEN 'pending' ELSE status END = :status
+ORDER BY order_no DESC
+LIMIT :most
+
 -- name: cancel_waiting_run
 -- One that nobody works on ends at once.
 UPDATE agentflow_runs SET status = 'cancelled', cancel = :action, finished_at = now()
@@ -152,8 +162,14 @@ WHERE tenant_id = :tenant_id AND run_id = :run_id AND finished_at IS NOT NULL AN
 RETURNING *, now() AS read_at
 
 -- name: chunks_after
-SELECT seq, body FROM agentflow_run_chunks
-WHERE tenant_id = :tenant_id AND run_id = :run_id AND seq > :after ORDER BY seq LIMIT :most
+-- No more than the size given, but one at least. A body's size is known without reading it.
+SELECT seq, body FROM (
+    SELECT seq, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before_bytes
+    FROM (SELECT seq, body FROM agentflow_run_chunks
+          WHERE tenant_id = :tenant_id AND run_id = :run_id AND seq > :after ORDER BY seq LIMIT :most) AS next
+) AS sized
+WHERE before_bytes < :most_bytes
+ORDER BY seq
 
 -- name: forget_chunks
 -- What runs said that ended a while ago.

@@ -44,6 +44,10 @@ class Topic:
 
     def say(self, chunks: Sequence[Chunk]) -> None:
         """Keep what is durable by now, for as long as there is room, and wake who waits."""
+        if not self.readers or (self._chunks and chunks and chunks[0].seq != self._chunks[-1].seq + 1):
+            # What is kept here has no gap, not even for a while in which nobody read.
+            self._chunks.clear()
+            self._bytes = 0
         for chunk in chunks if self.readers else ():
             self._chunks.append(chunk)
             self._bytes += len(chunk.body)

@@ -61,6 +61,19 @@ class RunReader:
         self._repository = repository
         self._feed = feed
 
+    async def check_kept(self, run: RunRecord, after: int) -> None:
+        """Insist that all of what a run said behind a chunk is there, before an answer is begun.
+
+        Raises:
+            ChunksGoneError: It is kept no more.
+
+        One round trip for a run that is over, else none.
+        """
+        if run.is_over and run.chunks > after + 1:
+            found = await self._repository.chunks(run.tenant_id, run.run_id, after=after, limit=1)
+            if not found or found[0].seq != after + 1:
+                raise ChunksGoneError
+
     async def follow(
         self,
         run: RunRecord,
@@ -108,11 +121,21 @@ class RunReader:
                     quiet_s = 0.0
                     yield None
 
-    async def ended(self, run: RunRecord) -> RunRecord | None:
-        """The run once it is over; None when it was deleted meanwhile."""
+    async def ended(self, run: RunRecord, *, gate: ReaderGate = OPEN) -> RunRecord | None:
+        """The run once it is over; None when it was deleted meanwhile.
+
+        Args:
+            run: Which.
+            gate: Shut once nobody may wait, or does, any longer.
+
+        Raises:
+            What `gate.check` raises.
+        """
         look_after_s = _LOOK_FIRST_S
         with self._feed.reading(run.run_id) as topic:
+            gate.on_shut(topic.wake)
             while True:
+                gate.check()
                 news = topic.news()
                 if not topic.at_work:
                     now = await self._repository.get(run.tenant_id, run.run_id)

@@ -97,7 +97,8 @@ class RunRepository:
             "before": before,
             "most": limit,
         }
-        return [_record(row) for row in await self._run(["list_runs"], tenant_id, values)]
+        name = "list_open_runs" if status in ("pending", "running") else "list_runs"
+        return [_record(row) for row in await self._run([name], tenant_id, values)]
 
     async def open_of_thread(
         self, tenant_id: uuid.UUID, thread_id: str, *, but: uuid.UUID
@@ -159,10 +160,25 @@ class RunRepository:
         return _maybe(await self._run(["put_back_run"], run.tenant_id, values))
 
     async def chunks(
-        self, tenant_id: uuid.UUID, run_id: uuid.UUID, *, after: int = -1, limit: int = 500
+        self,
+        tenant_id: uuid.UUID,
+        run_id: uuid.UUID,
+        *,
+        after: int = -1,
+        limit: int = 500,
+        most_bytes: int = 1024 * 1024,
     ) -> list[Chunk]:
-        """What it said behind chunk number `after`."""
-        values = {"tenant_id": tenant_id, "run_id": run_id, "after": after, "most": limit}
+        """What it said behind chunk number `after`: a page, ended by whichever limit comes first.
+
+        The last one may be larger than `most_bytes` by itself.
+        """
+        values = {
+            "tenant_id": tenant_id,
+            "run_id": run_id,
+            "after": after,
+            "most": limit,
+            "most_bytes": most_bytes,
+        }
         return [
             Chunk(row["seq"], row["body"]) for row in await self._run(["chunks_after"], tenant_id, values)
         ]

@@ -9,6 +9,7 @@ import hmac
 import re
 import secrets
 import string
+import uuid
 import zlib
 from dataclasses import dataclass, field
 from typing import Final
@@ -43,6 +44,22 @@ def new_api_key() -> ApiKey:
     key_id = _random(_ID_LENGTH)
     body = f"af_live_{key_id}_{_random(_SECRET_LENGTH)}"
     return ApiKey(key_id, f"{body}_{_checksum(body)}")
+
+
+def made_api_key(pepper: bytes, effect_id: uuid.UUID) -> ApiKey:
+    """The key that an effect makes: the same one each time, so that it need not be stored to be shown again.
+
+    Args:
+        pepper: The server's secret; without it the effect's id tells nothing.
+        effect_id: Random, and of this key alone.
+    """
+    number = int.from_bytes(hmac.digest(pepper, b"api key:" + effect_id.bytes, hashlib.sha512))
+    text = ""
+    for _ in range(_ID_LENGTH + _SECRET_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        text += _ALPHABET[digit]
+    body = f"af_live_{text[:_ID_LENGTH]}_{text[_ID_LENGTH:]}"
+    return ApiKey(text[:_ID_LENGTH], f"{body}_{_checksum(body)}")
 
 
 def parse_api_key(text: str) -> ApiKey:

@@ -98,12 +98,15 @@ OPERATIONS: Final[Operations] = {
     "GET /v1/graph": _graph(_GRAPH),
     "GET /v1/graph:StateSchema": _graph(DATA.but({"title": "AgentState", "type": "object"})),
     "GET /v1/graph/tools": _graph(_TOOLS),
-    "POST /v1/graph/setup": _graph(_SET_UP, body=of_model(SetupRequest, {"tools": [_CLIENTS_TOOL]})),
-    "POST /v1/graph/stop": _graph(_STOPPED, body=_THREAD),
+    "POST /v1/graph/setup": _graph(
+        _SET_UP, body=of_model(SetupRequest, {"tools": [_CLIENTS_TOOL]}), repeatable=True
+    ),
+    "POST /v1/graph/stop": _graph(_STOPPED, body=_THREAD, repeatable=True),
     "POST /v1/graph/fix": _graph(_FIXED, body=_THREAD, repeatable=True),
     "POST /v1/graph/invoke": _graph(RESULT, 500, body=of_model(InvokeRequest, _TO_RUN), repeatable=True),
     "POST /v1/graph/stream": _graph(
         None,
+        410,
         body=of_model(StreamRequest, _TO_RUN),
         repeatable=True,
         streams=LINES_OR_EVENTS,

@@ -11,7 +11,7 @@ from agentflow_api.graph.tool_routes import fix, get_tools, set_up, stop
 from agentflow_api.http.admission import RUNS, run_of, started_run
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
-from agentflow_api.http.idempotency import Effect, once, once_streamed
+from agentflow_api.http.idempotency import Effect, once, once_found
 from agentflow_api.runs.service import Wanted, start
 from agentflow_api.runs.streaming import streamed, wants_events
 from agentflow_api.wiring import Wiring
@@ -60,7 +60,8 @@ async def stream(request: Request[Any, Any, Any], credential: Principal, wiring:
             thread_id = service.public_thread_id(asked.open_config(), effect)
             return await start(wiring, credential, Wanted(name, thread_id, asked, effect), budget)
 
-        run = await once_streamed(request, credential, wiring, body, work)
+        run = await once_found(request, credential, wiring, body, work)
+    await wiring.reader.check_kept(run, -1)
     return streamed(wiring, credential, run, events=wants_events(request))
 
 

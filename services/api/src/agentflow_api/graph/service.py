@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agentflow.core.graph import CompiledGraph
+from agentflow.core.graph.resume import is_map
 from agentflow.core.state import Message
 from agentflow_api.http import parameters
 from agentflow_api.http.idempotency import Effect
@@ -38,6 +39,7 @@ async def invoke(
     check(request)
     config = request.open_config()
     thread_id = public_thread_id(config, effect)
+    request = await bound(wiring, principal, request, principal.stored_id(thread_id))
     config |= {
         "thread_id": principal.stored_id(thread_id),
         "recursion_limit": request.recursion_limit,
@@ -56,6 +58,21 @@ async def invoke(
             request.given(), config, response_granularity=request.response_granularity
         )
     return result_view(result, principal, thread_id)
+
+
+async def bound[R: InvokeRequest](wiring: Wiring, principal: Principal, request: R, stored_id: str) -> R:
+    """The request, with a plain answer bound to the only interrupt that can be meant: the one that waits now.
+
+    Whoever gives the same answer at the same time is then told, instead of answering what is asked next.
+    One read, of requests with a plain answer alone.
+    """
+    if not request.resumes or request.resume_id is not None:
+        return request
+    info = await wiring.store.get_thread(principal.scope, stored_id)
+    waiting = [] if info is None else list(info.interrupts or ())
+    if len(waiting) != 1 or is_map(request.resume, waiting):
+        return request
+    return request.model_copy(update={"resume": request.resume, "resume_id": waiting[0].id})
 
 
 def describe(graph: CompiledGraph[Any]) -> dict[str, Any]:

@@ -104,35 +104,45 @@ async def set_up(request: Request[Any, Any, Any], principal: Principal, wiring: 
     given = [
         RemoteTool(tool.node_name, tool.name, tool.description, tool.parameters) for tool in tools.values()
     ]
-    try:
-        await wiring.remote_tools.put(principal.tenant.tenant_id, name, given)
-    except TooManyToolsError as error:
-        raise InvalidBodyError(str(error)) from error
-    return success({"success": True, "message": "The tools are registered.", "registered_tools": len(given)})
+
+    async def work(_: Effect) -> Response[bytes]:
+        try:
+            await wiring.remote_tools.put(principal.tenant.tenant_id, name, given)
+        except TooManyToolsError as error:
+            raise InvalidBodyError(str(error)) from error
+        done = "The tools are registered."
+        return success({"success": True, "message": done, "registered_tools": len(given)})
+
+    return await once(request, principal, wiring, body, work)
 
 
 @post("/stop", status_code=200)
 async def stop(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> Response[bytes]:
     """Have the thread's run stop at its next node boundary."""
     principal.require(GRAPH_INVOKE)
-    thread_id = await _thread_id(request, wiring)
+    body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
+    thread_id = _public(validated(ThreadRequest, body).thread_id)
     stored_id = principal.stored_id(thread_id)
     graph = agent(request, principal, wiring)
-    if await wiring.store.get_thread(principal.scope, stored_id) is None:
-        raise ThreadNotFoundError("There is no such thread.")
-    stopped = await graph.astop({"thread_id": stored_id, "scope": principal.scope})
-    running = bool(stopped["running"])
-    return success(
-        {
-            "success": True,
-            "message": "The run stops at its next node boundary." if running else "No run is under way.",
-            "thread_id": thread_id,
-            "stopped_at": None,
-            "ok": bool(stopped["ok"]),
-            "running": running,
-            "reason": None if running else "not_running",
-        }
-    )
+
+    async def work(_: Effect) -> Response[bytes]:
+        if await wiring.store.get_thread(principal.scope, stored_id) is None:
+            raise ThreadNotFoundError("There is no such thread.")
+        stopped = await graph.astop({"thread_id": stored_id, "scope": principal.scope})
+        running = bool(stopped["running"])
+        return success(
+            {
+                "success": True,
+                "message": "The run stops at its next node boundary." if running else "No run is under way.",
+                "thread_id": thread_id,
+                "stopped_at": None,
+                "ok": bool(stopped["ok"]),
+                "running": running,
+                "reason": None if running else "not_running",
+            }
+        )
+
+    return await once(request, principal, wiring, body, work)
 
 
 @post("/fix", status_code=200, opt={RUNS: True})
@@ -157,11 +167,6 @@ async def fix(request: Request[Any, Any, Any], principal: Principal, wiring: Wir
         return success({"success": True, "message": done, "removed_count": count, "state": shown})
 
     return await once(request, principal, wiring, body, work)
-
-
-async def _thread_id(request: Request[Any, Any, Any], wiring: Wiring) -> str:
-    body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
-    return _public(validated(ThreadRequest, body).thread_id)
 
 
 def _public(thread_id: str | int) -> str:

@@ -1,6 +1,7 @@
 """Reading a JSON body in bounded memory."""
 
 import json
+import math
 import zlib
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
@@ -57,7 +58,7 @@ def json_of(raw: bytes, max_bytes: int) -> Any:
     if not raw.strip():
         return None
     try:
-        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except RecursionError as error:
         raise BadRequestError(_TOO_DEEP) from error
     except ValueError as error:
@@ -133,6 +134,14 @@ def _unpacked(packed: bytes, max_bytes: int) -> bytes:
     if not unpacker.eof:
         raise BadRequestError("The body's gzip breaks off in the middle.")
     return raw
+
+
+def _finite(text: str) -> float:
+    """A number that can be written again: `1e999` is read as an infinity, which JSON does not know."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

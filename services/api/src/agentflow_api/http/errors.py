@@ -21,6 +21,7 @@ from agentflow.errors import (
 from agentflow_api.http.envelope import failure
 from agentflow_api.http.problems import (
     BodyTooLargeError,
+    ClientGoneError,
     ConflictingError,
     InvalidBodyError,
     InvalidParameterError,
@@ -66,6 +67,7 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnsupportedBodyError, 415),
     (InvalidBodyError, 422),
     (InvalidParameterError, 422),
+    (ClientGoneError, 499),  # nobody reads it
     (StoppingError, 503),
     (NotThereError, 404),
     (ChunksGoneError, 410),

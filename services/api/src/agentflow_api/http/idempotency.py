@@ -32,17 +32,21 @@ _NOTHING_DONE: Final = (400, 401, 403, 404, 413, 415, 422, 429)
 _FOR_GOOD: Final = (500,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Effect:
     """What a request is about to do.
 
     Attributes:
         effect_id: Its name for good: of a run its id.
         since: When it was first tried, if this is another try: it may be done already.
+        is_done: It was answered: what it left is to be found again, and never made anew.
+        is_made: Set by the work once there is something: from then on no refusal frees the key.
     """
 
     effect_id: uuid.UUID
     since: datetime | None = None
+    is_done: bool = False
+    is_made: bool = False
 
 
 async def once(
@@ -79,14 +83,14 @@ async def once(
         return await _worked(request, wiring, found, work)
 
 
-async def once_streamed[T](
+async def once_found[T](
     request: Request[Any, Any, Any],
     principal: Principal,
     wiring: Wiring,
     body: Any,
     work: Callable[[Effect], Awaitable[T]],
 ) -> T:
-    """As `once`, for an answer that `work` finds again by the name of its effect."""
+    """As `once`, for an answer that is kept nowhere: `work` finds it again by the name of its effect."""
     key = _key(request)
     if key is None:
         return await work(Effect(uuid.uuid4()))
@@ -94,7 +98,7 @@ async def once_streamed[T](
         principal.tenant.tenant_id, key, _fingerprint(request, principal, body)
     )
     if isinstance(found, Answer):
-        return await work(Effect(found.effect_id))
+        return await work(Effect(found.effect_id, is_done=True))
     try:
         done = await work(Effect(found.effect_id, found.since))
     except BaseException as error:  # also when cancelled: the key must not stay held
@@ -111,12 +115,13 @@ async def _worked(
     claim: Claim,
     work: Callable[[Effect], Awaitable[Response[bytes]]],
 ) -> Response[bytes]:
+    effect = Effect(claim.effect_id, claim.since)
     try:
-        answer = await work(Effect(claim.effect_id, claim.since))
+        answer = await work(effect)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is answered, and kept as what was answered
         answer = answer_error(request, error)
         if answer.status_code not in _FOR_GOOD:
-            nothing_done = _is_nothing_done(error, answer.status_code)
+            nothing_done = not effect.is_made and _is_nothing_done(error, answer.status_code)
             await wiring.idempotency.let_go(claim, nothing_done=nothing_done)
             return answer
     except BaseException:  # cancelled: the next one goes on

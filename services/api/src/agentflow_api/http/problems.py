@@ -36,6 +36,12 @@ class ConflictingError(RequestError):
     code = "CONFLICT"
 
 
+class ClientGoneError(RequestError):
+    """Nobody is there to be answered."""
+
+    code = "CLIENT_GONE"
+
+
 class StoppingError(RequestError):
     """This process is about to end; another one will answer."""
 

@@ -14,10 +14,10 @@ def _key(answer: Shape, **more: Any) -> Described:
 
 OPERATIONS: Final[Operations] = {
     "GET /v1/keys": _key(page("keys", KEY), parameters=(LIMIT, CURSOR)),
-    "POST /v1/keys": _key(CREATED, status=201, body=NEW_KEY, needs_body=False),
+    "POST /v1/keys": _key(CREATED, status=201, body=NEW_KEY, needs_body=False, repeatable=True),
     "GET /v1/keys/{key_id}": _key(KEY),
     "DELETE /v1/keys/{key_id}": _key(KEY),
     "POST /v1/keys/{key_id}/rotate": _key(
-        ROTATED, status=201, body=ROTATION, needs_body=False, errors=(409,)
+        ROTATED, status=201, body=ROTATION, needs_body=False, errors=(409,), repeatable=True
     ),
 }

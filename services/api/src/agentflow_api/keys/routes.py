@@ -9,6 +9,7 @@ from agentflow_api.http.actors import actor_of_key
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
+from agentflow_api.http.idempotency import Effect, once_found
 from agentflow_api.keys.schemas import NewKey, Rotation
 from agentflow_api.keys.service import Keyring, keyring_of
 from agentflow_api.keys.views import key_view
@@ -24,16 +25,10 @@ async def page_of(request: Request[Any, Any, Any], keyring: Keyring) -> Response
     return success({"keys": [key_view(key) for key in found], "next_cursor": following})
 
 
-async def new_key(request: Request[Any, Any, Any], wiring: Wiring) -> NewKey:
-    """The key that the body asks for."""
+async def asked_body(request: Request[Any, Any, Any], wiring: Wiring) -> Any:
+    """The body; {} when there is none."""
     data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
-    return validated(NewKey, {} if data is None else data)
-
-
-async def rotation(request: Request[Any, Any, Any], wiring: Wiring) -> Rotation:
-    """The rotation that the body asks for."""
-    data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
-    return validated(Rotation, {} if data is None else data)
+    return {} if data is None else data
 
 
 @get("/")
@@ -46,9 +41,16 @@ async def list_keys(request: Request[Any, Any, Any], principal: Principal, wirin
 async def create_key(
     request: Request[Any, Any, Any], principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
-    """A new key; `data.api_key` is shown this once."""
+    """A new key; `data.api_key` is shown this once, and to the same request with its `Idempotency-Key`."""
     keyring = _keyring(request, principal, wiring)
-    return success(await keyring.create(await new_key(request, wiring)), "Created", status_code=201)
+    body = await asked_body(request, wiring)
+    asked = validated(NewKey, body)
+
+    async def work(effect: Effect) -> dict[str, Any]:
+        return await keyring.create(asked, effect.effect_id)
+
+    made = await once_found(request, principal, wiring, body, work)
+    return success(made, "Created", status_code=201)
 
 
 @get("/{key_id:str}")
@@ -65,8 +67,14 @@ async def rotate_key(
 ) -> Response[bytes]:
     """A new key with the same rights; the old one ends after `overlap_s`, a day if not said."""
     keyring = _keyring(request, principal, wiring)
-    asked = await rotation(request, wiring)
-    return success(await keyring.rotate(key_id, asked.overlap_s), "Rotated", status_code=201)
+    body = await asked_body(request, wiring)
+    asked = validated(Rotation, body)
+
+    async def work(effect: Effect) -> dict[str, Any]:
+        return await keyring.rotate(key_id, asked.overlap_s, effect.effect_id)
+
+    made = await once_found(request, principal, wiring, body, work)
+    return success(made, "Rotated", status_code=201)
 
 
 @delete("/{key_id:str}", status_code=200)

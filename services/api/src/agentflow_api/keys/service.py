@@ -15,9 +15,9 @@ from agentflow_tenancy import (
     KeyRepository,
     Limits,
     Principal,
-    new_api_key,
 )
 from agentflow_tenancy.control_plane import Actor
+from agentflow_tenancy.keys import made_api_key
 
 _KEY_ID: Final = re.compile(r"[0-9A-Za-z]{12}", re.ASCII)
 
@@ -38,8 +38,8 @@ class Keyring:
     granted: frozenset[str]
     granted_limits: Limits
 
-    async def create(self, asked: NewKey) -> dict[str, Any]:
-        """A new key, shown this once.
+    async def create(self, asked: NewKey, effect_id: uuid.UUID) -> dict[str, Any]:
+        """A new key, shown this once; the same effect's again is the same one.
 
         Raises:
             ForbiddenError: It would have a scope that its maker lacks.
@@ -49,7 +49,7 @@ class Keyring:
         for scope in scopes:
             if scope not in self.granted:
                 raise ForbiddenError(f"This key lacks the scope {scope!r}, so it cannot give it.")
-        key = new_api_key()
+        key = made_api_key(self.pepper, effect_id)
         info = await self.repository.create(
             self.tenant_id,
             key,
@@ -74,8 +74,8 @@ class Keyring:
         """
         return key_view(await self._found(key_id))
 
-    async def rotate(self, key_id: str, overlap_s: int) -> dict[str, Any]:
-        """A new key with the same rights, shown this once; the old one ends after the overlap.
+    async def rotate(self, key_id: str, overlap_s: int, effect_id: uuid.UUID) -> dict[str, Any]:
+        """A new key with the same rights, shown this once; the old one ends after the overlap. As `create`.
 
         Raises:
             NotThereError: The tenant has no such key.
@@ -85,7 +85,7 @@ class Keyring:
         old = await self._found(key_id)
         if not self.granted.issuperset(old.scopes):
             raise ForbiddenError("This key lacks scopes of the key it would rotate.")
-        key = new_api_key()
+        key = made_api_key(self.pepper, effect_id)
         info = await self.repository.rotate(
             self.tenant_id, key_id, key, pepper=self.pepper, overlap_s=overlap_s, actor=self.actor
         )

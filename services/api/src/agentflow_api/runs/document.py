@@ -138,9 +138,11 @@ OPERATIONS: Final[Operations] = {
     f"GET {_OF_THREAD}": _run(page("runs", RUN), parameters=(LIMIT, CURSOR, _STATUS)),
     f"POST {_OF_THREAD}": _made(plain({"run": RUN}), status=202),
     f"POST {_OF_THREAD}/wait": _made(_ENDED),
-    f"POST {_OF_THREAD}/stream": _made(None, streams=ONLY_EVENTS, headers=STREAM_HEADERS),
+    f"POST {_OF_THREAD}/stream": _made(None, streams=ONLY_EVENTS, headers=STREAM_HEADERS, errors=(410,)),
     f"GET {_ONE}": _run(plain({"run": RUN})),
-    f"POST {_ONE}/cancel": _run(plain({"run": RUN}), body=_CANCEL, needs_body=False, errors=(409,)),
+    f"POST {_ONE}/cancel": _run(
+        plain({"run": RUN}), body=_CANCEL, needs_body=False, errors=(409,), repeatable=True
+    ),
     f"GET {_ONE}/join": _run(_ENDED),
     f"GET {_ONE}/stream": _run(
         None,

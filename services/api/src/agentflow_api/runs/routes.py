@@ -13,12 +13,13 @@ from agentflow_api.http.admission import QUEUES, WAITS, run_of, started_run
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
-from agentflow_api.http.idempotency import Effect, once, once_streamed
+from agentflow_api.http.idempotency import Effect, once, once_found
 from agentflow_api.http.problems import NotThereError
 from agentflow_api.runs import service
 from agentflow_api.runs.schemas import CancelRequest, RunRequest
 from agentflow_api.runs.streaming import streamed, wants_events
 from agentflow_api.runs.views import run_view
+from agentflow_api.runs.waiting import until_over
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.run_repository import NEWEST
 from agentflow_hosting.runs import STATUSES, RunRecord, RunStatus
@@ -44,7 +45,7 @@ async def wait_for_run(
     """A run in the background, answered when it is over. It goes on when the caller goes away."""
 
     async def answered(run: RunRecord) -> Response[bytes]:
-        return await _ended(run, principal, wiring)
+        return await _ended(request, run, principal, wiring)
 
     return await _make(request, thread_id, principal, wiring, answered)
 
@@ -66,7 +67,8 @@ async def stream_run(
                 wiring, credential, service.Wanted(name, public_id, asked, effect), budget
             )
 
-        run = await once_streamed(request, credential, wiring, body, work)
+        run = await once_found(request, credential, wiring, body, work)
+    await wiring.reader.check_kept(run, -1)
     return streamed(wiring, credential, run, events=True, cancels=asked.on_disconnect == "cancel")
 
 
@@ -99,17 +101,25 @@ async def cancel_run(
     principal.require(GRAPH_INVOKE)
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(CancelRequest, {} if body is None else body)
-    run = await service.find(wiring, principal, _stored(principal, thread_id), run_id)
-    run = await service.cancel(wiring, principal, run, asked.action)
-    if asked.wait and not run.is_over:
-        run = await wiring.reader.ended(run) or run
-    return success({"run": run_view(run, principal)})
+    stored_id = _stored(principal, thread_id)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        run = await service.find(wiring, principal, stored_id, run_id)
+        if not (run.is_over and effect.since):  # an earlier try may have done it
+            run = await service.cancel(wiring, principal, run, asked.action)
+        if asked.wait:
+            run = await until_over(request, principal, wiring, run) or run
+        return success({"run": run_view(run, principal)})
+
+    return await once(request, principal, wiring, body, work)
 
 
 @get("/{run_id:str}/join", opt={WAITS: True})
-async def join_run(thread_id: str, run_id: str, principal: Principal, wiring: Wiring) -> Response[bytes]:
+async def join_run(
+    request: Request[Any, Any, Any], thread_id: str, run_id: str, principal: Principal, wiring: Wiring
+) -> Response[bytes]:
     """Wait for a run's end, and get what an invoke would have answered."""
-    return await _ended(await _found(thread_id, run_id, principal, wiring), principal, wiring)
+    return await _ended(request, await _found(thread_id, run_id, principal, wiring), principal, wiring)
 
 
 @get("/{run_id:str}/stream")
@@ -122,7 +132,9 @@ async def rejoin_run(
     after, seen = parameters.whole(request, "after"), _last_event_id(request)
     if events and seen is not None:
         after = seen  # a browser that comes back asks for the same address as at first
-    return streamed(wiring, principal, run, after=-1 if after is None else after, events=events)
+    after = -1 if after is None else after
+    await wiring.reader.check_kept(run, after)
+    return streamed(wiring, principal, run, after=after, events=events)
 
 
 async def _make(
@@ -139,17 +151,18 @@ async def _make(
 
     async def work(effect: Effect) -> Response[bytes]:
         public_id = parameters.thread_id(thread_id)
-        return await answered(
-            await service.make(
-                wiring, principal, service.Wanted(name, public_id, asked, effect), run_of(request)
-            )
-        )
+        wanted = service.Wanted(name, public_id, asked, effect)
+        run = await service.make(wiring, principal, wanted, run_of(request))
+        effect.is_made = True
+        return await answered(run)
 
     return await once(request, principal, wiring, body, work)
 
 
-async def _ended(run: RunRecord, principal: Principal, wiring: Wiring) -> Response[bytes]:
-    ended = await wiring.reader.ended(run)
+async def _ended(
+    request: Request[Any, Any, Any], run: RunRecord, principal: Principal, wiring: Wiring
+) -> Response[bytes]:
+    ended = await until_over(request, principal, wiring, run)
     if ended is None:
         raise NotThereError("The run was deleted while it was waited for.")
     left = await service.result(wiring, principal, ended)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentflow.errors import StorageError, ThreadBusyError
-from agentflow_api.graph.service import check
+from agentflow_api.graph.service import bound, check
 from agentflow_api.http.idempotency import Effect
 from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotThereError, StoppingError
 from agentflow_api.runs.schemas import RunRequest
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import InvokeRequest
+from agentflow_hosting.run_reader import ChunksGoneError
 from agentflow_hosting.runs import CancelAction, NewRun, RunKind, RunRecord
 from agentflow_hosting.views import result_view
 from agentflow_hosting.webhook_sender import WebhookUrlError, check_webhook_url
@@ -64,7 +65,7 @@ async def make(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Run
         RunConflictError: It wants to be alone on its thread, and is not.
         InvalidBodyError: See `graph.service.check`.
     """
-    new = _new(principal, wanted, "background")
+    new = await _new(wiring, principal, wanted, "background")
     if budget.no_new_thread and not await wiring.store.get_thread(principal.scope, new.thread_id):
         raise budget.no_new_thread
     return await _created(wiring, principal, new, holder=None)
@@ -80,9 +81,16 @@ async def start(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Ru
         budget: With which the quotas let it in; left at the run's end.
 
     Raises:
+        ChunksGoneError: It was made before, and there is nothing of it any more.
         What the run failed with before it said anything.
     """
-    new = _new(principal, wanted, "stream")
+    if wanted.effect.is_done:
+        made = await wiring.run_repository.get(principal.tenant.tenant_id, wanted.effect.effect_id)
+        if made is None:  # it went with its thread, or long after its end
+            raise ChunksGoneError
+        await wiring.quotas.leave(budget)
+        return made
+    new = await _new(wiring, principal, wanted, "stream")
     if wiring.executor.stopping:
         raise StoppingError("This process is being replaced; try again.")
     holder = uuid.uuid4()
@@ -151,9 +159,10 @@ async def result(wiring: Wiring, principal: Principal, run: RunRecord) -> Any:
     return None if found is None else result_view(found, principal, principal.public_id(run.thread_id))
 
 
-def _new(principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
-    asked = wanted.asked
-    check(asked)
+async def _new(wiring: Wiring, principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
+    check(wanted.asked)
+    stored_id = principal.stored_id(wanted.thread_id)
+    asked = await bound(wiring, principal, wanted.asked, stored_id)
     more: dict[str, Any] = {}
     if isinstance(asked, RunRequest):
         more = {
@@ -165,7 +174,7 @@ def _new(principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
     return NewRun(
         tenant_id=principal.tenant.tenant_id,
         run_id=wanted.effect.effect_id,
-        thread_id=principal.stored_id(wanted.thread_id),
+        thread_id=stored_id,
         user_id=principal.user_id,
         key_id=principal.key_id,
         agent=wanted.agent,
@@ -197,7 +206,8 @@ async def _created(
 async def _tell_to_stop(wiring: Wiring, principal: Principal, run: RunRecord) -> None:
     """At its next node boundary, also when whoever holds it would hear of it later only."""
     wiring.feed.tell_others(run.run_id)
-    if run.status == "running":
+    # One that has said nothing yet may wait for its thread, and somebody else would be stopped in its place.
+    if run.status == "running" and run.chunks:
         with suppress(StorageError, ThreadBusyError):
             await wiring.store.request_stop(principal.scope, run.thread_id)
 

@@ -1,6 +1,7 @@
 """`/v1/admin/tenants`: for the operator, by the operator's token."""
 
 from typing import Any, Final
+from uuid import uuid4
 
 from litestar import Request, Response, Router, delete, get, patch, post
 
@@ -11,7 +12,8 @@ from agentflow_api.http.credentials import require_operator
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
 from agentflow_api.http.problems import InvalidParameterError
-from agentflow_api.keys.routes import new_key, page_of, rotation
+from agentflow_api.keys.routes import asked_body, page_of
+from agentflow_api.keys.schemas import NewKey, Rotation
 from agentflow_api.keys.service import Keyring, keyring_for_operator
 from agentflow_api.tenants import service
 from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
@@ -82,7 +84,8 @@ async def list_keys(request: Request[Any, Any, Any], named: str, wiring: Wiring)
 async def create_key(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
     """A new key for a tenant; `data.api_key` is shown this once."""
     keyring = await _keyring(request, named, wiring)
-    return success(await keyring.create(await new_key(request, wiring)), "Created", status_code=201)
+    asked = validated(NewKey, await asked_body(request, wiring))
+    return success(await keyring.create(asked, uuid4()), "Created", status_code=201)
 
 
 @get("/{named:str}/keys/{key_id:str}")
@@ -99,8 +102,8 @@ async def rotate_key(
 ) -> Response[bytes]:
     """A new key with the same rights; the old one ends after `overlap_s`."""
     keyring = await _keyring(request, named, wiring)
-    asked = await rotation(request, wiring)
-    return success(await keyring.rotate(key_id, asked.overlap_s), "Rotated", status_code=201)
+    asked = validated(Rotation, await asked_body(request, wiring))
+    return success(await keyring.rotate(key_id, asked.overlap_s, uuid4()), "Rotated", status_code=201)
 
 
 @delete("/{named:str}/keys/{key_id:str}", status_code=200)

@@ -11,6 +11,7 @@ from agentflow_api.http.actors import actor_of_key, actor_operator
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.credentials import require_operator
 from agentflow_api.http.envelope import success
+from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
 from agentflow_api.tokens.schemas import NewIssuer, NewToken
 from agentflow_api.wiring import Wiring
@@ -82,8 +83,12 @@ async def create_issuer(
         scope_claim=asked.scope_claim,
         limits=principal.limits,
     )
-    made = await wiring.issuers.create(principal.tenant, new, actor=actor_of_key(request, principal))
-    return success(_view(made), "Created", status_code=201)
+
+    async def work(_: Effect) -> Response[bytes]:
+        made = await wiring.issuers.create(principal.tenant, new, actor=actor_of_key(request, principal))
+        return success(_view(made), "Created", status_code=201)
+
+    return await once(request, principal, wiring, data, work)
 
 
 @get("/v1/issuers")

@@ -79,7 +79,8 @@ class Node:
             raise self._failed(error) from error
         except NodeError:
             raise
-        except Exception as error:  # a node is the user's code: an edge
+        except (Exception, SystemExit) as error:  # a node is the user's code: an edge
+            # `sys.exit()` in a node fails the node: the process has other runs to serve.
             raise self._failed(error) from error
         finally:
             # A graph that runs inside another's node must leave the outer node's context as it was.
@@ -93,7 +94,7 @@ class Node:
             return await call_function(self.function, state, config=config)
         return await call_function(self.function, state)
 
-    def _failed(self, error: Exception) -> NodeError:
+    def _failed(self, error: Exception | SystemExit) -> NodeError:
         return NodeError(f"Node {self.name!r} failed: {type(error).__name__}: {error}", node=self.name)
 
 

@@ -40,7 +40,7 @@ def answers_of(given: RunInput, waiting: Sequence[PendingInterrupt]) -> dict[str
     """
     if given.resume_id is not None:
         return {given.resume_id: given.resume}
-    if _is_map(given.resume, waiting):
+    if is_map(given.resume, waiting):
         return dict(given.resume)
     if len(waiting) > 1:
         raise AmbiguousResumeError([(pause.id, pause.node) for pause in waiting])
@@ -68,10 +68,11 @@ def meant(given: RunInput, progress: Progress, meta: ExecutionState) -> RunInput
     waiting = pending(progress, meta)
     if not given.resumes or given.resume_id is not None or len(waiting) != 1:
         return given
-    return given if _is_map(given.resume, waiting) else replace(given, resume_id=waiting[0].id)
+    return given if is_map(given.resume, waiting) else replace(given, resume_id=waiting[0].id)
 
 
-def _is_map(resume: Any, waiting: Sequence[PendingInterrupt]) -> bool:
+def is_map(resume: Any, waiting: Sequence[PendingInterrupt]) -> bool:
+    """Whether an answer says which interrupts it is for: every key is an id of one."""
     if not isinstance(resume, Mapping) or not resume:
         return False
     ids = {pause.id for pause in waiting}
