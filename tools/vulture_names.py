@@ -24,6 +24,10 @@ _.held_until, _._one_source
 
 # Limits, read by their names.
 _.requests_per_minute, _.burst, _.stored_bytes, _.checkpoints_per_day
+_.message_bytes, _.state_bytes, _.thread_messages
+
+# Schemathesis calls it.
+_.one_line
 
 # LangGraph calls it.
 _.get_tuple

@@ -79,11 +79,15 @@ class Api:
 
     def kill(self) -> None:
         """End it without a word: the server and the processes it started."""
-        assert self._process is not None
-        pids = [self._process.pid, *_children(self._process.pid)]
-        for pid in pids:
+        for pid in self.pids():
             os.kill(pid, 9)
+        assert self._process is not None
         self._process.wait()
+
+    def pids(self) -> list[int]:
+        """Of the server and the processes it started."""
+        assert self._process is not None
+        return [self._process.pid, *_children(self._process.pid)]
 
     def stop(self) -> int:
         """Ask it to end; its exit code."""

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import databases
 from tests.support.api import Api, running_api
+from tests.support.run import ROOT
 from tests.support.worker import running_worker
 
 CHECKS = (
@@ -62,7 +63,10 @@ def run(api: Api, credential: str, folder: Path, *which: str) -> None:
         *("--request-timeout", "60", "--no-color", "--continue-on-failure"),
         *which,
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.support.schemathesis_lines", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **hooks}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "Authentication failed" not in done.stdout  # then it would have tried nothing
 

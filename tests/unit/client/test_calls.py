@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,7 +12,9 @@ import pytest
 
 from agentflow.client import (
     AgentFlowClient,
+    AsyncAgentFlowClient,
     ConnectionFailedError,
+    ImportResult,
     InvokeResult,
     ThreadState,
     TimedOutError,
@@ -260,23 +262,41 @@ def test_pages_of_history(api: ScriptedApi, face: Face) -> None:
     ]
 
 
+def line(message_id: str) -> str:
+    return f'{{"message_id": "{message_id}", "role": "user", "content": [{{"type": "text", "text": "a"}}]}}\n'
+
+
 def test_export_reads_line_by_line(api: ScriptedApi, face: Face) -> None:
-    """Messages come as they are sent; one that breaks off is said to have."""
-    line = '{"message_id": "m", "role": "user", "content": [{"type": "text", "text": "a"}]}\n'
-    api.script += [Reply(pieces=[line[:9], line[9:], line], content_type=NDJSON)]
-    assert len(face.all(lambda c: c.threads.export_messages("t"))) == 2
-    api.script += [Reply(pieces=[line], content_type=NDJSON, cut=True)]
+    """Messages come as they are sent; where it breaks off the rest of the same version is asked for."""
+    version = {"x-thread-version": "7"}
+    a, b, c = (line(one) for one in "abc")
+    api.script += [
+        Reply(pieces=[a[:9], a[9:], b, c[:20]], content_type=NDJSON, headers=version, cut=True),
+        Reply(pieces=[c], content_type=NDJSON, headers=version),
+    ]
+    found = face.all(lambda c: c.threads.export_messages("t"))
+    assert [message.message_id for message in found] == ["a", "b", "c"]
+    assert [asked.query for asked in api.asked] == [{}, {"version": "7", "offset": "2"}]
+    assert {(asked.path, asked.headers["accept"]) for asked in api.asked} == {
+        ("/v1/threads/t/messages", NDJSON)
+    }
+
+
+def test_export_from_what_names_no_version(api: ScriptedApi, face: Face) -> None:
+    """There is no going on: that it broke off is said."""
+    api.script += [Reply(pieces=[line("a")], content_type=NDJSON, cut=True)]
     with pytest.raises(ConnectionFailedError):
         face.all(lambda c: c.threads.export_messages("t"))
-    assert api.asked[0].path == "/v1/threads/t/messages/export"
 
 
 def test_import_sends_line_by_line(api: ScriptedApi, face: Face) -> None:
     """As they are read. A list is sent again when the connection fails; what is read once is not."""
-    api.script += [Reply(cut=True), ok({"imported": 2}), Reply(cut=True)]
+    counts = {"thread_id": "t", "lines": 2, "added": 2, "skipped": 0}
+    api.script += [Reply(cut=True), ok({"success": True, "message": "", "data": counts}), Reply(cut=True)]
     said = [Message.text_message(text) for text in ("a", "b\u2028c")]
-    assert face(lambda c: c.threads.import_messages("t", said)) == {"imported": 2}
+    assert face(lambda c: c.threads.import_messages("t", said)) == ImportResult(**counts)
     first, second = api.asked
+    assert first.path == "/v1/threads/t/messages"
     assert first.key == second.key is not None
     assert first.body == second.body
     assert [Message.model_validate_json(line) for line in second.body.split(b"\n")[:-1]] == said
@@ -285,6 +305,22 @@ def test_import_sends_line_by_line(api: ScriptedApi, face: Face) -> None:
         face(lambda c: c.threads.import_messages("t", (message for message in said)))
     assert api.asked[2].key is None
     assert len(api.asked) == 3
+
+
+async def test_import_of_what_is_awaited(api: ScriptedApi) -> None:
+    """The awaited client takes async iterators; the blocking one says that it does not."""
+
+    async def said() -> AsyncIterator[Message]:
+        for text in "ab":
+            yield Message.text_message(text)
+
+    counts = {"thread_id": "t", "lines": 2, "added": 2, "skipped": 0}
+    api.script += [ok({"success": True, "message": "", "data": counts})]
+    async with AsyncAgentFlowClient(api.base_url, "key") as client:
+        assert (await client.threads.import_messages("t", said())).added == 2
+    assert len(api.asked[0].body.splitlines()) == 2
+    with AgentFlowClient(api.base_url, "key") as other, pytest.raises(InvalidInputError, match="blocks"):
+        other.threads.import_messages("t", said())
 
 
 @pytest.mark.parametrize("bad", ["", "  ", ".", "..", "a/b", "a?b", "a#b", "\ud800"])

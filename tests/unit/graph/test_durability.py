@@ -217,7 +217,7 @@ async def test_async_runs_ahead_but_not_far() -> None:
     [
         StoreUnavailableError("gone"),
         StaleCheckpointError("t", expected=2, found=7),
-        TooLargeError("It", size_bytes=2, limit_bytes=1),
+        TooLargeError("It", limit="state_bytes", size_bytes=2, limit_bytes=1),
     ],
     ids=["away", "stale", "too large"],
 )

@@ -269,7 +269,7 @@ async def test_a_lane_that_is_ended_leaves_nobody_waiting(when: str) -> None:
     "error",
     [
         StoreUnavailableError("gone"),
-        TooLargeError("The state", size_bytes=2, limit_bytes=1),
+        TooLargeError("The state", limit="state_bytes", size_bytes=2, limit_bytes=1),
         StaleCheckpointError("t", expected=1, found=None),
         NodeError("failed", node="n"),
         OSError(111, "refused"),

@@ -16,8 +16,8 @@ TENANTS_ROWS = re.compile(
 OVER_ALL = {"delete_expired", "idle_threads", "long_threads"}
 # Where a principal narrows what there is; `create_thread` and `why_not` have it in their columns.
 PRINCIPALS = [
-    "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "delete_thread",
-    "request_stop", "stop_requested", "append", "append_messages", "append_edits",
+    "load", "load_at", "history", "get_thread", "list_threads", "list_messages", "messages_page",
+    "delete_thread", "request_stop", "stop_requested", "append", "append_messages", "append_edits",
     "append_tools", "start_tools", "finish_tools", "tool_calls",
     "search_threads", "count_threads", "delete_threads", "update_thread", "copy_thread",
     "lg_read", "lg_read_nested", "lg_namespace", "lg_list", "lg_put_writes", "lg_rows",

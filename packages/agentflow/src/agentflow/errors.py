@@ -42,6 +42,40 @@ class EmptyInputError(InvalidInputError):
     code = "EMPTY_INPUT"
 
 
+class ContextTooLargeError(InvalidInputError):
+    """Trimming would leave nothing that a model could answer.
+
+    Attributes:
+        tokens: Of what had to stay; None when tokens were not limited.
+        messages: How many they are.
+        max_tokens: The limits, as they were given.
+        max_messages: Likewise.
+    """
+
+    code = "CONTEXT_TOO_LARGE"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        tokens: int | None,
+        messages: int,
+        max_tokens: int | None,
+        max_messages: int | None,
+    ) -> None:
+        found = f"{messages} messages" if tokens is None else f"{messages} messages of {tokens} tokens"
+        allowed = [f"{max_tokens} tokens"] if max_tokens is not None else []
+        allowed += [f"{max_messages} messages"] if max_messages is not None else []
+        super().__init__(
+            f"{what} {found}, over the limit of {' and '.join(allowed)}. "
+            "Raise it, keep tools' results shorter, or let cut_text keep a part."
+        )
+        self.tokens = tokens
+        self.messages = messages
+        self.max_tokens = max_tokens
+        self.max_messages = max_messages
+
+
 class AmbiguousResumeError(InvalidInputError):
     """One value was given to resume with, and several interrupts wait.
 
@@ -92,34 +126,39 @@ class StateEncodingError(InvalidError):
 
 
 class TooLargeError(InvalidError):
-    """A message, state or checkpoint is over its limit; nothing of it was stored."""
+    """A message, state or checkpoint is over its limit; nothing of it was stored.
+
+    Attributes:
+        limit: Which: `message_bytes`, `state_bytes`, `metadata_bytes`, or `thread_messages`.
+        size: What was to be stored, in bytes; of `thread_messages` how many there would be.
+        allowed: How much may be.
+    """
 
     code = "TOO_LARGE"
 
-    def __init__(self, what: str, *, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, what: str, *, limit: str, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
             f"{what} is {size_bytes} bytes, over the limit of {limit_bytes}. "
             "Trim it or keep the bulk elsewhere and store a reference."
         )
-        self.size_bytes = size_bytes
-        self.limit_bytes = limit_bytes
+        self.limit = limit
+        self.size = size_bytes
+        self.allowed = limit_bytes
 
 
 class ThreadFullError(TooLargeError):
-    """A thread has had as many messages as it may; nothing of the step was stored.
-
-    Attributes:
-        limit: How many it may have.
-    """
+    """A thread has had as many messages as it may; nothing of the step was stored."""
 
     code = "THREAD_FULL"
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, messages: int) -> None:
         InvalidError.__init__(
             self,
             f"The thread has had {limit} messages, its limit. Go on in a new one, from a summary of this.",
         )
-        self.limit = limit
+        self.limit = "thread_messages"
+        self.size = messages
+        self.allowed = limit
 
 
 # --- it is not there (also when it belongs to somebody else) ------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from agentflow.storage.checkpointer import Limits as Sizes
 from agentflow_tenancy.errors import InvalidLimitsError
 
 MAX_LIMIT: Final = 10**15
@@ -25,6 +27,9 @@ class Limits:
         stored_bytes: Of messages and checkpoints kept, as they were sent.
         tokens_per_day: Tokens that models report, in a UTC day.
         checkpoints_per_day: Node boundaries made durable, in a UTC day.
+        message_bytes: Of one message, as stored. These three cannot raise what the service itself allows.
+        state_bytes: Of a thread's fields, without its messages.
+        thread_messages: Messages that a thread may have had in all.
     """
 
     requests_per_minute: int | None = None
@@ -34,6 +39,9 @@ class Limits:
     stored_bytes: int | None = None
     tokens_per_day: int | None = None
     checkpoints_per_day: int | None = None
+    message_bytes: int | None = None
+    state_bytes: int | None = None
+    thread_messages: int | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -88,6 +96,9 @@ PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
             stored_bytes=2**30,
             tokens_per_day=1_000_000,
             checkpoints_per_day=50_000,
+            message_bytes=256 * 1024,
+            state_bytes=256 * 1024,
+            thread_messages=100_000,
         ),
         "standard": Limits(
             requests_per_minute=60_000,
@@ -97,6 +108,9 @@ PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
             stored_bytes=100 * 2**30,
             tokens_per_day=100_000_000,
             checkpoints_per_day=20_000_000,
+            message_bytes=2**20,
+            state_bytes=2**20,
+            thread_messages=1_000_000,
         ),
         "enterprise": Limits(
             requests_per_minute=600_000,
@@ -127,3 +141,17 @@ def limits_of(plan: str, *overrides: Limits) -> Limits:
     for own in overrides:
         limits = limits.overridden(own)
     return limits
+
+
+@lru_cache(maxsize=1024)
+def sizes_of(tenant: Limits, key: Limits) -> Sizes | None:
+    """What a tenant may store at a time, by a key; None where only the service's own limits hold."""
+    limits = tenant.overridden(key)
+    own = {
+        "max_message_bytes": limits.message_bytes,
+        "max_state_bytes": limits.state_bytes,
+        "max_thread_messages": limits.thread_messages,
+    }
+    if all(limit is None for limit in own.values()):
+        return None
+    return Sizes(**{name: MAX_LIMIT if limit is None else limit for name, limit in own.items()})

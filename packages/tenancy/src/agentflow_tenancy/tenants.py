@@ -7,7 +7,7 @@ from typing import Final
 
 from agentflow.storage.checkpointer import Scope
 from agentflow_tenancy.errors import ForbiddenError
-from agentflow_tenancy.plans import DEFAULT_PLAN, NO_LIMITS, Limits
+from agentflow_tenancy.plans import DEFAULT_PLAN, NO_LIMITS, Limits, sizes_of
 from agentflow_tenancy.slugs import public_thread_id, stored_thread_id
 
 THREADS_READ: Final = "threads:read"
@@ -114,6 +114,7 @@ class Principal:
             epoch=tenant.epoch,
             moving_to=tenant.moving_to,
             principal=self.user_id,
+            limits=sizes_of(tenant.limits, self.limits),
         )
 
     def require(self, scope: str) -> None:

@@ -183,6 +183,21 @@ class Done(Value):
     data: Any = None
 
 
+class ImportResult(Value):
+    """What became of an upload.
+
+    Attributes:
+        lines: Messages that were dealt with.
+        added: Those that joined the thread.
+        skipped: Those whose ids it had already.
+    """
+
+    thread_id: str
+    lines: int
+    added: int
+    skipped: int
+
+
 class Stopped(Value):
     """Whether a run was told to stop."""
 

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 import httpx
 
-type Content = bytes | Iterator[bytes] | None
+from agentflow.errors import InvalidInputError
+
+type Content = bytes | Iterator[bytes] | AsyncIterator[bytes] | None
 
 
 class Transport(Protocol):
@@ -62,6 +64,8 @@ class BlockingTransport:
 
     def request(self, method: str, url: str, content: Content, **fields: Any) -> httpx.Request:
         """See `Transport`."""
+        if isinstance(content, AsyncIterator):
+            raise InvalidInputError("This client blocks: give it an iterator, or use the awaited client.")
         return self._http.build_request(method, url, content=content, **fields)
 
     async def send(self, request: httpx.Request) -> httpx.Response:

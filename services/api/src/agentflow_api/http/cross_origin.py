@@ -14,7 +14,7 @@ _METHODS: Final = "DELETE, GET, HEAD, PATCH, POST, PUT"
 _TAKES: Final = "authorization, content-type, idempotency-key, last-event-id, traceparent, x-request-id"
 _SHOWS: Final = (
     "idempotent-replayed, ratelimit, ratelimit-policy, retry-after, "
-    "x-request-id, x-run-id, x-thread-id, x-timestamp"
+    "x-request-id, x-run-id, x-thread-id, x-thread-version, x-timestamp"
 )
 _REMEMBER_S: Final = 600
 

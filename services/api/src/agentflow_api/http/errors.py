@@ -21,6 +21,7 @@ from agentflow.errors import (
 from agentflow_api.http.envelope import failure
 from agentflow_api.http.problems import (
     BodyTooLargeError,
+    BodyTooSlowError,
     ClientGoneError,
     ConflictingError,
     InvalidBodyError,
@@ -30,7 +31,7 @@ from agentflow_api.http.problems import (
     StoppingError,
     UnsupportedBodyError,
 )
-from agentflow_api.http.quota_answers import details_of
+from agentflow_api.http.quota_answers import details_of, sizes_in
 from agentflow_api.http.rate_limit_fields import rate_limit_fields
 from agentflow_hosting.agents.registry import UnknownAgentError
 from agentflow_hosting.idempotency import IdempotencyInProgressError, IdempotencyKeyReusedError
@@ -62,6 +63,7 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (QuotasUnavailableError, 503),
     (UnknownAgentError, 404),
     (NotFoundError, 404),
+    (BodyTooSlowError, 408),
     (BodyTooLargeError, 413),
     (TooLargeError, 413),
     (UnsupportedBodyError, 415),
@@ -93,6 +95,9 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
 _FRAMEWORK_CODES: Final = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 
 _RETRY_AFTER_S: Final = "1"
+
+# In a request's state: details of what was done all the same, for whatever error ends it.
+PROGRESS: Final = "progress_details"
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -127,6 +132,9 @@ def _known(request: Request[Any, Any, Any], error: Exception, status: int) -> Re
     if isinstance(error, QuotaExceededError):
         headers |= rate_limit_fields(error.decision)
         details = details_of(error)
+    elif isinstance(error, TooLargeError):
+        details = sizes_in(error)
+    details = [*details, *request.scope["state"].get(PROGRESS, ())]
     code = getattr(error, "code", "ERROR")
     answer = failure(status, code, _public_text(request, error), details, headers)
     if status >= 500:

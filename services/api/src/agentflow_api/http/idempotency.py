@@ -71,7 +71,7 @@ async def once(
 
     Two transactions more than without a key.
     """
-    key = _key(request)
+    key = given_key(request)
     if key is None:
         return await work(Effect(uuid.uuid4()))
     found = await wiring.idempotency.claim(
@@ -90,8 +90,8 @@ async def once_found[T](
     body: Any,
     work: Callable[[Effect], Awaitable[T]],
 ) -> T:
-    """As `once`, for an answer that is kept nowhere: `work` finds it again by the name of its effect."""
-    key = _key(request)
+    """As `once`, for an answer that `work` finds again by the name of its effect."""
+    key = given_key(request)
     if key is None:
         return await work(Effect(uuid.uuid4()))
     found = await wiring.idempotency.claim(
@@ -140,7 +140,12 @@ def _is_nothing_done(error: BaseException, status: int | None) -> bool:
     return status in _NOTHING_DONE and not isinstance(error, TokenBudgetExceededError)
 
 
-def _key(request: Request[Any, Any, Any]) -> str | None:
+def given_key(request: Request[Any, Any, Any]) -> str | None:
+    """The request's key, if it has one.
+
+    Raises:
+        InvalidParameterError: It is none.
+    """
     key = request.headers.get(_HEADER)
     if key is None:
         return None

@@ -24,6 +24,12 @@ class BodyTooLargeError(RequestError):
     code = "BODY_TOO_LARGE"
 
 
+class BodyTooSlowError(RequestError):
+    """The body does not come."""
+
+    code = "BODY_TOO_SLOW"
+
+
 class NotThereError(RequestError):
     """There is nothing of that name, for whoever asks."""
 

@@ -1,7 +1,8 @@
-"""What a client is told of a quota that is used up."""
+"""What a client is told of a quota that is used up, or of a limit that something is over."""
 
 from typing import Any
 
+from agentflow.errors import TooLargeError
 from agentflow_tenancy import QuotaExceededError
 
 
@@ -19,3 +20,16 @@ def details_of(error: QuotaExceededError) -> list[dict[str, Any]]:
     if standing is not None:
         detail |= {"limit": standing.limit, "remaining": standing.remaining, "reset_s": standing.reset_s}
     return [detail]
+
+
+def sizes_in(error: TooLargeError) -> list[dict[str, Any]]:
+    """One detail: which limit, how much it allows, and how much there was."""
+    return [
+        {
+            "loc": ["limit", error.limit],
+            "msg": str(error),
+            "type": "too_large",
+            "limit": error.allowed,
+            "size": error.size,
+        }
+    ]

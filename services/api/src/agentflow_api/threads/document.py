@@ -3,12 +3,14 @@
 from typing import Any, Final
 
 from agentflow_api.http.document.described import Described, Operations
-from agentflow_api.http.document.parameters import LIMIT, OFFSET, SEARCH, THREAD_ID
+from agentflow_api.http.document.failures import header
+from agentflow_api.http.document.parameters import LIMIT, MOST, OFFSET, SEARCH, THREAD_ID, query
 from agentflow_api.http.document.shapes import (
     CURSOR,
     NO,
     Shape,
     done,
+    either,
     listed,
     maybe,
     of_model,
@@ -17,6 +19,7 @@ from agentflow_api.http.document.shapes import (
     whole,
 )
 from agentflow_api.threads.attributes import ThreadPatch
+from agentflow_api.threads.downloading import VERSION
 from agentflow_api.threads.editing import MessagesRequest, StateRequest
 from agentflow_api.threads.search.schemas import DeleteRequest, SearchRequest
 from agentflow_api.threads.shapes import FOUND_THREAD, MESSAGE, SAID, STATE, THREAD, whole_thread
@@ -25,6 +28,12 @@ _PAGE: Final = (SEARCH, OFFSET, LIMIT)
 # Clients send a config with it, which says nothing.
 _ANY_OBJECT: Final = Shape({"type": "object", "additionalProperties": True}, {"config": {}})
 _ONE: Final = "/v1/threads/{thread_id}"
+_VERSION: Final = query(
+    "version",
+    whole(17, 0, maximum=MOST),
+    "Of JSON lines: go on with this version of the thread, as `x-thread-version` named it.",
+)
+_MESSAGES: Final = of_model(MessagesRequest, {"config": {}, "messages": [SAID], "metadata": {}})
 _DELETED: Final = plain(
     {
         "dry_run": NO,
@@ -60,10 +69,19 @@ OPERATIONS: Final[Operations] = {
         errors=(409,),
     ),
     f"DELETE {_ONE}/state": _deletion(done({"thread_id": THREAD_ID}), errors=(409,)),
-    f"GET {_ONE}/messages": _thread(plain({"messages": listed(MESSAGE)}), parameters=_PAGE),
+    f"GET {_ONE}/messages": _thread(
+        plain({"messages": listed(MESSAGE)}),
+        parameters=(*_PAGE, _VERSION),
+        line_answer=MESSAGE,
+        headers={VERSION: header("Of JSON lines: the version of the thread that they are of.")},
+    ),
     f"POST {_ONE}/messages": _thread(
-        done({"thread_id": THREAD_ID, "message_ids": listed(text("3f2a9c"))}),
-        body=of_model(MessagesRequest, {"config": {}, "messages": [SAID], "metadata": {}}),
+        either(
+            done({"thread_id": THREAD_ID, "message_ids": listed(text("3f2a9c"))}),
+            done({"thread_id": THREAD_ID, "lines": whole(2), "added": whole(2), "skipped": whole(0)}),
+        ),
+        line_body=Shape({"$ref": "#/components/schemas/MessageInput"}, SAID, _MESSAGES.parts),
+        body=_MESSAGES,
         repeatable=True,
     ),
     f"GET {_ONE}/messages/{{message_id}}": _thread(MESSAGE),

@@ -15,7 +15,9 @@ from agentflow_api.http.admission import RUNS, run_of
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success, success_text
 from agentflow_api.http.idempotency import Effect, once
+from agentflow_api.http.json_lines import is_json_lines
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
+from agentflow_api.threads.uploading import upload_messages
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import messages_in, whole_messages, with_messages
 from agentflow_hosting.message_text import message_text
@@ -78,14 +80,19 @@ async def delete_state(
 async def add_messages(
     request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
-    """Append messages to the thread, making it if it is new. Nothing runs."""
+    """Append messages to the thread, making it if it is new. Nothing runs.
+
+    As JSON lines, one message a line, any number is taken, and written in batches as they come.
+    """
     principal.require(THREADS_WRITE)
     config = _config(principal, thread_id, run := run_of(request))
+    if is_json_lines(request):
+        await _may_be_made(principal, wiring, config, run)
+        return await upload_messages(request, thread_id, principal, wiring, config, run)
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     asked = validated(MessagesRequest, body)
     check_messages("messages", asked.messages)
-    if run.no_new_thread and not await wiring.store.get_thread(principal.scope, config["thread_id"]):
-        raise run.no_new_thread
+    await _may_be_made(principal, wiring, config, run)
     graph = agent(request, principal, wiring)
 
     async def work(effect: Effect) -> Response[bytes]:
@@ -130,6 +137,11 @@ async def delete_message(
     except ThreadNotFoundError as error:
         raise NotThereError(_NO_MESSAGE) from error
     return success({"success": True, "message": "The message was deleted."})
+
+
+async def _may_be_made(principal: Principal, wiring: Wiring, config: dict[str, Any], run: Run) -> None:
+    if run.no_new_thread and not await wiring.store.get_thread(principal.scope, config["thread_id"]):
+        raise run.no_new_thread
 
 
 async def _anything(request: Request[Any, Any, Any], wiring: Wiring) -> None:

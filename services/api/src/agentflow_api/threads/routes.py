@@ -3,13 +3,16 @@
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get
+from litestar.response import Stream
 
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.http import parameters
 from agentflow_api.http.body import read_json
 from agentflow_api.http.envelope import success, success_text
+from agentflow_api.http.json_lines import wants_json_lines
 from agentflow_api.http.problems import InvalidBodyError
 from agentflow_api.threads.attributes import patch_thread
+from agentflow_api.threads.downloading import download_messages
 from agentflow_api.threads.editing import (
     add_messages,
     delete_message,
@@ -61,10 +64,16 @@ async def get_state(thread_id: str, principal: Principal, wiring: Wiring) -> Res
 @get("/{thread_id:str}/messages")
 async def list_messages(
     request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
-) -> Response[bytes]:
-    """One thread's messages, oldest first."""
+) -> Response[bytes] | Stream:
+    """One thread's messages, oldest first.
+
+    As JSON lines, one message a line, all of them come in one answer.
+    """
     principal.require(THREADS_READ)
     search, offset, limit = parameters.page(request)
+    version = parameters.whole(request, "version")
+    if wants_json_lines(request):
+        return await download_messages(request, _stored(principal, thread_id), principal, wiring, version)
     rows = await wiring.store.list_messages(
         principal.scope, _stored(principal, thread_id), search=search, offset=offset, limit=limit
     )

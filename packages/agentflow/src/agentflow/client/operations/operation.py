@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -13,6 +21,8 @@ from agentflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from agentflow.client.engine import Engine
+
+_PIECE_BYTES: Final = 64 * 1024
 
 type Query = Mapping[str, str | int | None]
 
@@ -40,7 +50,7 @@ class Operation[T]:
     query: Query = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
-    lines: Iterable[Any] | None = None
+    lines: Iterable[Any] | AsyncIterable[Any] | None = None
     idempotency_key: str | None = None
     timeout_s: float | None = None
     only_reads: bool = False
@@ -72,14 +82,16 @@ class Operation[T]:
         """Its query, without what was not given."""
         return {name: value for name, value in self.query.items() if value is not None}
 
-    def content(self) -> bytes | Iterator[bytes] | None:
-        """Its body.
+    def content(self) -> bytes | Iterator[bytes] | AsyncIterator[bytes] | None:
+        """Its body; lines are packed into pieces worth a packet.
 
         Raises:
             InvalidInputError: It holds something that is not data.
         """
+        if isinstance(self.lines, AsyncIterable):
+            return _async_pieces(self.lines)
         if self.lines is not None:
-            return (_encoded(line) + b"\n" for line in self.lines)
+            return _pieces(self.lines)
         return None if self.body is None else _encoded(self.body)
 
     async def perform(self, engine: Engine) -> T:
@@ -100,7 +112,7 @@ def key_of(given: str | None) -> str:
     return given
 
 
-def repeatable_key(lines: Iterable[Any], given: str | None) -> str | None:
+def repeatable_key(lines: Iterable[Any] | AsyncIterable[Any], given: str | None) -> str | None:
     """The key of an upload; none for what can be read only once, and so cannot be sent again."""
     return key_of(given) if given is not None or isinstance(lines, Sequence) else None
 
@@ -108,6 +120,26 @@ def repeatable_key(lines: Iterable[Any], given: str | None) -> str | None:
 def without_none(**values: Any) -> dict[str, Any]:
     """The body's members that were given."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _pieces(lines: Iterable[Any]) -> Iterator[bytes]:
+    piece = bytearray()
+    for line in lines:
+        piece += _encoded(line) + b"\n"
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
+
+
+async def _async_pieces(lines: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    piece = bytearray()
+    async for line in lines:
+        piece += _encoded(line) + b"\n"
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _encoded(value: Any) -> bytes:

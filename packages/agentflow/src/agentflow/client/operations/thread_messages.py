@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
 from agentflow.client.line_series import JsonLines
-from agentflow.client.models import Done
+from agentflow.client.models import Done, ImportResult
 from agentflow.client.operations.inputs import Messages, as_messages
 from agentflow.client.operations.operation import Operation, key_of, repeatable_key
 from agentflow.client.operations.pages import Page, Pages, Place
@@ -73,32 +73,48 @@ def delete_message(thread_id: str, message_id: str) -> Operation[Done]:
 
 
 def export_messages(thread_id: str) -> JsonLines[Message]:
-    """All of a thread's messages, one after the other, in bounded memory.
+    """All of a thread's messages, oldest first, in bounded memory, as they were when it began.
+
+    When the connection breaks it goes on where it was, so each message comes once.
 
     Raises:
-        ConnectionFailedError: It broke before the last one; what came is what there is.
+        ConnectionFailedError: It broke and could not be made anew.
     """
-    export = Operation(method="GET", path=f"{_path(thread_id)}/export", read=Message.model_validate)
-    return JsonLines(export)
+
+    def rest(version: str | None, offset: int) -> Operation[Message]:
+        return Operation(
+            method="GET",
+            path=_path(thread_id),
+            read=Message.model_validate,
+            query={"version": version, "offset": offset or None},
+            headers={"accept": "application/x-ndjson"},
+        )
+
+    return JsonLines(rest, version_field="x-thread-version")
 
 
 def import_messages(
     thread_id: str,
-    messages: Iterable[Message | Mapping[str, Any]],
+    messages: Iterable[Message | Mapping[str, Any]] | AsyncIterable[Message | Mapping[str, Any]],
     *,
     idempotency_key: str | None = None,
-) -> Operation[dict[str, Any]]:
-    """Append any number of messages, sent as they are read.
+) -> Operation[ImportResult]:
+    """Append any number of messages, sent as they are read and written in batches.
+
+    What was written before an error stays; the error's `details` say how much. Send all again, and messages
+    with ids that the thread has had are passed over. Those without ids get some from the key: with the same
+    key, the same.
 
     Args:
         thread_id: Of the thread.
-        messages: A list is sent again when the connection fails, what can be read only once is not.
+        messages: A list is sent again when the connection fails, what can be read only once is not. The
+            awaited client takes async iterators, too.
         idempotency_key: Made for a list when it is not given.
     """
     return Operation(
         method="POST",
-        path=f"{_path(thread_id)}/import",
-        read=dict,
+        path=_path(thread_id),
+        read=lambda data: ImportResult.model_validate(data["data"]),
         lines=messages,
         idempotency_key=repeatable_key(messages, idempotency_key),
     )

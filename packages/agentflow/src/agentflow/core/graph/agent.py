@@ -13,6 +13,7 @@ from agentflow.core.graph.run_spans import model_span, note_answer
 from agentflow.core.graph.tool_node import ToolNode, remote_tools_of
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.message import Message, new_id
+from agentflow.core.state.trimming import Trimmer
 from agentflow.errors import ConfigurationError, ExecutionError, GraphDefinitionError
 from agentflow.integrations.openai_answer import Answer, answer_of, message_of
 from agentflow.integrations.openai_chat import to_chat
@@ -50,6 +51,7 @@ class Agent:
         system_prompt: SystemPrompt | Sequence[SystemPrompt] | None = None,
         tools: ToolNode | Iterable[Callable[..., Any]] | None = None,
         tool_node: ToolNode | str | None = None,
+        trim: Trimmer | None = None,
         timeout_s: float = 600.0,
         max_retries: int = 2,
         **options: Any,
@@ -65,6 +67,8 @@ class Agent:
             system_prompt: Put before the context on every call, never stored.
             tools: What the model may call, where the agent is to show functions of its own.
             tool_node: Instead of `tools`: the node that runs them, or its name in the same graph.
+            trim: Leaves out of each call what would make it too long; the context itself stays whole.
+                Prompts and the summary come on top of its limits.
             timeout_s: Longest time for one call.
             max_retries: Of calls that failed for the moment, on top of the first try.
             options: Sent with every call: `temperature`, `max_tokens`, ...; what the client does not
@@ -86,6 +90,7 @@ class Agent:
         self.tools = _tool_node(tools if tool_node is None else tool_node)
         self._tool_node_name: str | None = None
         self._prompts = _prompts(system_prompt)
+        self._trim = trim
         self._options = options
         self._clients = ChatClients(Endpoint(provider, base_url, api_key, timeout_s, max_retries))
 
@@ -126,6 +131,7 @@ class Agent:
             openai.OpenAIError: The endpoint refused or did not answer.
             ConfigurationError: There is no key.
             ExecutionError: The answer is empty or broke off.
+            ContextTooLargeError: Nothing that is within the limits of `trim` could be answered.
         """
         from openai import OpenAIError
 
@@ -177,7 +183,8 @@ class Agent:
             prompts.append(
                 {"role": "system", "content": f"Summary of the conversation so far: {state.context_summary}"}
             )
-        request = {**self._options, "model": self.model, "messages": [*prompts, *to_chat(state.context)]}
+        context = state.context if self._trim is None else self._trim.trim(state.context)
+        request = {**self._options, "model": self.model, "messages": [*prompts, *to_chat(context)]}
         if isinstance(self.tools, str):
             raise ConfigurationError(
                 f"The agent knows its tool_node {self.tools!r} only as a node of a compiled graph."

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from agentflow.core.graph.config import RunConfig
@@ -30,14 +31,17 @@ class Held:
 
 
 @asynccontextmanager
-async def hold(checkpointer: BaseCheckpointer, config: RunConfig) -> AsyncGenerator[Held]:
+async def hold(
+    checkpointer: BaseCheckpointer, config: RunConfig, *, without_messages: bool = False
+) -> AsyncGenerator[Held]:
     """A session on the run's thread, got as `config.when_busy` says.
 
     Raises:
         ThreadBusyError: Another run holds it: at once with "reject", else after the waiting time.
     """
     patient = config.when_busy == "enqueue"
-    session = _session(checkpointer, config, config.lock_wait_s if patient else 0)
+    open_one = partial(_session, checkpointer, config, without_messages=without_messages)
+    session = open_one(config.lock_wait_s if patient else 0)
     was_busy = False
     async with AsyncExitStack() as stack:
         try:
@@ -45,7 +49,7 @@ async def hold(checkpointer: BaseCheckpointer, config: RunConfig) -> AsyncGenera
         except ThreadBusyError:
             if config.when_busy in ("enqueue", "reject"):
                 raise
-            session, was_busy = _session(checkpointer, config, config.lock_wait_s), True
+            session, was_busy = open_one(config.lock_wait_s), True
             await _once_stopped(checkpointer, config, stack, session)
         yield Held(session, was_busy)
 
@@ -74,9 +78,16 @@ async def while_held(session: ThreadSession) -> AsyncGenerator[None]:
         ) from error
 
 
-def _session(checkpointer: BaseCheckpointer, config: RunConfig, wait_s: float | None) -> ThreadSession:
-    new_thread = NewThread(user_id=config.user_id, name=config.thread_name, metadata=config.metadata)
-    return checkpointer.session(config.scope, config.thread_id, new_thread=new_thread, wait_s=wait_s)
+def _session(
+    checkpointer: BaseCheckpointer, config: RunConfig, wait_s: float | None, *, without_messages: bool
+) -> ThreadSession:
+    return checkpointer.session(
+        config.scope,
+        config.thread_id,
+        new_thread=NewThread(user_id=config.user_id, name=config.thread_name, metadata=config.metadata),
+        wait_s=wait_s,
+        without_messages=without_messages,
+    )
 
 
 async def _once_stopped(

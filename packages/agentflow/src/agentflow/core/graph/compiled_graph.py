@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +22,7 @@ from agentflow.core.graph.config import RunConfig, required_thread_id, run_confi
 from agentflow.core.graph.editing import Making, adding, clearing, edit, fixing, merging, removing
 from agentflow.core.graph.emitter import Emitter, Sink
 from agentflow.core.graph.fork import Fork, fork
+from agentflow.core.graph.importing import Imported, import_messages
 from agentflow.core.graph.inputs import RunInput, run_input
 from agentflow.core.graph.run import GraphRun, RunResult, result_of
 from agentflow.core.graph.run_spans import noting_end, run_span
@@ -23,7 +32,7 @@ from agentflow.core.state.codec import decode_message, decode_state
 from agentflow.core.state.message import Message
 from agentflow.errors import ExecutionError, ThreadNotFoundError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
-from agentflow.storage.checkpointer.types import CheckpointInfo
+from agentflow.storage.checkpointer.types import BEGINNING, CheckpointInfo
 from agentflow.utils.constants import ResponseGranularity
 from agentflow.utils.sync import iterate_blocking, run_blocking
 
@@ -399,6 +408,75 @@ class CompiledGraph[S: AgentState]:
         """Blocking face of `aadd_messages`."""
         return run_blocking(self.aadd_messages(config, messages), instead="await app.aadd_messages(...)")
 
+    async def aimport_messages(
+        self,
+        config: Config,
+        messages: AsyncIterable[Message] | Iterable[Message],
+        *,
+        answered_only: bool = False,
+        on_batch: Callable[[Imported], None] | None = None,
+    ) -> Imported:
+        """Append any number of messages to a thread, making it if it is new, in bounded memory. Nothing runs.
+
+        They are written as they come, in batches of up to 500 or 1 MiB: each is a checkpoint, all of it or
+        nothing. When the import breaks off the batches before stay; do it again, and messages whose ids the
+        thread has had are passed over. The thread is held from beginning to end.
+
+        Args:
+            config: As for `aupdate_state`.
+            messages: In their order; may be a generator, and is read no faster than is written.
+            answered_only: Whether a tool call without a result among the messages that follow it is refused.
+            on_batch: Called with how far it has come, after each batch.
+
+        Raises:
+            InvalidInputError: A tool result answers no call.
+            ThreadBusyError: A run held the thread for the whole waiting time.
+
+        Cost with Postgres: one pass over what the thread holds, then a write a batch. Memory: a batch, and
+        some 100 bytes for each message of the thread, to know its id.
+        """
+        required_thread_id(config)
+        await self.checkpointer.asetup()
+        return await import_messages(
+            self.blueprint,
+            self.checkpointer,
+            run_config(config),
+            messages if isinstance(messages, AsyncIterable) else _each(messages),
+            answered_only=answered_only,
+            on_batch=on_batch,
+        )
+
+    def import_messages(self, config: Config, messages: Iterable[Message]) -> Imported:
+        """Blocking face of `aimport_messages`."""
+        return run_blocking(
+            self.aimport_messages(config, messages), instead="await app.aimport_messages(...)"
+        )
+
+    async def aexport_messages(self, config: Config) -> AsyncGenerator[Message]:
+        """All messages of a thread's context, oldest first, in bounded memory.
+
+        They are those of the version it had at the beginning, whatever is written meanwhile.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread, or it was deleted meanwhile.
+
+        Cost with Postgres: a read for each 500 messages or 1 MiB.
+        """
+        thread_id, scope, place = required_thread_id(config), scope_of(config), BEGINNING
+        while True:
+            page = await self.checkpointer.read_messages(scope, thread_id, after=place)
+            for row in page.messages:
+                yield decode_message(row)
+            if page.is_last:
+                return
+            place = page.following
+
+    def export_messages(self, config: Config) -> Iterator[Message]:
+        """Blocking face of `aexport_messages`."""
+        return iterate_blocking(
+            self.aexport_messages(config), instead="async for message in app.aexport_messages(...)"
+        )
+
     async def aremove_message(self, config: Config, message_id: str) -> None:
         """Take a message out of a thread; its history keeps it.
 
@@ -562,3 +640,8 @@ def _response(result: RunResult[Any], granularity: ResponseGranularity) -> dict[
     if granularity is ResponseGranularity.FULL:
         response["state"] = state
     return response
+
+
+async def _each(messages: Iterable[Message]) -> AsyncGenerator[Message]:
+    for message in messages:
+        yield message

@@ -28,6 +28,8 @@ from agentflow.core.state.reducers import (
     replace_messages,
     replace_value,
 )
+from agentflow.core.state.token_counts import TokenCounter, estimate_tokens, reported_tokens, tokens_by
+from agentflow.core.state.trimming import Trimmer, trim_messages
 
 __all__ = [
     "AgentState",
@@ -49,13 +51,19 @@ __all__ = [
     "Role",
     "StopRequestStatus",
     "TextBlock",
+    "TokenCounter",
     "TokenUsages",
     "ToolCallBlock",
     "ToolResultBlock",
+    "Trimmer",
     "VideoBlock",
     "add_messages",
     "append_items",
+    "estimate_tokens",
     "merge_dict",
     "replace_messages",
     "replace_value",
+    "reported_tokens",
+    "tokens_by",
+    "trim_messages",
 ]

@@ -55,6 +55,27 @@ def check_results(context: Sequence[Message], given: Iterable[Message]) -> None:
             )
 
 
+class CallBook:
+    """Which calls of a conversation wait for a result, while it is read message by message."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self._waiting: list[PendingCall] = []
+
+    def read(self, message: Message) -> list[str]:
+        """Go on by one message; ids of its results that nobody waited for."""
+        for block in message.content:
+            if isinstance(block, ToolCallBlock | RemoteToolCallBlock):
+                _add(self._waiting, block, message.message_id)
+        return [
+            result.call_id for result in message.tool_results() if not _answer(self._waiting, result.call_id)
+        ]
+
+    def waits_in(self, message_ids: set[str]) -> str | None:
+        """A call that one of these messages makes and that waits still; None for none."""
+        return next((call.call.id for call in self._waiting if call.message_id in message_ids), None)
+
+
 def _pending(messages: Sequence[Message]) -> list[PendingCall]:
     waiting: list[PendingCall] = []
     for message in messages:

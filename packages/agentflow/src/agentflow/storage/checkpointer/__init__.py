@@ -12,13 +12,15 @@ from agentflow.storage.checkpointer.filters import (
     ThreadPlace,
     ThreadSort,
 )
-from agentflow.storage.checkpointer.limits import Limits
 from agentflow.storage.checkpointer.memory import InMemoryCheckpointer
 from agentflow.storage.checkpointer.run_status import PendingInterrupt, ThreadStatus
+from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
     CheckpointWrite,
     Committed,
+    MessagePage,
+    MessagePlace,
     NewThread,
     Scope,
     Snapshot,
@@ -53,6 +55,8 @@ __all__ = [
     "CopiedThread",
     "InMemoryCheckpointer",
     "Limits",
+    "MessagePage",
+    "MessagePlace",
     "NewThread",
     "PendingInterrupt",
     "PgCheckpointer",

@@ -16,9 +16,12 @@ from agentflow.storage.checkpointer.filters import (
     ThreadSort,
 )
 from agentflow.storage.checkpointer.types import (
+    BEGINNING,
     CheckpointInfo,
     CheckpointWrite,
     Committed,
+    MessagePage,
+    MessagePlace,
     NewThread,
     Scope,
     Snapshot,
@@ -149,6 +152,7 @@ class BaseCheckpointer(ABC):
         *,
         new_thread: NewThread | None = None,
         wait_s: float | None = None,
+        without_messages: bool = False,
     ) -> ThreadSession:
         """A run's hold on a thread, to be entered with `async with`.
 
@@ -157,6 +161,8 @@ class BaseCheckpointer(ABC):
             thread_id: Opaque; compared byte by byte.
             new_thread: Attributes if the thread is made by this session.
             wait_s: How long to wait while another run holds it; None is the checkpointer's default.
+            without_messages: Read the thread past the caches and without its context, however long that is;
+                `snapshot.messages` stays empty.
 
         Raises:
             InvalidIdError: The id cannot be stored.
@@ -285,6 +291,36 @@ class BaseCheckpointer(ABC):
 
         Raises:
             ThreadNotFoundError: No such thread in this scope.
+        """
+
+    @abstractmethod
+    async def read_messages(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        after: MessagePlace = BEGINNING,
+        skip: int = 0,
+        limit: int = 500,
+        max_bytes: int = 1024 * 1024,
+        outline: bool = False,
+    ) -> MessagePage:
+        """A page of a context, oldest first: for contexts that nobody wants in memory at once.
+
+        All pages that follow one another are of the version that the first was of, whatever is written
+        meanwhile.
+
+        Args:
+            scope: Rows outside it do not exist for this call.
+            thread_id: Which thread.
+            after: `following` of the page before; or a version, to begin with.
+            skip: How many messages behind that place to leave out.
+            limit: How many to give at most, 1 or more.
+            max_bytes: How much they hold, together; the first one comes however large it is.
+            outline: Leave out what no tool call can be in: plain texts, and attributes.
+
+        Raises:
+            ThreadNotFoundError: No such thread in this scope, or no longer this life or version of it.
         """
 
     @abstractmethod

@@ -15,6 +15,7 @@ from agentflow.errors import (
     ThreadFullError,
     TooLargeError,
 )
+from agentflow.storage.checkpointer.sizes import MESSAGE_BYTES, METADATA_BYTES, STATE_BYTES, Limits
 from agentflow.storage.checkpointer.types import (
     CheckpointWrite,
     NewThread,
@@ -29,19 +30,6 @@ MAX_METADATA_BYTES = 64 * 1024
 
 # An odd number of backslashes: the character, not text that shows its escape.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Sizes above which a checkpoint is refused, in bytes as encoded.
-
-    Attributes:
-        max_thread_messages: Messages that a thread may have had in all, also those that left its context.
-    """
-
-    max_message_bytes: int = 1024 * 1024
-    max_state_bytes: int = 1024 * 1024
-    max_thread_messages: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +53,18 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
     total_bytes = 0
     for message in write.added:
         total_bytes += _checked_message(message, limits)
-    if next_pos(0, write.added) > limits.max_thread_messages:
-        raise ThreadFullError(limit=limits.max_thread_messages)
+    had = next_pos(0, write.added)
+    if had > limits.max_thread_messages:
+        raise ThreadFullError(limit=limits.max_thread_messages, messages=had)
     if write.tool_results:
         total_bytes += check_tool_results(write.tool_results, limits)
     check_texts("checkpoint", (write.node, write.run_id))
     patch, fields = json_text(write.patch, field="state"), json_text(write.fields, field="state")
     fields_bytes = size_bytes(fields)
     if fields_bytes > limits.max_state_bytes:
-        raise TooLargeError("The state", size_bytes=fields_bytes, limit_bytes=limits.max_state_bytes)
+        raise TooLargeError(
+            "The state", limit=STATE_BYTES, size_bytes=fields_bytes, limit_bytes=limits.max_state_bytes
+        )
     return EncodedWrite(patch, fields, total_bytes + fields_bytes + len(patch))
 
 
@@ -88,7 +79,10 @@ def check_tool_results(results: Iterable[ToolResult], limits: Limits) -> int:
         result_bytes = size_bytes(result.result)
         if result_bytes > limits.max_message_bytes:
             raise TooLargeError(
-                "A tool's result", size_bytes=result_bytes, limit_bytes=limits.max_message_bytes
+                "A tool's result",
+                limit=MESSAGE_BYTES,
+                size_bytes=result_bytes,
+                limit_bytes=limits.max_message_bytes,
             )
         total_bytes += result_bytes
     return total_bytes
@@ -128,6 +122,17 @@ def check_page(offset: int, limit: int | None) -> None:
             raise InvalidInputError(f"{name} must be a whole number from 0 on, not {value}.")
 
 
+def check_messages_page(skip: int, limit: int, max_bytes: int) -> None:
+    """Refuse a page that cannot go on.
+
+    Raises:
+        InvalidInputError: It has no room for a message.
+    """
+    check_page(skip, limit)
+    if limit < 1 or not 0 <= max_bytes < 2**31:
+        raise InvalidInputError("A page of messages has room for one at least.")
+
+
 def check_new_thread(thread: NewThread) -> None:
     """Refuse attributes that cannot be stored.
 
@@ -156,7 +161,9 @@ def metadata_text(metadata: Mapping[str, Any]) -> str:
 
 def metadata_too_large(size_bytes: int) -> TooLargeError:
     """For metadata over its limit."""
-    return TooLargeError("The thread's metadata", size_bytes=size_bytes, limit_bytes=MAX_METADATA_BYTES)
+    return TooLargeError(
+        "The thread's metadata", limit=METADATA_BYTES, size_bytes=size_bytes, limit_bytes=MAX_METADATA_BYTES
+    )
 
 
 def _checked_message(message: StoredMessage, limits: Limits) -> int:
@@ -179,6 +186,7 @@ def _checked_message(message: StoredMessage, limits: Limits) -> int:
     if message_bytes > limits.max_message_bytes:
         raise TooLargeError(
             f"Message {message.message_id!r}",
+            limit=MESSAGE_BYTES,
             size_bytes=message_bytes,
             limit_bytes=limits.max_message_bytes,
         )

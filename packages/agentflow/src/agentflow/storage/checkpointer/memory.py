@@ -39,8 +39,8 @@ from agentflow.storage.checkpointer.filters import (
     sort_key,
 )
 from agentflow.storage.checkpointer.limits import (
-    Limits,
     check_keep_last,
+    check_messages_page,
     check_new_thread,
     check_page,
     check_thread_id,
@@ -49,10 +49,15 @@ from agentflow.storage.checkpointer.limits import (
 )
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.run_status import run_status
+from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.storage.checkpointer.types import (
+    BEGINNING,
+    PLAIN_TEXT,
     CheckpointInfo,
     CheckpointWrite,
     Committed,
+    MessagePage,
+    MessagePlace,
     NewThread,
     Scope,
     Snapshot,
@@ -67,7 +72,7 @@ from agentflow.storage.checkpointer.types import (
     oldest_needed_tool,
     snapshot_after,
 )
-from agentflow.utils.jsontext import json_text
+from agentflow.utils.jsontext import json_text, size_bytes
 
 _Key = tuple[object, int, str]
 
@@ -201,14 +206,17 @@ class InMemoryCheckpointer(BaseCheckpointer):
         *,
         new_thread: NewThread | None = None,
         wait_s: float | None = None,
+        without_messages: bool = False,
     ) -> ThreadSession:
         """See `BaseCheckpointer.session`."""
         check_thread_id(thread_id)
         attributes = new_thread or NewThread()
         check_new_thread(attributes)
-        return _MemorySession(
+        session = _MemorySession(
             self, scope, thread_id, attributes, self._lock_wait_s if wait_s is None else wait_s
         )
+        session.without_messages = without_messages
+        return session
 
     async def load(
         self, scope: Scope, thread_id: str, *, last_messages: int | None = None
@@ -344,6 +352,37 @@ class InMemoryCheckpointer(BaseCheckpointer):
         messages = [message for message in thread.snapshot().messages if _holds(search, message.content)]
         return messages[offset : None if limit is None else offset + limit]
 
+    async def read_messages(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        after: MessagePlace = BEGINNING,
+        skip: int = 0,
+        limit: int = 500,
+        max_bytes: int = 1024 * 1024,
+        outline: bool = False,
+    ) -> MessagePage:
+        """See `BaseCheckpointer.read_messages`."""
+        check_messages_page(skip, limit, max_bytes)
+        thread = self._required(scope, thread_id)
+        version = len(thread.checkpoints) if after.version is None else after.version
+        if after.thread_no not in (None, thread.thread_no) or version > len(thread.checkpoints):
+            raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
+        rows = (
+            row for row in thread.rows if row.seq <= version and (row.removed_seq or version + 1) > version
+        )
+        behind = sorted((row.message for row in rows if row.message.pos > after.pos), key=lambda one: one.pos)
+        page: list[StoredMessage] = []
+        size = 0
+        for message in behind[skip : skip + limit]:
+            size += size_bytes(message.content) + size_bytes(message.extra or "")
+            if page and size > max_bytes:
+                break
+            page.append(_outlined(message) if outline else message)
+        pos = page[-1].pos if page else after.pos
+        return MessagePage(page, MessagePlace(thread.thread_no, version, pos), is_last=not page)
+
     async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
         """See `BaseCheckpointer.delete_thread`."""
         if self._find(scope, thread_id) is None:
@@ -410,7 +449,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
     def _append(
         self, scope: Scope, thread_id: str, attributes: NewThread, write: CheckpointWrite
     ) -> Committed:
-        encoded = encode_write(write, self._limits)
+        encoded = encode_write(write, self._limits.within(scope.limits))
         thread = self._threads.get(_key(scope, thread_id))
         if thread is not None and not _visible(thread, scope):
             raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
@@ -449,7 +488,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
     def _finish_tools(
         self, scope: Scope, thread_id: str, thread_no: int, results: Sequence[ToolResult]
     ) -> None:
-        check_tool_results(results, self._limits)
+        check_tool_results(results, self._limits.within(scope.limits))
         thread = self._find(scope, thread_id)
         if thread is not None and thread.thread_no == thread_no:
             thread.finish(results)
@@ -485,6 +524,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
 
 class _MemorySession(ThreadSession):
     from_cache = False
+    without_messages = False
 
     def __init__(
         self, home: InMemoryCheckpointer, scope: Scope, thread_id: str, attributes: NewThread, wait_s: float
@@ -519,6 +559,8 @@ class _MemorySession(ThreadSession):
             await self.reload()
             return committed
         self.snapshot = snapshot_after(self.snapshot, write, committed)
+        if self.without_messages:
+            self.snapshot.messages = []
         return committed
 
     async def stop_requested(self) -> bool:
@@ -532,12 +574,19 @@ class _MemorySession(ThreadSession):
         self._home._finish_tools(self._scope, self._thread_id, thread_no, results)  # noqa: SLF001 - one unit
 
     async def reload(self) -> Snapshot | None:
-        self.snapshot = await self._home.load(self._scope, self._thread_id)
+        last = 0 if self.without_messages else None
+        self.snapshot = await self._home.load(self._scope, self._thread_id, last_messages=last)
         return self.snapshot
 
 
 def _key(scope: Scope, thread_id: str) -> _Key:
     return (scope.tenant_id, scope.placement, thread_id)
+
+
+def _outlined(message: StoredMessage) -> StoredMessage:
+    """Without what no tool call can be in."""
+    content = "" if message.content_kind == PLAIN_TEXT else message.content
+    return replace(message, content=content, extra=None)
 
 
 def _visible(thread: _Thread, scope: Scope) -> bool:

@@ -25,8 +25,8 @@ from agentflow.storage.checkpointer.filters import (
     check_search,
 )
 from agentflow.storage.checkpointer.limits import (
-    Limits,
     check_keep_last,
+    check_messages_page,
     check_new_thread,
     check_page,
     check_thread_id,
@@ -35,13 +35,18 @@ from agentflow.storage.checkpointer.limits import (
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.pool import engine_from_url, recreated
 from agentflow.storage.checkpointer.postgres_backend import Backend, Timing
+from agentflow.storage.checkpointer.postgres_head_session import PgHeadSession
 from agentflow.storage.checkpointer.postgres_rows import no_thread
 from agentflow.storage.checkpointer.postgres_session import PgThreadSession
+from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.storage.checkpointer.thread_memory import ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
+    BEGINNING,
     CheckpointInfo,
     CheckpointWrite,
     Committed,
+    MessagePage,
+    MessagePlace,
     NewThread,
     Scope,
     Snapshot,
@@ -207,13 +212,15 @@ class PgCheckpointer(BaseCheckpointer):
         *,
         new_thread: NewThread | None = None,
         wait_s: float | None = None,
+        without_messages: bool = False,
     ) -> PgThreadSession:
         """See `BaseCheckpointer.session`."""
         check_thread_id(thread_id)
         attributes = new_thread or NewThread()
         check_new_thread(attributes)
         wait_s = self._timing.lock_wait_s if wait_s is None else wait_s
-        return PgThreadSession(self, scope, thread_id, attributes, wait_s=wait_s)
+        kind = PgHeadSession if without_messages else PgThreadSession
+        return kind(self, scope, thread_id, attributes, wait_s=wait_s)
 
     async def append(
         self,
@@ -236,7 +243,7 @@ class PgCheckpointer(BaseCheckpointer):
         check_thread_id(thread_id)
         attributes = new_thread or NewThread()
         check_new_thread(attributes)
-        encoded = encode_write(write, self.limits)
+        encoded = encode_write(write, self.limits.within(scope.limits))
         return await (await self.backend()).writer.append(scope, thread_id, attributes, write, encoded)
 
     async def load(
@@ -361,6 +368,25 @@ class PgCheckpointer(BaseCheckpointer):
             if context is not None:
                 return context[offset : None if limit is None else offset + limit]
         return await backend.reader.list_messages(scope, thread_id, search, offset, limit)
+
+    async def read_messages(
+        self,
+        scope: Scope,
+        thread_id: str,
+        *,
+        after: MessagePlace = BEGINNING,
+        skip: int = 0,
+        limit: int = 500,
+        max_bytes: int = 1024 * 1024,
+        outline: bool = False,
+    ) -> MessagePage:
+        """See `BaseCheckpointer.read_messages`. One round trip; passes over what is skipped."""
+        check_thread_id(thread_id)
+        check_messages_page(skip, limit, max_bytes)
+        reader = (await self.backend()).reader
+        return await reader.read_messages(
+            scope, thread_id, after, skip=skip, limit=limit, max_bytes=max_bytes, outline=outline
+        )
 
     async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
         """See `BaseCheckpointer.delete_thread`. One round trip to Postgres, then one to Redis."""

@@ -14,6 +14,7 @@ from agentflow.storage.checkpointer.archive import check_row, since_full, unpack
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.group_read import Question
 from agentflow.storage.checkpointer.postgres_rows import (
+    COLUMNS,
     fields_of,
     folded,
     info_of,
@@ -23,6 +24,8 @@ from agentflow.storage.checkpointer.postgres_rows import (
 )
 from agentflow.storage.checkpointer.types import (
     CheckpointInfo,
+    MessagePage,
+    MessagePlace,
     Scope,
     Snapshot,
     StoredMessage,
@@ -129,6 +132,30 @@ class PostgresReader:
         if not rows:
             raise no_thread(thread_id)
         return [StoredMessage(*row) for row in rows if row["pos"] is not None]
+
+    async def read_messages(
+        self,
+        scope: Scope,
+        thread_id: str,
+        after: MessagePlace,
+        *,
+        skip: int,
+        limit: int,
+        max_bytes: int,
+        outline: bool,
+    ) -> MessagePage:
+        """A page of a context at one version."""
+        place = (after.thread_no, after.version, after.pos)
+        rows = await self._ask("messages_page", scope, thread_id, *place, skip, limit, max_bytes, outline)
+        if not rows:
+            raise no_thread(thread_id)
+        messages = [
+            StoredMessage(*(row[column] for column in COLUMNS)) for row in rows if row["pos"] is not None
+        ]
+        pos = messages[-1].pos if messages else after.pos
+        following = MessagePlace(rows[0]["thread_no"], rows[0]["version"], pos)
+        # A page that its bytes filled ends short, so only an empty one is known to be the last.
+        return MessagePage(messages, following, is_last=not messages)
 
     async def delete_thread(self, scope: Scope, thread_id: str) -> int | None:
         """Delete a thread; its number, or None if there was none."""

@@ -13,12 +13,12 @@ from agentflow.storage.checkpointer.delta import Fields, apply
 from agentflow.storage.checkpointer.run_status import run_status, status_of
 from agentflow.storage.checkpointer.types import StoredMessage, ThreadInfo, ToolResult
 
-_COLUMNS = ("pos", "message_id", "role", "content_kind", "content", "extra", "sent_at")
+COLUMNS = ("pos", "message_id", "role", "content_kind", "content", "extra", "sent_at")
 
 
 def columns_of(messages: Sequence[StoredMessage]) -> list[list[Any]]:
     """Messages as one array a column, in the order of the statements."""
-    return [[getattr(message, column) for message in messages] for column in _COLUMNS]
+    return [[getattr(message, column) for message in messages] for column in COLUMNS]
 
 
 def results_of(results: Sequence[ToolResult]) -> list[list[Any]]:
@@ -30,7 +30,7 @@ def messages_of(row: asyncpg.Record) -> list[StoredMessage]:
     """The messages of a row that holds one array a column."""
     if row["pos"] is None:
         return []
-    return [StoredMessage(*values) for values in zip(*(row[column] for column in _COLUMNS), strict=True)]
+    return [StoredMessage(*values) for values in zip(*(row[column] for column in COLUMNS), strict=True)]
 
 
 def fields_of(text: str, thread_id: str) -> Fields:

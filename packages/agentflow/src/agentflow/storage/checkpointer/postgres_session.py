@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 from agentflow.errors import LeaseLostError, StaleCheckpointError, ThreadBusyError
 from agentflow.storage.checkpointer.base import ThreadSession
 from agentflow.storage.checkpointer.cache_types import CachedBase, News
-from agentflow.storage.checkpointer.limits import Limits, check_tool_results, encode_write
+from agentflow.storage.checkpointer.limits import check_tool_results, encode_write
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.postgres_backend import Backend
+from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.storage.checkpointer.thread_memory import Remembered, ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
     CheckpointWrite,
@@ -55,6 +56,7 @@ class PgThreadSession(ThreadSession):
         self._thread_id = thread_id
         self._new_thread = new_thread
         self._wait_s = wait_s
+        self._limits = home.limits.within(scope.limits)
         self._local_key = (scope.tenant_id, thread_id)
         self._memory_key = key_of(scope, thread_id)
         self._lease: Lease | None = None
@@ -94,7 +96,7 @@ class PgThreadSession(ThreadSession):
 
     async def append(self, write: CheckpointWrite) -> Committed:
         """See `ThreadSession.append`."""
-        encoded = encode_write(write, self._home.limits)
+        encoded = encode_write(write, self._limits)
         self._check_held()
         # Until it is acknowledged, what we and the cache hold may be wrong.
         self._doubtful = True
@@ -137,7 +139,7 @@ class PgThreadSession(ThreadSession):
 
     async def finish_tools(self, thread_no: int, results: Sequence[ToolResult]) -> None:
         """See `ThreadSession.finish_tools`. Also without the lock: the tool did end."""
-        check_tool_results(results, self._home.limits)
+        check_tool_results(results, self._limits)
         await self._backend.tools.finish(self._scope, self._thread_id, thread_no, results)
 
     async def reload(self) -> Snapshot | None:

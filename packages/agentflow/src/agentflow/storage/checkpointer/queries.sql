@@ -490,6 +490,36 @@ LEFT JOIN LATERAL (
 ) m ON true
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
 
+-- name: messages_page
+-- Messages of a thread as they were at version $6 of its life $5 (both null: now), behind position $7, but for the
+-- first $8; at most $9 of them, and behind the first no more than $10 bytes. Their texts are left out of outlines
+-- ($11), where they cannot hold a tool call. One row of nulls: a thread without such messages. Sizes are read
+-- without the texts themselves, which may lie elsewhere.
+SELECT t.thread_no, coalesce($6, t.head) AS version,
+       m.pos, m.message_id, m.role, m.content_kind, m.content, m.extra, m.sent_at
+FROM agentflow_threads t
+LEFT JOIN LATERAL (
+    SELECT x.pos, x.message_id, x.role, x.content_kind, x.sent_at,
+           CASE WHEN $11::boolean AND x.content_kind = 0 THEN '' ELSE x.content END AS content,
+           CASE WHEN $11 THEN NULL ELSE x.extra END AS extra
+    FROM (
+        SELECT p.*, row_number() OVER (ORDER BY p.pos) AS place,
+               sum(octet_length(p.content) + coalesce(octet_length(p.extra), 0)) OVER (ORDER BY p.pos) AS bytes
+        FROM (
+            SELECT * FROM agentflow_messages
+            WHERE placement = $1 AND tenant_id = $2 AND thread_no = t.thread_no
+              AND seq <= coalesce($6::int, t.head) AND (removed_seq IS NULL OR removed_seq > $6) AND pos > $7
+            ORDER BY pos
+            OFFSET $8 LIMIT $9
+        ) p
+    ) x
+    WHERE x.place = 1 OR x.bytes <= $10
+    ORDER BY x.pos
+) m ON true
+WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
+  AND ($5::bigint IS NULL OR t.thread_no = $5) AND t.head >= coalesce($6, 0)
+ORDER BY m.pos
+
 -- name: delete_thread
 DELETE FROM agentflow_threads
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)

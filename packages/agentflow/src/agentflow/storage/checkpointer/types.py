@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from agentflow.storage.checkpointer.delta import Fields, Patch
 from agentflow.storage.checkpointer.run_status import PendingInterrupt, ThreadStatus
+from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.utils.jsontext import size_bytes
 
 STANDALONE_TENANT: Final = uuid.UUID(int=0)
@@ -42,6 +43,7 @@ class Scope:
         moving_to: The one it is being moved to, if it is; its threads are in either.
         principal: When set, only threads whose `user_id` is this one are visible.
         epoch: Changes to make every cached value of the tenant void at once.
+        limits: The tenant's own sizes, where they are lower than the checkpointer's.
     """
 
     tenant_id: uuid.UUID = STANDALONE_TENANT
@@ -49,6 +51,7 @@ class Scope:
     principal: str | None = None
     epoch: int = 0
     moving_to: int | None = None
+    limits: Limits | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of_tenant(cls, name: str) -> Scope:
@@ -103,6 +106,38 @@ class Snapshot:
     fields: Fields
     messages: Sequence[StoredMessage]
     placement: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePlace:
+    """A place in the context of one version of a thread.
+
+    Attributes:
+        thread_no: See `Snapshot`; None for the life there is.
+        version: Messages that joined or left later do not matter; None for the latest.
+        pos: Of the message before; -1 for the beginning.
+    """
+
+    thread_no: int | None = None
+    version: int | None = None
+    pos: int = -1
+
+
+BEGINNING: Final = MessagePlace()
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Messages that follow a place.
+
+    Attributes:
+        following: Where the next page begins; it may be empty.
+        is_last: Whether nothing comes behind.
+    """
+
+    messages: Sequence[StoredMessage]
+    following: MessagePlace
+    is_last: bool
 
 
 def _new_id() -> uuid.UUID:

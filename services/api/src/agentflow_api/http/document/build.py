@@ -15,6 +15,7 @@ from agentflow_api.http.document.parameters import in_path
 from agentflow_api.http.document.shapes import Shape, merged, plain
 
 JSON: Final = "application/json"
+LINES: Final = "application/x-ndjson"
 _SCHEMES: Final = {
     "tenant": {
         "type": "http",
@@ -74,7 +75,8 @@ def _served(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 def _shapes(operations: Iterable[Described]) -> Iterator[Shape]:
     yield failures.FAILURE
     for operation in operations:
-        yield from (shape for shape in (operation.answer, operation.body) if shape is not None)
+        own = (operation.answer, operation.body, operation.line_body, operation.line_answer)
+        yield from (shape for shape in own if shape is not None)
         yield from operation.streams.values()
 
 
@@ -90,8 +92,11 @@ def _operation(path: str, handler: HTTPRouteHandler, said: Described) -> dict[st
         "responses": _responses(path, said),
     }
     if said.body is not None:
-        content = {"schema": said.body.schema, "example": said.body.example}
-        operation["requestBody"] = {"required": said.needs_body, "content": {JSON: content}}
+        bodies = {JSON: said.body} | ({} if said.line_body is None else {LINES: said.line_body})
+        content = {
+            media: {"schema": shape.schema, "example": shape.example} for media, shape in bodies.items()
+        }
+        operation["requestBody"] = {"required": said.needs_body, "content": content}
     return operation
 
 
@@ -112,8 +117,9 @@ def _answers(said: Described) -> Mapping[str, Shape]:
     """Good answers by their media type."""
     if said.answer is None:
         return said.streams
+    lines = {} if said.line_answer is None else {LINES: said.line_answer}
     if said.enveloped:
-        return {JSON: plain({"data": said.answer, "metadata": failures.METADATA})}
+        return {JSON: plain({"data": said.answer, "metadata": failures.METADATA})} | lines
     return {JSON: said.answer}
 
 

@@ -26,6 +26,8 @@ class Described:
         streams: Instead of `answer`, what comes bit by bit, by its media type.
         enveloped: Whether the answer is in the envelope.
         headers: Of a good answer, by name.
+        line_body: What each line of a body of JSON lines holds, where those are taken, too.
+        line_answer: What each line of an answer of JSON lines holds, where those are asked for.
     """
 
     tag: str
@@ -41,6 +43,8 @@ class Described:
     streams: Mapping[str, Shape] = field(default_factory=dict)
     enveloped: bool = True
     headers: Mapping[str, Any] = field(default_factory=dict)
+    line_body: Shape | None = None
+    line_answer: Shape | None = None
 
     def all_parameters(self) -> tuple[Mapping[str, Any], ...]:
         """Of the query and header."""
@@ -53,6 +57,7 @@ class Described:
         found |= {429} if path.startswith("/v1/") and not path.startswith(OPERATORS) else set()
         found |= {404, 422} if "{" in path else set()
         found |= {413, 415, 422} if self.body is not None else set()
+        found |= {408} if self.line_body is not None else set()
         found |= {422} if self.parameters else set()
         found |= {409, 422} if self.repeatable else set()
         return sorted(found)

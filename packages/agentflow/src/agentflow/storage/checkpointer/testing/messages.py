@@ -4,11 +4,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from agentflow.errors import InvalidIdError, InvalidInputError, StateEncodingError, ThreadNotFoundError
+from agentflow.errors import (
+    InvalidIdError,
+    InvalidInputError,
+    StateEncodingError,
+    ThreadFullError,
+    ThreadNotFoundError,
+    TooLargeError,
+)
 from agentflow.storage.checkpointer.base import BaseCheckpointer
-from agentflow.storage.checkpointer.testing.case import Cases, Thread, contents, message, raised
-from agentflow.storage.checkpointer.types import BLOCKS
+from agentflow.storage.checkpointer.sizes import Limits
+from agentflow.storage.checkpointer.testing.case import (
+    Cases,
+    Thread,
+    contents,
+    message,
+    raised,
+    write_after,
+)
+from agentflow.storage.checkpointer.types import BLOCKS, MessagePlace
 
 CASES = Cases()
 
@@ -137,3 +153,74 @@ async def pages_of_messages(checkpointer: BaseCheckpointer) -> None:
         for o, n in ((0, 3), (3, 3), (6, 3), (9, 3), (5, None))
     ]
     assert pages == [["0", "1", "2"], ["3", "4", "5"], ["6"], [], ["5", "6"]]
+
+
+@CASES.add
+async def long_contexts_are_read_by_pages(checkpointer: BaseCheckpointer) -> None:
+    """Bounded in number and bytes, in order, all of the version that the first page was of."""
+    thread = Thread(checkpointer)
+    await raised(ThreadNotFoundError, checkpointer.read_messages(thread.scope, thread.id))
+    await thread.write(added=[message(i, f"{i:03}" * 10, extra='{"k":1}') for i in range(40)])
+    found: list[str] = []
+    sizes: list[int] = []
+    page = await checkpointer.read_messages(thread.scope, thread.id, limit=7, max_bytes=200)
+    while not page.is_last:
+        if len(sizes) == 2:
+            await thread.write(added=[message(i, "new") for i in (39, 40)], removed=[20, 39])
+        found += [row.content[:3] for row in page.messages]
+        sizes.append(sum(row.size_bytes() - len(row.message_id) for row in page.messages))
+        page = await checkpointer.read_messages(
+            thread.scope, thread.id, after=page.following, limit=7, max_bytes=200
+        )
+    assert found == [f"{i:03}" for i in range(40)]
+    assert max(sizes) <= 200
+    now = await checkpointer.read_messages(thread.scope, thread.id, skip=37)
+    assert [row.content for row in now.messages] == ["038" * 10, "new", "new"]
+    [huge] = (await checkpointer.read_messages(thread.scope, thread.id, max_bytes=0)).messages
+    assert huge.content == "000" * 10
+    outline = await checkpointer.read_messages(thread.scope, thread.id, limit=1, outline=True)
+    assert [(row.content, row.extra) for row in outline.messages] == [("", None)]
+    for place in (MessagePlace(version=99), MessagePlace(thread_no=page.following.thread_no or 0)):
+        await checkpointer.delete_thread(thread.scope, thread.id)
+        await thread.write()
+        await raised(ThreadNotFoundError, checkpointer.read_messages(thread.scope, thread.id, after=place))
+    for limit, skip, max_bytes in ((0, 0, 1), (1, -1, 1), (1, 0, -1)):
+        work = checkpointer.read_messages(
+            thread.scope, thread.id, limit=limit, skip=skip, max_bytes=max_bytes
+        )
+        await raised(InvalidInputError, work)
+
+
+@CASES.add
+async def a_session_may_do_without_messages(checkpointer: BaseCheckpointer) -> None:
+    """It appends behind what it did not read, and whoever comes after it sees all."""
+    thread = Thread(checkpointer)
+    await thread.write({"a": 1}, added=[message(i, str(i)) for i in range(5)])
+    async with checkpointer.session(thread.scope, thread.id, without_messages=True) as session:
+        for text in ("x", "y"):
+            assert session.snapshot is not None
+            assert (list(session.snapshot.messages), session.snapshot.fields) == ([], {"a": 1})
+            row = message(session.snapshot.next_pos, text)
+            await session.append(write_after(session.snapshot, added=[row]))
+    assert contents(await thread.load()) == ["0", "1", "2", "3", "4", "x", "y"]
+    async with checkpointer.session(thread.scope, thread.id) as session:
+        await session.append(write_after(await session.reload(), added=[message(7, "z")]))
+    assert contents(await thread.load())[-3:] == ["x", "y", "z"]
+
+
+@CASES.add
+async def a_scope_may_have_lower_limits(checkpointer: BaseCheckpointer) -> None:
+    """They hold for what it writes; they never raise the checkpointer's own."""
+    thread = Thread(checkpointer)
+    narrow = Thread(checkpointer, replace(thread.scope, limits=Limits(100, 100, 3)))
+    wide = Thread(checkpointer, replace(thread.scope, limits=Limits(10**15, 10**15, 10**15)))
+    await thread.write(added=[message(0, "x" * 200)])
+    error = await raised(TooLargeError, narrow.write(added=[message(1, "x" * 200)]))
+    assert (error.limit, error.allowed) == ("message_bytes", 100)
+    error = await raised(TooLargeError, narrow.write({"field": "x" * 200}))
+    assert (error.limit, error.allowed) == ("state_bytes", 100)
+    await narrow.write(added=[message(1), message(2)])
+    full = await raised(ThreadFullError, narrow.write(added=[message(3)]))
+    assert (full.limit, full.allowed, full.size) == ("thread_messages", 3, 4)
+    await raised(TooLargeError, wide.write(added=[message(3, "x" * 2 * 1024 * 1024)]))
+    assert contents(await thread.load())[1:] == ["hello", "hello"]
