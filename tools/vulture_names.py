@@ -63,3 +63,6 @@ _.on_start, _.get_description
 
 # The parser of HTML calls them.
 _.handle_starttag, _.handle_data, _.handle_endtag
+
+# The event loop calls them.
+_.connection_made, _.data_received, _.connection_lost

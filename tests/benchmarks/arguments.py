@@ -40,6 +40,7 @@ def _parser(about: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--moved-checkpoints", type=int, help="of a tenant that moves (20000; 100000 are 1 GB)"
     )
+    parser.add_argument("--idle", type=int, help="sockets, and then streams, open at once (10000)")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="where the figures go (.bench/agentflow.json)")
     parser.add_argument("--database-url", help="with --redis-url: servers to use instead of own ones")
@@ -48,7 +49,8 @@ def _parser(about: str) -> argparse.ArgumentParser:
 
 
 def _sizes(options: argparse.Namespace) -> Sizes:
-    asked = {name: getattr(options, name) for name in ("rounds", "seconds", "threads", "moved_checkpoints")}
+    names = ("rounds", "seconds", "threads", "moved_checkpoints", "idle")
+    asked = {name: getattr(options, name) for name in names}
     return replace(SMOKE if options.smoke else Sizes(), **{k: v for k, v in asked.items() if v is not None})
 
 

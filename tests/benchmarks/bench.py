@@ -18,6 +18,7 @@ class Sizes:
         partitions: Of the largest database.
         moved_checkpoints: Of a tenant that moves.
         grown_threads: Threads that are grown to the old turn.
+        idle: Sockets, and then streams, that are open at once.
     """
 
     rounds: int = 7
@@ -31,6 +32,7 @@ class Sizes:
     writers: tuple[int, ...] = (1, 16, 64)
     partitions: int = 1000
     moved_checkpoints: int = 20_000
+    idle: int = 10_000
 
 
 SMOKE = Sizes(
@@ -44,6 +46,7 @@ SMOKE = Sizes(
     grown_threads=1,
     partitions=12,
     moved_checkpoints=40,
+    idle=20,
     writers=(1, 16, 64),
 )
 

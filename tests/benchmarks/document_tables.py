@@ -99,6 +99,34 @@ def writes(report: Report) -> str:
     return _table(header, rows)
 
 
+def api(report: Report) -> str:
+    """Requests a second beside a bare route, how soon runs begin, and what open answers take."""
+    names = (
+        ("invoke", "invokes on new threads, 16"),
+        ("messages", "GETs of 20 messages, 64"),
+        ("ping", "GETs of /ping, 64"),
+    )
+    rows = [
+        (
+            label,
+            _with(report, f"api.{name}", ""),
+            _with(report, f"api.{name}.bare", ""),
+            _with(report, f"api.{name}/bare", " x"),
+        )
+        for name, label in names
+    ]
+    rates = _table(("connections", "requests/s", "a bare route", "ratio"), rows)
+    latencies = [
+        ("p95 of an invoke, 16 connections", _with(report, "api.invoke.p95", " ms")),
+        ("p50 until an invoke's first node begins, one at a time", _with(report, "api.first_node", " ms")),
+        ("p50 until a stream's first chunk, one at a time", _with(report, "api.first_chunk", " ms")),
+        ("p50 until a background run's first node begins", _with(report, "api.background", " ms")),
+        ("memory of an idle stream", _with(report, "api.idle.stream", " KB")),
+        ("memory of an idle WebSocket", _with(report, "api.idle.socket", " KB")),
+    ]
+    return f"{rates}\n\n{_table(('one API process, one worker', 'measured'), latencies)}"
+
+
 TABLES: dict[str, Callable[[Report], str]] = {
     "machine": machine,
     "goals": goals,
@@ -106,6 +134,7 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "redis": redis,
     "pools": pools,
     "writes": writes,
+    "api": api,
 }
 
 

@@ -77,6 +77,12 @@ class Api:
         self.kill()
         raise RuntimeError("the API did not get ready")
 
+    @property
+    def serving_pid(self) -> int:
+        """Of the process that answers; the one above only watches it."""
+        assert self._process is not None
+        return _children(self._process.pid)[-1]
+
     def kill(self) -> None:
         """End it without a word: the server and the processes it started."""
         for pid in self.pids():

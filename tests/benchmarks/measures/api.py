@@ -3,23 +3,24 @@
 import asyncio
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 
+from tests.benchmarks.api_idle import measure_idle_sockets, measure_idle_streams
+from tests.benchmarks.api_latency import measure_background, measure_first_chunk
 from tests.benchmarks.bare_api import ANSWERS
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.http_load import Load, Taken
 from tests.support import databases
-from tests.support.api import READY_WITHIN_S, Api, TenantKey, free_port, last_text, say
+from tests.support.api import READY_WITHIN_S, Api, TenantKey, free_port, running, say
 from tests.support.run import ROOT
 
 # The original server's, as measured on a machine of this class.
@@ -64,23 +65,37 @@ class LoadProcess:
 
 
 async def measure_api(bench: Bench) -> None:
-    """Requests a second and latency: new threads, messages, ping; time to the first chunk."""
+    """Requests a second and latency; chunks and background runs; what open answers take."""
     async with _migrated(bench) as url:
         api = Api(url, bench.redis_url, AGENTFLOW_AGENTS=_AGENTS, PYTHONPATH=str(ROOT))
-        api.start()
-        load = LoadProcess()
-        try:
-            await asyncio.to_thread(_measure, bench, api, load)
-        finally:
-            load.close()
-            api.stop()
+        # Each on a process that did nothing else: what it freed before would hide what it takes.
+        for measure in _MEASURES:
+            await asyncio.to_thread(_on_a_fresh_process, measure, bench, api)
 
 
-def _measure(bench: Bench, api: Api, load: LoadProcess) -> None:
+def _on_a_fresh_process(measure: Callable[[Bench, Api, TenantKey], None], bench: Bench, api: Api) -> None:
+    with running(api):
+        measure(bench, api, _tenant(api))
+
+
+def _tenant(api: Api) -> TenantKey:
+    """One with quotas, none of which it meets here."""
     tenant = api.tenant()
     with api.operator() as operator:
         limits = {"limits": {"requests_per_minute": 10**8}}
         operator.patch(f"/v1/admin/tenants/{tenant.tenant.slug}", json=limits).raise_for_status()
+    return tenant
+
+
+def _measure_rates(bench: Bench, api: Api, tenant: TenantKey) -> None:
+    load = LoadProcess()
+    try:
+        _measure(bench, api, tenant, load)
+    finally:
+        load.close()
+
+
+def _measure(bench: Bench, api: Api, tenant: TenantKey, load: LoadProcess) -> None:
     seconds = 2 * bench.sizes.seconds
     with api.client(tenant) as client:
         for _ in range(_MESSAGES // 2):
@@ -107,7 +122,6 @@ def _measure(bench: Bench, api: Api, load: LoadProcess) -> None:
                 beside = _load(bare, tenant, method, path, ours.connections, seconds)
                 taken.setdefault(f"{name}.bare", []).append(load.send(beside))
     _add(bench, taken)
-    _add_first_chunk(bench, api, tenant)
 
 
 def _load(port: int, tenant: TenantKey, method: str, path: str, connections: int, seconds: float) -> Load:
@@ -126,6 +140,9 @@ def _add(bench: Bench, taken: dict[str, list[Taken]]) -> None:
         report.add(f"api.{name}", label, "/s", rates[name])
         report.add(f"api.{name}.bare", "  a bare route with the same bytes", "/s", rates[f"{name}.bare"])
         report.add_ratio(f"api.{name}/bare", "  to the bare route", rates[name], rates[f"{name}.bare"])
+    # One that is near 1 says that the load, and not the route, was measured.
+    busy = [max(of[number].busy for of in taken.values()) for number in range(len(taken["ping"]))]
+    report.add("api.loader.busy", "  most of a CPU that the load took", "x", busy)
     p95 = [one.p95_s * 1000 for one in taken["invoke"]]
     report.add("api.invoke.p95", "  p95 of an invoke", "ms", p95)
     report.add(
@@ -140,37 +157,13 @@ def _add(bench: Bench, taken: dict[str, list[Taken]]) -> None:
     )
 
 
-def _add_first_chunk(bench: Bench, api: Api, tenant: TenantKey) -> None:
-    """One at a time, in turn: until the first line of a stream, and until an invoke's first node begins."""
-    chunks: list[float] = []
-    nodes: list[float] = []
-    with api.client(tenant) as client:
-        for number in range(bench.sizes.rounds):
-            steps = [f"{number}-{step}" for step in range(max(1, int(20 * bench.sizes.seconds)))]
-            chunks.append(statistics.median(_first_chunk(client, f"chunk-{step}") for step in steps))
-            nodes.append(statistics.median(_first_node(client, f"node-{step}") for step in steps))
-    label = "until an invoke's first node begins, p50"
-    bench.report.add("api.first_node", label, "ms", [1000 * one for one in nodes])
-    label = "until a stream's first chunk, p50"
-    bench.report.add("api.first_chunk", label, "ms", [1000 * one for one in chunks])
-    bench.report.add_ratio("api.first_chunk/node", "  to an invoke's first node", chunks, nodes)
-
-
-def _first_chunk(client: httpx.Client, thread_id: str) -> float:
-    start = time.time()
-    with client.stream("POST", "/a/clock/v1/graph/stream", json=say("hello", thread_id)) as answer:
-        lines = answer.iter_lines()
-        next(lines)
-        taken = time.time() - start
-        for _ in lines:
-            pass
-    return taken
-
-
-def _first_node(client: httpx.Client, thread_id: str) -> float:
-    start = time.time()
-    answer = client.post("/a/clock/v1/graph/invoke", json=say("hello", thread_id))
-    return float(last_text(answer)) - start
+_MEASURES = (
+    _measure_rates,
+    measure_first_chunk,
+    measure_background,
+    measure_idle_sockets,
+    measure_idle_streams,
+)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from agentflow.storage.checkpointer.testing.case import (
     write_after,
 )
 from tests.support import databases
+from tests.support.plans import PLANS
 
 TABLES = ["threads", "checkpoints", "messages", "tool_calls", "writes"]
 type Connection = asyncpg.Connection[asyncpg.Record]
@@ -118,22 +119,6 @@ async def test_nobody_writes_for_others(app: PgCheckpointer, by_hand: Connection
                 " VALUES (3, $1, 'x', 1, 0, '', '{}')",
                 thread.scope.tenant_id,
             )
-
-
-PLANS: list[dict[str, str]] = [
-    {},
-    {"enable_nestloop": "off"},
-    {"enable_hashjoin": "off", "enable_mergejoin": "off"},
-    {"enable_indexscan": "off", "enable_bitmapscan": "off", "enable_indexonlyscan": "off"},
-    {
-        "enable_nestloop": "off",
-        "enable_indexscan": "off",
-        "enable_bitmapscan": "off",
-        "enable_hashjoin": "off",
-    },
-    {"plan_cache_mode": "force_custom_plan"},
-    {"plan_cache_mode": "force_generic_plan", "enable_material": "off"},
-]
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: ",".join(plan) or "as it is")

@@ -60,7 +60,7 @@ class ChunkWriter:
         self._topic = topic
         self._on_cancel = on_cancel
         self._on_lost = on_lost
-        self._seq = self._kept = run.chunks
+        self._seq = self._kept = topic.kept = run.chunks
         self._waiting: list[str] = []
         self._known: set[str] = set()
         self._writing: asyncio.Task[None] | None = None

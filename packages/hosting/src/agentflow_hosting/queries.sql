@@ -5,6 +5,8 @@ SELECT set_config('agentflow.tenants', :shown, true)
 
 -- name: create_run
 -- A run that waits, or with a holder one that begins at once. No row when its thread has an open run and it must be alone.
+WITH s AS MATERIALIZED (
+    SELECT set_config('agentflow.tenants', '{' || CAST(CAST(:tenant_id AS uuid) AS text) || '}', true) AS tenants)
 INSERT INTO agentflow_runs (tenant_id, run_id, thread_id, user_id, key_id, agent, kind, strategy, status, input, metadata,
                             webhook, ready_at, attempts, started_at, holder, held_until)
 SELECT :tenant_id, :run_id, :thread_id, :user_id, :key_id, :agent, :kind, :strategy,
@@ -12,9 +14,10 @@ SELECT :tenant_id, :run_id, :thread_id, :user_id, :key_id, :agent, :kind, :strat
        now() + make_interval(secs => :after_s), CASE WHEN CAST(:holder AS uuid) IS NULL THEN 0 ELSE 1 END,
        CASE WHEN CAST(:holder AS uuid) IS NULL THEN NULL ELSE now() END, CAST(:holder AS uuid),
        CASE WHEN CAST(:holder AS uuid) IS NULL THEN NULL ELSE now() + make_interval(secs => :lease_s) END
-WHERE :strategy <> 'reject' OR NOT EXISTS (
+FROM s
+WHERE s.tenants IS NOT NULL AND (:strategy <> 'reject' OR NOT EXISTS (
     SELECT FROM agentflow_runs o
-    WHERE o.tenant_id = :tenant_id AND o.thread_id = :thread_id AND o.status IN ('pending', 'running'))
+    WHERE o.tenant_id = :tenant_id AND o.thread_id = :thread_id AND o.status IN ('pending', 'running')))
 ON CONFLICT (tenant_id, run_id) DO NOTHING
 RETURNING *, now() AS read_at
 
@@ -121,23 +124,33 @@ RETURNING CASE WHEN EXISTS (SELECT FROM agentflow_tenants t WHERE t.tenant_id = 
 
 -- name: add_chunks
 -- Keep what a run said, behind what it said before. No row when somebody else works on it now: then nothing is kept. Said
--- again after a lost reply it changes nothing.
-WITH kept_already AS (
-    SELECT cancel FROM agentflow_runs
-    WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND status = 'running'
-      AND chunks = :seq + cardinality(CAST(:bodies AS text[]))
+-- again after a lost reply it changes nothing. In one round trip: an UPDATE cannot hang on the setting's row, an upsert of a row
+-- that is locked, and so there, can; what it would insert is never stored.
+WITH s AS MATERIALIZED (
+    SELECT set_config('agentflow.tenants', '{' || CAST(CAST(:tenant_id AS uuid) AS text) || '}', true) AS tenants),
+there AS MATERIALIZED (
+    SELECT q.* FROM s CROSS JOIN LATERAL (
+        SELECT tenant_id, run_id, chunks, cancel FROM agentflow_runs
+        WHERE s.tenants IS NOT NULL AND tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND status = 'running'
+        OFFSET 0
+        FOR NO KEY UPDATE
+    ) q
 ),
 held AS (
-    UPDATE agentflow_runs SET chunks = chunks + cardinality(CAST(:bodies AS text[])), held_until = now() + make_interval(secs => :lease_s)
-    WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND status = 'running' AND chunks = :seq
-    RETURNING cancel
+    INSERT INTO agentflow_runs AS r (tenant_id, run_id, thread_id, key_id, agent, kind, strategy, status, input)
+    SELECT tenant_id, run_id, '', '', '', 'stream', 'enqueue', 'pending', '' FROM there WHERE chunks = :seq
+    ON CONFLICT (tenant_id, run_id) DO UPDATE
+    SET chunks = r.chunks + cardinality(CAST(:bodies AS text[])), held_until = now() + make_interval(secs => :lease_s)
+    RETURNING r.cancel
 ),
 added AS (
     INSERT INTO agentflow_run_chunks (tenant_id, run_id, seq, body)
     SELECT :tenant_id, :run_id, :seq + b.place - 1, b.body
     FROM held, unnest(CAST(:bodies AS text[])) WITH ORDINALITY AS b (body, place)
 )
-SELECT cancel FROM held UNION ALL SELECT cancel FROM kept_already
+SELECT cancel FROM held
+UNION ALL
+SELECT cancel FROM there WHERE chunks = :seq + cardinality(CAST(:bodies AS text[]))
 
 -- name: end_run
 -- It is over. No row when somebody else works on it now.

@@ -29,10 +29,11 @@ class Topic:
 
     Attributes:
         at_work: Here, so that every chunk comes by.
+        kept: While it is at work here: how many chunks of it are kept by now.
         readers: How many wait for it.
     """
 
-    __slots__ = ("_bytes", "_chunks", "_news", "at_work", "readers")
+    __slots__ = ("_bytes", "_chunks", "_news", "at_work", "kept", "readers")
 
     def __init__(self) -> None:
         """Nothing was said."""
@@ -40,17 +41,22 @@ class Topic:
         self._bytes = 0
         self._news: asyncio.Event | None = None
         self.at_work = False
+        self.kept: int | None = None
         self.readers = 0
 
     def say(self, chunks: Sequence[Chunk]) -> None:
-        """Keep what is durable by now, for as long as there is room, and wake who waits."""
-        if not self.readers or (self._chunks and chunks and chunks[0].seq != self._chunks[-1].seq + 1):
-            # What is kept here has no gap, not even for a while in which nobody read.
+        """Keep what is durable by now, for as long as there is room, and wake who waits.
+
+        Also before anybody reads: whoever asked for the run is about to.
+        """
+        if self._chunks and chunks and chunks[0].seq != self._chunks[-1].seq + 1:
+            # Another process went on with the run meanwhile: what is kept here has no gap.
             self._chunks.clear()
             self._bytes = 0
-        for chunk in chunks if self.readers else ():
+        for chunk in chunks:
             self._chunks.append(chunk)
             self._bytes += len(chunk.body)
+            self.kept = chunk.seq + 1
         while self._bytes > _MOST_BYTES and len(self._chunks) > 1:
             self._bytes -= len(self._chunks.popleft().body)
         self.wake()
@@ -98,7 +104,7 @@ class RunFeed:
             try:
                 yield topic
             finally:
-                topic.at_work = False
+                topic.at_work, topic.kept = False, None
                 topic.wake()
                 self.tell_others(run_id)
 

@@ -145,6 +145,8 @@ class RunReader:
                     look_after_s = min(_LOOK_LATER_S, look_after_s * 2)
 
     async def _behind(self, run: RunRecord, topic: Topic, seq: int) -> list[Chunk]:
+        if topic.kept == seq + 1:  # there is nothing yet that Postgres could know
+            return []
         found = topic.after(seq) or await self._repository.chunks(
             run.tenant_id, run.run_id, after=seq, limit=_PAGE
         )

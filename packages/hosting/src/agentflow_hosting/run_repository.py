@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import RowMapping
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StoreUnavailableError
-from agentflow.storage.checkpointer.driver_errors import translated
-from agentflow_hosting.queries import QUERIES
+from agentflow.storage.checkpointer.pool import Connections
+from agentflow_hosting.queries import STATEMENTS, Statement
 from agentflow_hosting.runs import CancelAction, Chunk, NewRun, RunRecord, RunStatus
 
 NEWEST: Final = 2**62
@@ -36,7 +36,7 @@ class RunRepository:
             engine: Where runs are.
             lease_s: A run is free again so long after its holder was last heard of.
         """
-        self._engine = engine
+        self._connections = Connections(engine)
         self.lease_s = lease_s
 
     async def create(self, new: NewRun, *, holder: uuid.UUID | None = None) -> tuple[RunRecord, bool] | None:
@@ -196,7 +196,7 @@ class RunRepository:
 
     async def forget(self, run: RunRecord) -> None:
         """Delete a run that its holder made and nothing came of."""
-        await self._run(["forget_run"], run.tenant_id, _held(run), gives_rows=False)
+        await self._run(["forget_run"], run.tenant_id, _held(run))
 
     async def forget_thread(self, tenant_id: uuid.UUID, thread_id: str) -> None:
         """With a thread go its runs."""
@@ -206,7 +206,7 @@ class RunRepository:
         """With threads go their runs, and what these did."""
         values = {"tenant_id": tenant_id, "thread_ids": list(thread_ids)}
         names = ["forget_thread_traces", "forget_thread_runs"]
-        await self._run(names, tenant_id, values, gives_rows=False)
+        await self._run(names, tenant_id, values)
 
     async def forget_old(self, *, chunks_after_s: float, runs_after_s: float, batch: int = 200) -> int:
         """Delete what runs said, and later the runs, so long after they ended; how many runs were cleared.
@@ -224,53 +224,52 @@ class RunRepository:
         return forgotten
 
     async def _run(
-        self,
-        names: Sequence[str],
-        tenant_id: uuid.UUID | None,
-        values: dict[str, Any],
-        *,
-        gives_rows: bool = True,
-    ) -> Sequence[RowMapping]:
+        self, names: Sequence[str], tenant_id: uuid.UUID | None, values: dict[str, Any]
+    ) -> Sequence[Mapping[str, Any]]:
         """The rows of the last statement; tried once more on a new connection when the first was lost."""
         try:
-            return await self._once(names, tenant_id, values, gives_rows)
+            return await self._once(names, tenant_id, values)
         except StoreUnavailableError:
-            return await self._once(names, tenant_id, values, gives_rows)
+            return await self._once(names, tenant_id, values)
 
     async def _once(
-        self, names: Sequence[str], tenant_id: uuid.UUID | None, values: dict[str, Any], gives_rows: bool
-    ) -> Sequence[RowMapping]:
-        with translated():
-            async with self._engine.begin() as connection:
+        self, names: Sequence[str], tenant_id: uuid.UUID | None, values: dict[str, Any]
+    ) -> Sequence[Mapping[str, Any]]:
+        """One round trip for one statement that says itself whose rows it wants, or sees every tenant's."""
+        statements = [STATEMENTS[name] for name in names]
+        async with self._connections.use() as driver:
+            if len(statements) == 1 and (tenant_id is None or statements[0].shows_tenant):
+                return await _sent(driver, statements[0], values)
+            async with driver.transaction():
                 if tenant_id is not None:
-                    await connection.execute(QUERIES["show_tenant"], {"shown": f"{{{tenant_id}}}"})
-                for name in names[:-1]:
-                    await connection.execute(QUERIES[name], _named(name, values))
-                done = await connection.execute(QUERIES[names[-1]], _named(names[-1], values))
-                return done.mappings().all() if gives_rows else []
+                    await _sent(driver, STATEMENTS["show_tenant"], {"shown": f"{{{tenant_id}}}"})
+                for statement in statements[:-1]:
+                    await _sent(driver, statement, values)
+                return await _sent(driver, statements[-1], values)
 
 
-def _named(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Those values that a statement names."""
-    return {key: values[key] for key in QUERIES[name]._bindparams if key in values}  # noqa: SLF001
+async def _sent(
+    driver: asyncpg.Connection[Any], statement: Statement, values: Mapping[str, Any]
+) -> Sequence[Mapping[str, Any]]:
+    return await driver.fetch(statement.text, *(values[name] for name in statement.names))
 
 
 def _held(run: RunRecord) -> dict[str, Any]:
     return {"tenant_id": run.tenant_id, "run_id": run.run_id, "holder": run.holder}
 
 
-def _cancel(rows: Sequence[RowMapping]) -> CancelAction | None:
+def _cancel(rows: Sequence[Mapping[str, Any]]) -> CancelAction | None:
     if not rows:
         raise RunLostError
     cancel: CancelAction | None = rows[0]["cancel"]
     return cancel
 
 
-def _maybe(rows: Sequence[RowMapping]) -> RunRecord | None:
+def _maybe(rows: Sequence[Mapping[str, Any]]) -> RunRecord | None:
     return _record(rows[0]) if rows else None
 
 
-def _record(row: RowMapping) -> RunRecord:
+def _record(row: Mapping[str, Any]) -> RunRecord:
     values = {field.name: row[field.name] for field in fields(RunRecord)}
     for name in ("tenant_id", "run_id", "holder"):
         values[name] = None if values[name] is None else uuid.UUID(bytes=values[name].bytes)

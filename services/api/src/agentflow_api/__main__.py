@@ -21,6 +21,8 @@ logger = logging.getLogger("agentflow.api")
 
 # A node that takes longer is cut off; its thread stays at the step before.
 _STOP_WITHIN_S = 30
+# Answers that stay open count; who works at a time is decided behind, tenant by tenant (`FairShare`).
+_OPEN_AT_ONCE = 20_000
 
 
 def main() -> None:
@@ -44,6 +46,7 @@ def main() -> None:
         websockets=True,
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_WITHIN_S,
+        backpressure=_OPEN_AT_ONCE,
     )
     server.on_startup(tell_workers_first)
     server.serve()
