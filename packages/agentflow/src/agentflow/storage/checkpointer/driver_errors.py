@@ -55,7 +55,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is: only the driver's is replaced
         meant = meaning_of(error)
         if meant is None:
             raise

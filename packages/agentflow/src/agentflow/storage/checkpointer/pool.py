@@ -127,7 +127,7 @@ class Connections:
         try:
             with translated():
                 return await self._take()
-        except BaseException:
+        except BaseException:  # also when cancelled: who closes waits for what is lent
             self._is_unused()
             raise
 
