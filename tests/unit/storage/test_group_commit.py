@@ -134,7 +134,7 @@ async def test_few_are_not_split() -> None:
     store = Store()
     first = store.submit("x", "y")
     await store.settle()
-    tasks = store.submit(*"abcdefgh"[:MIN_SHARE])
+    tasks = store.submit(*(f"{number:02}" for number in range(MIN_SHARE)))
     await store.answer()
     assert [len(names) for names in store.sent[LANES:]] == [MIN_SHARE]
     await store.answer_all()
