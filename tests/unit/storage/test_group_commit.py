@@ -16,7 +16,7 @@ from agentflow.errors import (
     TooLargeError,
 )
 from agentflow.storage.checkpointer import group_commit
-from agentflow.storage.checkpointer.group_commit import LARGE_BYTES, GroupCommit
+from agentflow.storage.checkpointer.group_commit import LARGE_BYTES, MIN_SHARE, GroupCommit
 from agentflow.storage.checkpointer.group_read import GroupRead, Question
 from agentflow.storage.checkpointer.lanes import LANES, same_error
 from agentflow.storage.checkpointer.testing.case import new_scope
@@ -108,6 +108,37 @@ async def test_what_waits_goes_together_sorted() -> None:
     await store.answer_all()
     assert sorted(store.sent[LANES]) == store.sent[LANES] == ["a", "b", "e", "f"]
     assert [await task for task in tasks] == list("DCBAFE")
+
+
+async def test_those_answered_together_share_the_lanes() -> None:
+    """Both lanes have a fair share under way, and nobody goes ahead of the others by itself."""
+    store = Store()
+    writers = 2 * LANES * MIN_SHARE
+
+    async def write(name: str) -> None:
+        for _ in range(3):
+            await store.commits.submit(Item(name))
+
+    tasks = [asyncio.create_task(write(f"{number:02}")) for number in range(writers)]
+    await store.answer()
+    await store.answer()
+    share = writers // LANES
+    assert [len(names) for names in store.sent[-LANES:]] == [share] * LANES
+    await store.answer_all()
+    await asyncio.gather(*tasks)
+    assert len(store.written) == 3 * writers
+
+
+async def test_few_are_not_split() -> None:
+    """A statement costs as much as many rows: what is less than a share goes in one."""
+    store = Store()
+    first = store.submit("x", "y")
+    await store.settle()
+    tasks = store.submit(*(f"{number:02}" for number in range(MIN_SHARE)))
+    await store.answer()
+    assert [len(names) for names in store.sent[LANES:]] == [MIN_SHARE]
+    await store.answer_all()
+    await asyncio.gather(*first, *tasks)
 
 
 async def test_one_thread_is_in_flight_once_and_in_order() -> None:

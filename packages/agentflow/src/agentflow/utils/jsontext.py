@@ -6,6 +6,8 @@ import json
 from json import encoder
 from typing import Any, Final
 
+import orjson
+
 from agentflow.errors import StateEncodingError
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -27,6 +29,31 @@ _encode: Final = _prepared()
 
 def _dumps(value: Any) -> str:
     return "".join(_encode(value, 0)) if _encode is not None else _ENCODER.encode(value)
+
+
+# What only the standard library's encoder refuses, or keeps exactly, is left to it.
+_STRICT: Final = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def dumped_text(value: Any, *, field: str) -> str:
+    """`json_text` of what a serializer dumped, at a fifth of its cost.
+
+    The faster encoder writes NaN and the infinities as null, and refuses integers over 64 bits: the other
+    one has such values. An enum or a UUID, which no serializer leaves, would be stored as its text.
+
+    Raises:
+        StateEncodingError: See `json_text`.
+    """
+    try:
+        text = orjson.dumps(value, option=_STRICT)
+    except TypeError:
+        return json_text(value, field=field)
+    # A null that was none does not come back as what it was.
+    if b"null" in text and orjson.loads(text) != value:
+        return json_text(value, field=field)
+    return text.decode()
 
 
 def json_text(value: Any, *, field: str) -> str:

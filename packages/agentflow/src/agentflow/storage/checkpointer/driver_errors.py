@@ -29,6 +29,9 @@ _TRANSIENT: Final = (
 )
 
 
+_OF_DRIVER: Final = (*_TRANSIENT, asyncpg.PostgresError)
+
+
 class RowVanishedError(StorageError):
     """A statement undid itself because the thread it was to extend is gone. Never leaves the writer."""
 
@@ -52,13 +55,23 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except exc.DBAPIError as error:
-        raise _meaning(error.orig.__cause__ if error.orig is not None else None, error) from error
-    except AsyncAdapt_asyncpg_dbapi.Error as error:
+    except Exception as error:  # whatever it is: only the driver's is replaced
+        meant = meaning_of(error)
+        if meant is None:
+            raise
+        raise meant from error
+
+
+def meaning_of(error: BaseException) -> Exception | None:
+    """This library's error for the driver's; None for what the driver has not raised."""
+    if isinstance(error, exc.DBAPIError):
+        return _meaning(error.orig.__cause__ if error.orig is not None else None, error)
+    if isinstance(error, AsyncAdapt_asyncpg_dbapi.Error):
         # The pool itself failed to connect, which SQLAlchemy passes on without a wrapper of its own.
-        raise _meaning(error.__cause__, error) from error
-    except (*_TRANSIENT, asyncpg.PostgresError) as error:
-        raise _meaning(error, error) from error
+        return _meaning(error.__cause__, error)
+    if isinstance(error, _OF_DRIVER):
+        return _meaning(error, error)
+    return None
 
 
 def _meaning(found: BaseException | None, error: BaseException) -> Exception:

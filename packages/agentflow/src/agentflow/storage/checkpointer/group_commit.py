@@ -2,6 +2,10 @@
 
 With an empty queue a write goes at once, by itself, so a lone writer waits for nobody. While the lanes are
 busy writes collect, and the next free lane takes them: groups grow with the load, without any timer.
+
+Those that a group answered come back together. They are shared out among the lanes that have nothing to
+send, so that the client encodes one group while the server commits the other: else the first of them went by
+itself, all others behind it in one group, and nothing overlapped.
 """
 
 from __future__ import annotations
@@ -9,12 +13,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from operator import attrgetter
 from typing import Final, Protocol
 
 from agentflow.errors import AgentFlowError, StoreUnavailableError
 from agentflow.storage.checkpointer.lanes import LANES, Lanes, tell
 
 MAX_ITEMS: Final = 128
+# What waits is not split into smaller groups: a statement's own cost is that of some 20 rows.
+MIN_SHARE: Final = 16
 MAX_BYTES: Final = 512 * 1024
 # Larger ones would hold up everybody in their group: they go alone, beside the lanes.
 LARGE_BYTES: Final = 64 * 1024
@@ -47,6 +54,9 @@ class Groupable(Protocol):
         ...
 
 
+_KEY: Final = attrgetter("item.key")
+
+
 class _Waiting[Item, Answer]:
     """A queued write and who waits for it."""
 
@@ -76,6 +86,7 @@ class GroupCommit[Item: Groupable, Answer]:
         self._lanes = Lanes(self._drain, self._is_wanted)
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._in_flight: set[Hashable] = set()
+        self._sending = 0
         self._large = asyncio.Semaphore(1)
         self._large_items = 0
         self._wanting_room: list[asyncio.Future[None]] = []
@@ -92,7 +103,7 @@ class GroupCommit[Item: Groupable, Answer]:
         """
         if item.size_bytes > LARGE_BYTES:
             return await self._beside(item)
-        if self._lanes.free and not self._queue and item.key not in self._in_flight:
+        if self._lanes.is_quiet and not self._queue and item.key not in self._in_flight:
             return await self._alone(item)
         while len(self._queue) >= MAX_QUEUED:
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -121,10 +132,12 @@ class GroupCommit[Item: Groupable, Answer]:
 
     async def _alone(self, item: Item) -> Answer:
         self._lanes.take()
+        self._sending += 1
         self._in_flight.add(item.key)
         try:
             return await self._send_one(item)
         finally:
+            self._sending -= 1
             self._in_flight.discard(item.key)
             self._lanes.give_back()
 
@@ -134,9 +147,13 @@ class GroupCommit[Item: Groupable, Answer]:
 
     async def _drain(self) -> None:
         while group := self._next_group():
+            if self._lanes.free and self._is_wanted():
+                self._lanes.start()
+            self._sending += 1
             try:
                 await self._write(group)
             finally:
+                self._sending -= 1
                 self._in_flight.difference_update([waiting.item.key for waiting in group])
             # Those just answered come back with their next writes: let them join.
             await asyncio.sleep(0)
@@ -145,27 +162,32 @@ class GroupCommit[Item: Groupable, Answer]:
     def _next_group(self) -> list[_Waiting[Item, Answer]]:
         """What waits and may go together, ordered by key; the rest keeps its place."""
         group: list[_Waiting[Item, Answer]] = []
+        of_group: Hashable = None
         left: list[_Waiting[Item, Answer]] = []
         # Behind a write that is left, a later one of its thread is left too.
         keys_left: set[Hashable] = set()
         size_bytes = 0
-        while self._queue and len(group) < MAX_ITEMS and size_bytes < MAX_BYTES:
+        share = -(-len(self._queue) // (LANES - self._sending))
+        most = min(max(share, MIN_SHARE), MAX_ITEMS)
+        while self._queue and len(group) < most and size_bytes < MAX_BYTES:
             waiting = self._queue.popleft()
             if waiting.future.done():
                 continue
             item = waiting.item
-            of_others = bool(group) and item.group != group[0].item.group
-            if of_others or item.key in self._in_flight or item.key in keys_left:
+            key = item.key
+            if not group:
+                of_group = item.group
+            if item.group != of_group or key in self._in_flight or key in keys_left:
                 left.append(waiting)
-                keys_left.add(item.key)
+                keys_left.add(key)
                 continue
-            self._in_flight.add(item.key)
+            self._in_flight.add(key)
             size_bytes += item.size_bytes
             group.append(waiting)
         self._queue.extendleft(reversed(left))
         tell(self._wanting_room, None)
         self._wanting_room.clear()
-        group.sort(key=lambda waiting: waiting.item.key)
+        group.sort(key=_KEY)
         return group
 
     async def _write(self, group: Sequence[_Waiting[Item, Answer]]) -> None:
@@ -186,7 +208,8 @@ class GroupCommit[Item: Groupable, Answer]:
                 raise
         else:
             for waiting, answer in zip(group, answers, strict=True):
-                tell([waiting.future], answer)
+                if not waiting.future.done():
+                    waiting.future.set_result(answer)
 
     async def _write_halves(self, group: Sequence[_Waiting[Item, Answer]]) -> None:
         """One of them is to blame for the group's refusal: the halves tell which, the others are written."""

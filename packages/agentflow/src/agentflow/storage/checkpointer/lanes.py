@@ -20,7 +20,7 @@ class Lanes:
         free: How many.
     """
 
-    __slots__ = ("_closers", "_drain", "_is_wanted", "_tasks", "free")
+    __slots__ = ("_closers", "_drain", "_draining", "_is_wanted", "_tasks", "free")
 
     def __init__(self, drain: Callable[[], Coroutine[Any, Any, None]], is_wanted: Callable[[], bool]) -> None:
         """All are free.
@@ -30,10 +30,16 @@ class Lanes:
             is_wanted: Whether something waits that a lane could take.
         """
         self.free = LANES
+        self._draining = 0
         self._drain = drain
         self._is_wanted = is_wanted
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: list[asyncio.Future[None]] = []
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether one is free and none sends what waits: then a call need not wait for others to join it."""
+        return self.free > 0 and not self._draining
 
     def take(self) -> None:
         """A free lane, for a call that its caller sends; to be given back."""
@@ -51,6 +57,7 @@ class Lanes:
     def start(self) -> None:
         """Send what waits, in a free lane."""
         self.free -= 1
+        self._draining += 1
         task = asyncio.get_running_loop().create_task(self._run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -66,6 +73,7 @@ class Lanes:
         try:
             await self._drain()
         finally:
+            self._draining -= 1
             self.give_back()
 
 

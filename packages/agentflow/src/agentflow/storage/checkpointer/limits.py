@@ -23,7 +23,7 @@ from agentflow.storage.checkpointer.types import (
     ToolResult,
     next_pos,
 )
-from agentflow.utils.jsontext import json_text, size_bytes, unencodable
+from agentflow.utils.jsontext import dumped_text, json_text, size_bytes, unencodable
 
 MAX_ID_BYTES = 512
 MAX_METADATA_BYTES = 64 * 1024
@@ -59,7 +59,7 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
     if write.tool_results:
         total_bytes += check_tool_results(write.tool_results, limits)
     check_texts("checkpoint", (write.node, write.run_id))
-    patch, fields = json_text(write.patch, field="state"), json_text(write.fields, field="state")
+    patch, fields = dumped_text(write.patch, field="state"), dumped_text(write.fields, field="state")
     fields_bytes = size_bytes(fields)
     if fields_bytes > limits.max_state_bytes:
         raise TooLargeError(
@@ -169,12 +169,11 @@ def metadata_too_large(size_bytes: int) -> TooLargeError:
 def _checked_message(message: StoredMessage, limits: Limits) -> int:
     """Its size in bytes, if it can be stored."""
     check_texts("message", (message.message_id, message.role))
-    for text in (message.content, message.extra):
-        if text and "\0" in text:
-            raise StateEncodingError(
-                f"Message {message.message_id!r} holds a raw NUL character; as JSON it could be stored.",
-                field="context",
-            )
+    if "\0" in message.content or (message.extra and "\0" in message.extra):
+        raise StateEncodingError(
+            f"Message {message.message_id!r} holds a raw NUL character; as JSON it could be stored.",
+            field="context",
+        )
     if message.sent_at is not None and not math.isfinite(message.sent_at):
         raise StateEncodingError(
             f"Message {message.message_id!r} has the time {message.sent_at}, which is none.", field="context"
@@ -202,7 +201,9 @@ def check_texts(what: str, texts: Iterable[str]) -> None:
     for text in texts:
         if "\0" in text:
             raise InvalidIdError(f"An id or name of a {what} holds a NUL character, which cannot be stored.")
+        if text.isascii():
+            continue
         try:
-            size_bytes(text)
+            text.encode()
         except UnicodeEncodeError as error:
             raise InvalidIdError(f"An id or name of a {what} holds half a surrogate pair.") from error

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final
 
 import asyncpg
@@ -17,7 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from agentflow.errors import ConfigurationError, StoreUnavailableError
-from agentflow.storage.checkpointer.driver_errors import translated
+from agentflow.storage.checkpointer.driver_errors import meaning_of, translated
 
 _SCHEMES = {"postgresql+asyncpg", "postgresql", "postgres"}
 
@@ -107,8 +108,7 @@ class Connections:
         if self._most_spare:
             event.listen(engine.sync_engine, "engine_disposed", self._on_disposed)
 
-    @asynccontextmanager
-    async def use(self) -> AsyncGenerator[asyncpg.Connection[Any]]:
+    def use(self) -> _Use:
         """A connection to send single statements on: each is one round trip, with nothing around it.
 
         A connection that was cut or cancelled in the middle never goes back to the pool.
@@ -117,26 +117,39 @@ class Connections:
             StoreUnavailableError: Closed.
             What `driver_errors.translated` raises, also for what happens inside.
         """
+        return _Use(self)
+
+    async def lend(self) -> _Held:
+        """A connection that must be given back. Raises what `use` does."""
         if self.closed:
             raise StoreUnavailableError("The checkpointer was closed meanwhile; the call may be repeated.")
         self._in_use += 1
         try:
             with translated():
-                held = await self._take()
-                sound = False
-                try:
-                    yield held.driver
-                    sound = True
-                except asyncpg.PostgresError as error:
-                    # The server answered: the connection is as good as before, unless it is being closed.
-                    sound = not isinstance(error, asyncpg.OperatorInterventionError)
-                    raise
-                finally:
-                    await self._give_back(held, sound=sound and not held.driver.is_closed())
+                return await self._take()
+        except BaseException:  # also when cancelled: who closes waits for what is lent
+            self._is_unused()
+            raise
+
+    def lend_spare(self) -> _Held | None:
+        """The same, if one is at hand."""
+        if self.closed or not self._spare or self._spare[-1].driver.is_closed():
+            return None
+        self._in_use += 1
+        return self._spare.pop()
+
+    async def take_back(self, held: _Held, error: BaseException | None) -> None:
+        """A connection on which that went wrong, or nothing."""
+        # The server answered: the connection is as good as before, unless it is being closed.
+        sound = error is None or (
+            isinstance(error, asyncpg.PostgresError)
+            and not isinstance(error, asyncpg.OperatorInterventionError)
+        )
+        try:
+            with translated():
+                await self._give_back(held, sound=sound and not held.driver.is_closed())
         finally:
-            self._in_use -= 1
-            if self._unused is not None and not self._in_use and not self._unused.done():
-                self._unused.set_result(None)
+            self._is_unused()
 
     async def close(self) -> None:
         """Lend no more, wait for what is lent, and give back what is at hand. For good."""
@@ -155,6 +168,11 @@ class Connections:
         for held in spare:
             await greenlet_spawn(held.proxied.close)
         await asyncio.gather(*self._returning)
+
+    def _is_unused(self) -> None:
+        self._in_use -= 1
+        if self._unused is not None and not self._in_use and not self._unused.done():
+            self._unused.set_result(None)
 
     async def _take(self) -> _Held:
         while self._spare:
@@ -200,6 +218,27 @@ class _Held:
     proxied: PoolProxiedConnection
     driver: asyncpg.Connection[Any]
     idle_since: float = 0.0
+
+
+class _Use:
+    """See `Connections.use`. A class: a generator's context costs as much as the driver's own work."""
+
+    __slots__ = ("_connections", "_held")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> asyncpg.Connection[Any]:
+        self._held = self._connections.lend_spare() or await self._connections.lend()
+        return self._held.driver
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connections.take_back(self._held, error)
+        meant = None if error is None else meaning_of(error)
+        if meant is not None:
+            raise meant from error
 
 
 async def _checked_out(engine: AsyncEngine) -> _Held:

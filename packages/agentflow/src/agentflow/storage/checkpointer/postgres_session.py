@@ -116,9 +116,10 @@ class PgThreadSession(ThreadSession):
         self._doubtful = False
         self.from_cache = False
         self._fields = encoded.fields
-        if not only_appends(self.snapshot, write):
+        appends = only_appends(self.snapshot, write)
+        if not appends:
             self._base = None
-        self.snapshot = snapshot_after(self.snapshot, write, committed)
+        self.snapshot = snapshot_after(self.snapshot, write, committed, appends=appends)
         return committed
 
     def when_lost(self, call: Callable[[], None] | None) -> None:

@@ -7,24 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-import asyncpg
-
 from agentflow.errors import StaleCheckpointError, StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import NoPartitionError, RowVanishedError
 from agentflow.storage.checkpointer.driver_statements import Backoff, Statements
-from agentflow.storage.checkpointer.driver_tenants import TenantStatements, shown
+from agentflow.storage.checkpointer.driver_tenants import TenantStatements
+from agentflow.storage.checkpointer.group_arguments import group_arguments, metadata_of
 from agentflow.storage.checkpointer.group_commit import GroupCommit
 from agentflow.storage.checkpointer.limits import EncodedWrite
 from agentflow.storage.checkpointer.placements import NOWHERE
 from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread, results_of
 from agentflow.storage.checkpointer.queries import QUERIES, located
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, Scope, next_pos
-from agentflow.utils.jsontext import json_text
 
 # Every so many checkpoints one holds all fields: reading any version folds at most this many rows.
 FULL_EVERY: Final = 32
 # What a statement carries beside the state, the delta and the messages of a write.
 _OVERHEAD_BYTES: Final = 256
+_GROUP: Final = QUERIES["append_group"]
 
 
 @dataclass(slots=True)
@@ -39,15 +38,9 @@ class QueuedWrite:
     placement: int
     key: tuple[int, int, str]
     size_bytes: int
-    group_key: Hashable
+    group: Hashable
     # Of a thread to be made by a tenant on its way: where there must be none yet.
     nowhere_in: tuple[int, ...] | None
-
-    @property
-    def group(self) -> Hashable:
-        """Removals and tool results touch rows by their keys: such a write goes alone."""
-        is_alone = self.write.removed or self.write.tool_results or self.nowhere_in
-        return id(self) if is_alone else self.group_key
 
     @property
     def owner(self) -> str | None:
@@ -87,7 +80,7 @@ class PostgresWriter:
         self._of_tenants = of_tenants
         self._placements = of_tenants.placements
         self._ttl = thread_ttl
-        self._commits: GroupCommit[QueuedWrite, asyncpg.Record | None] = GroupCommit(
+        self._commits: GroupCommit[QueuedWrite, Committed | None] = GroupCommit(
             self._send_one, self._send_group
         )
 
@@ -116,15 +109,15 @@ class PostgresWriter:
         at = self._first_place(scope, write) if placement is None else placement
         while True:
             try:
-                row = await self._submit(self._queued(scope, thread_id, attributes, write, encoded, at))
+                committed = await self._submit(self._queued(scope, thread_id, attributes, write, encoded, at))
             except NoPartitionError:
                 place = await self._place_instead(scope, write, at)
                 if place is None:
                     raise
                 at = place
                 continue
-            if row is not None:
-                return Committed(row["head"], row["thread_no"], row["stop_requested"], at)
+            if committed is not None:
+                return committed
             answer = await self._why_not(scope, thread_id, write, at)
             if isinstance(answer, Committed):
                 return answer
@@ -139,7 +132,7 @@ class PostgresWriter:
         """Wait for what is under way."""
         await self._commits.close()
 
-    async def _submit(self, item: QueuedWrite) -> asyncpg.Record | None:
+    async def _submit(self, item: QueuedWrite) -> Committed | None:
         """Again while Postgres comes back: a write recognises its own commit."""
         backoff: Backoff | None = None
         while True:
@@ -150,48 +143,28 @@ class PostgresWriter:
                 if not await backoff.wait():
                     raise
 
-    async def _send_one(self, item: QueuedWrite) -> asyncpg.Record | None:
+    async def _send_one(self, item: QueuedWrite) -> Committed | None:
         name, arguments = self._alone(item)
         try:
             at = item.nowhere_in or (item.placement,)
             rows = await self._statements.fetch_once(located(name, at), *arguments)
         except RowVanishedError:
             return None
-        return rows[0] if rows else None
+        if not rows:
+            return None
+        thread_no, head, stop_requested, *_ = rows[0]
+        return Committed(head, thread_no, stop_requested, item.placement)
 
-    async def _send_group(self, items: Sequence[QueuedWrite]) -> list[asyncpg.Record | None]:
-        answers: list[asyncpg.Record | None] = [None] * len(items)
-        for row in await self._statements.fetch_once(QUERIES["append_group"], *self._together(items)):
-            answers[row["i"] - 1] = row
+    async def _send_group(self, items: Sequence[QueuedWrite]) -> list[Committed | None]:
+        arguments = group_arguments(items, self._ttl)
+        places, numbers, stopped, _ = (await self._statements.fetch_once(_GROUP, *arguments))[0]
+        answers: list[Committed | None] = [None] * len(items)
+        asked_to_stop = set(stopped or ())
+        for place, thread_no in zip(places or (), numbers or (), strict=True):
+            item = items[place - 1]
+            head = item.write.expected_head + 1
+            answers[place - 1] = Committed(head, thread_no, place in asked_to_stop, item.placement)
         return answers
-
-    def _together(self, items: Sequence[QueuedWrite]) -> list[Any]:
-        rows = [
-            (
-                item.placement,
-                item.scope.tenant_id,
-                item.thread_id,
-                item.write.thread_no,
-                item.write.expected_head,
-                next_pos(0, item.write.added),
-                item.write.run_id,
-                item.encoded.fields,
-                item.owner,
-                item.write.starts_run,
-                item.attributes.name,
-                _metadata(item.attributes),
-                item.write.step,
-                item.write.checkpoint_id,
-                item.write.source,
-                item.write.stored_node,
-                item.delta,
-            )
-            for item in items
-        ]
-        messages = [message for item in items for message in item.write.added]
-        places = [place for place, item in enumerate(items, 1) for _ in item.write.added]
-        tenants = shown([item.scope for item in items])
-        return [*zip(*rows, strict=True), self._ttl, places, *columns_of(messages), tenants]
 
     def _alone(self, item: QueuedWrite) -> tuple[str, list[Any]]:
         write, encoded = item.write, item.encoded
@@ -239,7 +212,7 @@ class PostgresWriter:
             item.encoded.fields,
             item.owner,
             item.attributes.name,
-            _metadata(item.attributes),
+            metadata_of(item.attributes),
             self._ttl,
             write.step,
             write.checkpoint_id,
@@ -257,9 +230,10 @@ class PostgresWriter:
         encoded: EncodedWrite,
         at: int,
     ) -> QueuedWrite:
-        key = (at, scope.tenant_id.int, thread_id)
-        size_bytes = _OVERHEAD_BYTES + encoded.size_bytes
         is_made_on_the_way = write.expected_head == 0 and self._placements.is_moving(scope)
+        nowhere_in = self._placements.look(scope) if is_made_on_the_way else None
+        # Removals and tool results touch rows by their keys: such a write goes alone.
+        is_alone = write.removed or write.tool_results or nowhere_in
         return QueuedWrite(
             scope,
             thread_id,
@@ -267,10 +241,10 @@ class PostgresWriter:
             write,
             encoded,
             at,
-            key,
-            size_bytes,
-            group_key=self._group_key(scope),
-            nowhere_in=self._placements.look(scope) if is_made_on_the_way else None,
+            (at, scope.tenant_id.int, thread_id),
+            _OVERHEAD_BYTES + encoded.size_bytes,
+            object() if is_alone else self._group_key(scope),
+            nowhere_in,
         )
 
     def _first_place(self, scope: Scope, write: CheckpointWrite) -> int:
@@ -312,7 +286,3 @@ class PostgresWriter:
         place = self._placements.creates_in(scope)
         # Refused although this is the place: nobody might make a thread in that moment.
         return NOWHERE if place == at or self._placements.is_nowhere(scope) else place
-
-
-def _metadata(attributes: NewThread) -> str:
-    return json_text(attributes.metadata, field="metadata") if attributes.metadata else "{}"

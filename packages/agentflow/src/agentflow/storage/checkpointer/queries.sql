@@ -154,24 +154,29 @@ WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', '{' || $2::uuid::
 SELECT thread_no, head, stop_requested, 1 / (created_at < now())::int AS existed FROM t
 
 -- name: append_group
--- Checkpoints of different threads, ordered by key; new threads too ($4 null, $5 zero). `i` comes back for those
--- that were committed. A null delta: this checkpoint holds all fields. $27: the tenants of all.
-WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', $27::text, true) AS tenants), b AS (
-    SELECT b.* FROM s, unnest(
-        $1::int[], $2::uuid[], $3::text[], $4::bigint[],
-        $5::int[], $6::int[], $7::text[], $8::text[],
-        $9::text[], $10::boolean[], $11::text[], $12::text[],
-        $13::int[], $14::uuid[], $15::text[], $16::text[],
-        $17::text[]
+-- Checkpoints of different threads, ordered by key; new threads too ($16 null, $17 zero). What comes back: places of
+-- those that were committed, their threads' numbers, and the places of those that were asked to stop.
+-- Texts come joined by $5, which none of them holds: the driver encodes an array element by element. What is the same
+-- for all may come once ($2, $3), and what hardly any has not at all: shorter arrays are filled up with nulls.
+-- $1: the tenants of all. No delta: this checkpoint holds all fields. $21: places of those that start a run.
+WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', $1::text, true) AS tenants), b AS (
+    SELECT b.i::int AS i, ($2::int[])[least(b.i, cardinality($2::int[]))] AS placement,
+           ($3::uuid[])[least(b.i, cardinality($3::uuid[]))] AS tenant_id, b.thread_id,
+           coalesce(b.thread_no, nextval('agentflow_thread_no')) AS thread_no, b.expected, b.next_pos, b.step,
+           b.run_id, b.state, b.checkpoint_id, b.source, b.node, coalesce(b.delta, b.state) AS delta,
+           b.delta IS NULL AS is_full, b.user_id, b.name, coalesce(b.metadata, '{}') AS metadata
+    FROM s, unnest(
+        string_to_array($6::text, $5::text), $16::bigint[], $17::int[], $18::int[], $19::int[],
+        string_to_array($7::text, $5), $20::uuid[], string_to_array($8::text, $5), string_to_array($9::text, $5),
+        string_to_array($10::text, $5), string_to_array($11::text, $5, ''), $22::text[], $23::text[], $24::text[]
     )
-    WITH ORDINALITY AS b (placement, tenant_id, thread_id, thread_no, expected, next_pos, run_id, state,
-                          user_id, starts_run, name, metadata, step, checkpoint_id, source, node, delta, i)
+    WITH ORDINALITY AS b (thread_id, thread_no, expected, next_pos, step, run_id, checkpoint_id, source, node, state,
+                          delta, user_id, name, metadata, i)
 ), t AS (
     INSERT INTO agentflow_threads AS t (placement, tenant_id, thread_id, thread_no, head, next_pos, run_id, state,
                                         user_id, stop_requested, name, metadata, expires_at)
-    SELECT placement, tenant_id, thread_id, coalesce(thread_no, nextval('agentflow_thread_no')), expected + 1,
-           next_pos, run_id, state, user_id, starts_run AND expected > 0, name, metadata::jsonb,
-           now() + $18::interval
+    SELECT placement, tenant_id, thread_id, thread_no, expected + 1, next_pos, run_id, state, user_id,
+           expected > 0 AND i = ANY ($21::int[]), name, metadata::jsonb, now() + $4::interval
     FROM b
     WHERE expected > 0
        OR coalesce((SELECT d.creates_in = b.placement AND d.moving_to IS NULL
@@ -183,31 +188,31 @@ WITH s AS MATERIALIZED (SELECT set_config('agentflow.tenants', $27::text, true) 
         expires_at = coalesce(excluded.expires_at, t.expires_at)
     WHERE t.head = excluded.head - 1 AND t.thread_no = excluded.thread_no
       AND (excluded.user_id IS NULL OR t.user_id = excluded.user_id)
-    RETURNING t.placement, t.tenant_id, t.thread_id, t.thread_no, t.head, t.stop_requested, t.created_at
+    RETURNING t.tenant_id, t.thread_no, t.stop_requested, t.created_at
 ), o AS MATERIALIZED (
-    SELECT b.i::int AS i, t.placement, t.tenant_id, t.thread_no, t.head, t.stop_requested, b.step, b.checkpoint_id,
-           b.source, b.node, b.run_id, b.delta, b.state,
+    SELECT b.i, b.placement, b.tenant_id, b.thread_no, b.expected + 1 AS head, t.stop_requested, b.step,
+           b.checkpoint_id, b.source, b.node, b.run_id, b.is_full, b.delta,
            1 / (b.expected = 0 OR t.created_at < now())::int AS existed
-    FROM b JOIN t ON t.tenant_id = b.tenant_id AND t.thread_id = b.thread_id AND t.placement = b.placement
+    FROM b JOIN t ON t.thread_no = b.thread_no AND t.tenant_id = b.tenant_id
 ), c AS (
     INSERT INTO agentflow_checkpoints (thread_no, placement, tenant_id, seq, step, is_full, checkpoint_id,
                                        source, node, run_id, delta)
-    SELECT thread_no, placement, tenant_id, head, step, delta IS NULL, checkpoint_id, source, node, run_id,
-           coalesce(delta, state)
+    SELECT thread_no, placement, tenant_id, head, step, is_full, checkpoint_id, source, node, run_id, delta
     FROM o
 ), m AS (
     INSERT INTO agentflow_messages (thread_no, placement, tenant_id, seq, pos, message_id, role, content_kind,
                                     content, extra, sent_at)
-    SELECT o.thread_no, o.placement, o.tenant_id, o.head, m.pos, m.message_id, m.role, m.content_kind, m.content,
-           m.extra, m.sent_at
+    SELECT o.thread_no, o.placement, o.tenant_id, o.head, m.pos, coalesce(m.message_id, ''), coalesce(m.role, ''),
+           coalesce(m.content_kind, 0), coalesce(m.content, ''), m.extra, m.sent_at
     FROM unnest(
-        $19::int[], $20::int[], $21::text[], $22::text[],
-        $23::smallint[], $24::text[], $25::text[],
-        $26::double precision[]
+        $25::int[], $26::int[], string_to_array($12::text, $5), string_to_array($13::text, $5), $27::smallint[],
+        string_to_array($14::text, $5), string_to_array($15::text, $5, ''), $28::double precision[]
     ) AS m (item, pos, message_id, role, content_kind, content, extra, sent_at)
     JOIN o ON o.i = m.item
 )
-SELECT i, thread_no, head, stop_requested, existed FROM o
+SELECT array_agg(i) AS places, array_agg(thread_no) AS numbers, array_agg(i) FILTER (WHERE stop_requested) AS stopped,
+       min(existed) AS existed
+FROM o
 
 -- name: append_edits
 -- The same with messages that leave the context too ($25): their rows stay for history.

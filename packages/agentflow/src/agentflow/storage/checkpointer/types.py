@@ -22,6 +22,9 @@ _TENANT_NAMES: Final = uuid.UUID("7a8f0e0c-5a1d-4e63-9c5e-2f1b6f0a9d11")
 PLAIN_TEXT: Final = 0  # the text of a single text block, as it is: searchable with plain SQL
 BLOCKS: Final = 1  # a JSON array of content blocks
 
+_make: Final = object.__new__
+_set: Final = object.__setattr__
+
 # Values that the hot path makes by the dozen are not frozen: that would triple the cost of making one. Nobody
 # changes them all the same.
 
@@ -141,8 +144,11 @@ class MessagePage:
 
 
 def _new_id() -> uuid.UUID:
-    # Unique, that is all it must be: no system call.
-    return uuid.UUID(int=random.getrandbits(128))
+    # Unique, that is all it must be: no system call, and none of the constructor's five ways to say it.
+    made = _make(uuid.UUID)
+    _set(made, "int", random.getrandbits(128))
+    _set(made, "is_safe", uuid.SafeUUID.unknown)
+    return made
 
 
 @dataclass(slots=True)
@@ -370,10 +376,12 @@ def only_appends(before: Snapshot | None, write: CheckpointWrite) -> bool:
     return True
 
 
-def snapshot_after(before: Snapshot | None, write: CheckpointWrite, committed: Committed) -> Snapshot:
-    """The thread as it is with this write."""
+def snapshot_after(
+    before: Snapshot | None, write: CheckpointWrite, committed: Committed, *, appends: bool | None = None
+) -> Snapshot:
+    """The thread as it is with this write; `appends` says what `only_appends` did, if it was asked."""
     messages = list(before.messages) if before is not None and write.expected_head else []
-    if only_appends(before, write):
+    if only_appends(before, write) if appends is None else appends:
         messages += write.added
     else:
         gone = set(write.removed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from agentflow.errors import (
     ThreadFullError,
     TooLargeError,
 )
-from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.base import BaseCheckpointer, ThreadSession
 from agentflow.storage.checkpointer.testing.case import (
     Cases,
     Thread,
@@ -25,7 +26,7 @@ from agentflow.storage.checkpointer.testing.case import (
     raised,
     write_after,
 )
-from agentflow.storage.checkpointer.types import CheckpointWrite, Committed
+from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, StoredMessage
 
 CASES = Cases()
 
@@ -185,6 +186,50 @@ async def threads_do_not_disturb_each_other(checkpointer: BaseCheckpointer) -> N
         snapshot = await Thread(checkpointer, scope, name).load()
         assert (snapshot.head, snapshot.fields) == (5, {"name": name, "i": 4})
         assert [row.content for row in snapshot.messages] == [f"{name} {i}" for i in range(5)]
+
+
+@CASES.add
+async def odd_texts_go_together(checkpointer: BaseCheckpointer) -> None:
+    """Threads of two tenants written at the same moment: each holds its own attributes, whatever they are."""
+    odd = ["", "\x1f", "a\x1fb\x1f", "{1,NULL}", "\\N", "é\u2028\U0001f600", '"', "plain"]
+    scopes = [new_scope(), new_scope()]
+
+    def rows(i: int, pos: int) -> list[StoredMessage]:
+        """Some write nothing, some several."""
+        attributes: dict[str, Any] = {
+            "extra": '{"a":1}' if i % 2 else None,
+            "sent_at": 0.0 if i % 3 else None,
+        }
+        return [
+            message(pos + n, odd[i], message_id=f"{n}{odd[i]}", content_kind=n % 2, **attributes)
+            for n in range(i % 3)
+        ]
+
+    async def fill(i: int, *, session: ThreadSession) -> None:
+        for step in range(3):
+            write = write_after(session.snapshot, {"odd": odd[i], "step": step}, added=rows(i, 10 * step))
+            await session.append(replace(write, node=odd[i], run_id=f"run {odd[i]}", step=7 * step + i))
+
+    async with AsyncExitStack() as stack:
+        new = [NewThread(odd[i], odd[-i], {"i": i}) if i % 2 else None for i in range(len(odd))]
+        sessions = [
+            await stack.enter_async_context(
+                checkpointer.session(scopes[i % 2], f"t{odd[i]}", new_thread=new[i])
+            )
+            for i in range(len(odd))
+        ]
+        await asyncio.gather(*(fill(i, session=session) for i, session in enumerate(sessions)))
+    for i, text in enumerate(odd):
+        thread = Thread(checkpointer, scopes[i % 2], f"t{text}")
+        snapshot = await thread.load()
+        assert (snapshot.head, snapshot.fields) == (3, {"odd": text, "step": 2})
+        assert list(snapshot.messages) == [row for step in range(3) for row in rows(i, 10 * step)]
+        newest = (await checkpointer.history(thread.scope, thread.id))[0]
+        assert (newest.node, newest.run_id, newest.step) == (text, f"run {text}", 14 + i)
+        info = await checkpointer.get_thread(thread.scope, thread.id)
+        assert info is not None
+        made_as = new[i] or NewThread()
+        assert (info.user_id, info.name, info.metadata) == (made_as.user_id, made_as.name, made_as.metadata)
 
 
 @CASES.add
