@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
 from agentflow.utils import span_names as names
+from agentflow.utils.jsontext import dumped_text
 
 MOST_SPANS: Final = 200
 MOST_BYTES: Final = 64 * 1024
@@ -112,15 +112,19 @@ def _attributes(found: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, bool | int):
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
         return value
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return [_text(one) for one in value[:8]]
     return _text(value)
 
 
 def _text(value: object) -> str:
     """Text that jsonb can hold."""
+    if isinstance(value, str) and value.isascii() and value.isprintable() and len(value) <= _MOST_TEXT:
+        return value
     return str(value)[:_MOST_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
@@ -135,12 +139,16 @@ def _time(nanoseconds: int | None) -> str:
 
 def _within(items: list[dict[str, Any]], most_bytes: int) -> list[dict[str, Any]]:
     """The first of them, as many as fit."""
-    if len(json.dumps(items)) <= most_bytes:
+    if _size(items) <= most_bytes:
         return items
     size, kept = 0, []
     for item in items:
-        size += len(json.dumps(item))
+        size += _size(item)
         if size > most_bytes:
             break
         kept.append(item)
     return kept
+
+
+def _size(data: Any) -> int:
+    return len(dumped_text(data, field="trace").encode())

@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer.driver_errors import translated
+from agentflow.utils.jsontext import dumped_text
 from agentflow_hosting.queries import QUERIES
 from agentflow_hosting.trace_data import MOST_SPANS, EndedRun
 
@@ -68,7 +69,10 @@ class TraceRepository:
             for run in runs:
                 first.setdefault(run.key, run)
             now = list(first.values())
-            values = {"traces": json.dumps([run.as_row() for run in now]), "most_spans": MOST_SPANS}
+            values = {
+                "traces": dumped_text([run.as_row() for run in now], field="traces"),
+                "most_spans": MOST_SPANS,
+            }
             await self._run("keep_traces", {run.tenant_id for run in now}, values, gives_rows=False)
             runs = [run for run in runs if first[run.key] is not run]
 

@@ -45,12 +45,7 @@ class TraceWriter:
 
     async def flush(self) -> bool:
         """Write what waits now; whether all of it was written."""
-        async with self._writing:
-            self._tell_dropped()
-            while runs := self.collector.take(_BATCH):
-                if not await self._written(runs):
-                    return False
-            return True
+        return await self._write(at_least=1)
 
     async def aclose(self) -> None:
         """Write what waits, once, and stop."""
@@ -66,9 +61,23 @@ class TraceWriter:
             await self._some.wait()
             await asyncio.sleep(_LINGER_S)  # others end in the meantime, and share the statement
             self._some.clear()
-            if not await self.flush():
+            if not await self._write(at_least=_BATCH):
                 await asyncio.sleep(_TRY_AGAIN_S)
                 self._some.set()
+
+    async def _write(self, *, at_least: int) -> bool:
+        """A batch, and others behind it that hold so many; whether none failed.
+
+        Those that end while one is written wait for others again: else each statement would hold a few.
+        """
+        async with self._writing:
+            self._tell_dropped()
+            while runs := self.collector.take(_BATCH):
+                if not await self._written(runs):
+                    return False
+                if len(runs) < at_least:
+                    break
+            return True
 
     async def _written(self, runs: list[EndedRun]) -> bool:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Final
 from uuid import UUID
@@ -66,10 +66,13 @@ class Allowance:
         left = [answer[2], answer[4], *answer[6:11]]
         resets_ms = [answer[3], answer[5], *[answer[11] if len(answer) > 11 else 0] * len(OF_A_RUN)]
         return tuple(
-            replace(
-                policy,
-                remaining=left[number],
-                reset_s=None if policy.window_s is None else -(-resets_ms[number] // 1000),
+            Standing(
+                policy.name,
+                policy.limit,
+                policy.window_s,
+                left[number],
+                None if policy.window_s is None else -(-resets_ms[number] // 1000),
+                policy.unit,
             )
             for number, policy in enumerate(self.policies[: len(left)])
             if policy.limit >= 0 and left[number] >= 0

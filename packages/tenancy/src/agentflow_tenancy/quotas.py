@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from agentflow_tenancy.plans import Limits
@@ -55,7 +55,7 @@ class Decision:
         quota: Which one refused; None when none did.
         retry_after_s: When to ask again; 0 when allowed.
         tokens_left: For today; None when they are not limited, or nobody asked.
-        made: Of the standings: when somebody wants to see them.
+        made: Of the standings: once somebody wants to see them.
     """
 
     allowed: bool
@@ -63,6 +63,7 @@ class Decision:
     retry_after_s: float = 0.0
     tokens_left: int | None = None
     made: Callable[[], tuple[Standing, ...]] | None = None
+    _standings: tuple[Standing, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def retry_after_whole_s(self) -> int:
@@ -72,7 +73,9 @@ class Decision:
     @property
     def standings(self) -> tuple[Standing, ...]:
         """The quotas that hold for who asked, in their order."""
-        return () if self.made is None else self.made()
+        if self._standings is None:
+            self._standings = () if self.made is None else self.made()
+        return self._standings
 
     def standing(self, name: str) -> Standing | None:
         """One quota's; None when there is no limit."""

@@ -26,10 +26,10 @@ class AllowedMethods:
             return
 
         async def send_with_field(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableScopeHeaders(message)
-                if message["status"] == _REFUSED or "allow" in headers:
-                    headers["allow"] = ", ".join(self.of(scope["path"]))
+            if message["type"] == "http.response.start" and (
+                message["status"] == _REFUSED or any(name == b"allow" for name, _ in message["headers"])
+            ):
+                MutableScopeHeaders(message)["allow"] = ", ".join(self.of(scope["path"]))
             await send(message)
 
         await self._app(scope, receive, send_with_field)

@@ -3,9 +3,10 @@
 After draft-ietf-httpapi-ratelimit-headers: lists of structured fields, one item a quota.
 """
 
+from functools import lru_cache
 from typing import Final
 
-from agentflow_tenancy.quotas import Decision, Standing
+from agentflow_tenancy.quotas import Decision, Standing, Unit
 
 # The largest integer of a structured field; a limit may be one more.
 _MOST: Final = 10**15 - 1
@@ -14,9 +15,12 @@ _MOST: Final = 10**15 - 1
 def rate_limit_fields(decision: Decision) -> dict[str, str]:
     """The fields; none where nothing is limited."""
     fields = {}
-    if decision.standings:
-        fields["RateLimit"] = ", ".join(_left(standing) for standing in decision.standings)
-        fields["RateLimit-Policy"] = ", ".join(_policy(standing) for standing in decision.standings)
+    standings = decision.standings
+    if standings:
+        fields["RateLimit"] = ", ".join(map(_left, standings))
+        fields["RateLimit-Policy"] = ", ".join(
+            _policy(standing.name, standing.limit, standing.window_s, standing.unit) for standing in standings
+        )
     if not decision.allowed:
         fields["Retry-After"] = str(decision.retry_after_whole_s)
     return fields
@@ -27,8 +31,9 @@ def _left(standing: Standing) -> str:
     return f'"{standing.name}";r={min(standing.remaining, _MOST)}{reset}'
 
 
-def _policy(standing: Standing) -> str:
-    window = "" if standing.window_s is None else f";w={standing.window_s}"
+@lru_cache(maxsize=1024)
+def _policy(name: str, limit: int, window_s: int | None, unit: Unit | None) -> str:
+    window = "" if window_s is None else f";w={window_s}"
     # "requests" is what is counted where nothing is said.
-    unit = "" if standing.unit in (None, "requests") else f';qu="{standing.unit}"'
-    return f'"{standing.name}";q={min(standing.limit, _MOST)}{window}{unit}'
+    of = "" if unit in (None, "requests") else f';qu="{unit}"'
+    return f'"{name}";q={min(limit, _MOST)}{window}{of}'

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +45,16 @@ class ExecutionState(BaseModel):
     thread_id: str | None = None
     stop_current_execution: StopRequestStatus = StopRequestStatus.NONE
     internal_data: dict[str, Any] = Field(default_factory=dict)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Only two fields can change in place: each step copies this, and the others took most of it."""
+        copied = self.model_copy()
+        values = copied.__dict__
+        for name in ("interrupt_data", "internal_data"):
+            if values[name]:
+                values[name] = copy.deepcopy(values[name], memo)
+        values["internal_data"] = values["internal_data"] or {}
+        return copied
 
     @property
     def interrupts(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -108,7 +109,7 @@ class ScriptCalls:
         """
         connection = await self._take()
         try:
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await connection.send_packed_command(b"".join(map(_packed, commands)))
             # Whatever but an answer ends a reading has closed the connection: no answer is left in it.
             return [await _answer(connection) for _ in commands]
         finally:
@@ -129,6 +130,12 @@ class ScriptCalls:
             self._idle.append(connection)
             raise
         return connection
+
+
+def _packed(command: Sequence[Any]) -> bytes:
+    """As the client itself would, which packs by its own Python even where hiredis is: ten times the time."""
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # their stub says tuples of one
+    return packed
 
 
 async def _is_fit(connection: AbstractConnection) -> bool:
