@@ -11,6 +11,7 @@ _FILES: Final = {
     4: "0004_tickets.sql",
     8: "0008_remote_tools.sql",
     5: "0005_run_traces.sql",
+    9: "0009_operator_keys.sql",
 }
 
 
