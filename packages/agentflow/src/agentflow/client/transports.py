@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import httpx
 
+from agentflow.client.errors import ClientClosedError
+
 type Content = bytes | Iterator[bytes] | None
 
 
@@ -30,7 +32,11 @@ class Transport(Protocol):
         """A request to be sent once."""
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """The answer's head; its body is still to be read, or closed."""
+        """The answer's head; its body is still to be read, or closed.
+
+        Raises:
+            ClientClosedError: The connections were closed.
+        """
 
     async def read(self, response: httpx.Response) -> bytes:
         """The whole body."""
@@ -59,6 +65,7 @@ class BlockingTransport:
     def __init__(self, http: httpx.Client | None) -> None:
         self._http = http or httpx.Client()
         self._is_own = http is None
+        self._is_closed = False
 
     def request(self, method: str, url: str, content: Content, **fields: Any) -> httpx.Request:
         """See `Transport`."""
@@ -66,6 +73,8 @@ class BlockingTransport:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """See `Transport`."""
+        if self._is_closed or self._http.is_closed:
+            raise ClientClosedError
         return self._http.send(request, stream=True, follow_redirects=False)
 
     async def read(self, response: httpx.Response) -> bytes:
@@ -91,6 +100,7 @@ class BlockingTransport:
 
     async def close(self) -> None:
         """See `Transport`."""
+        self._is_closed = True
         if self._is_own:
             self._http.close()
 
@@ -103,6 +113,7 @@ class AwaitedTransport:
     def __init__(self, http: httpx.AsyncClient | None) -> None:
         self._http = http or httpx.AsyncClient()
         self._is_own = http is None
+        self._is_closed = False
 
     def request(self, method: str, url: str, content: Content, **fields: Any) -> httpx.Request:
         """See `Transport`."""
@@ -111,6 +122,8 @@ class AwaitedTransport:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """See `Transport`."""
+        if self._is_closed or self._http.is_closed:
+            raise ClientClosedError
         return await self._http.send(request, stream=True, follow_redirects=False)
 
     async def read(self, response: httpx.Response) -> bytes:
@@ -137,6 +150,7 @@ class AwaitedTransport:
 
     async def close(self) -> None:
         """See `Transport`."""
+        self._is_closed = True
         if self._is_own:
             await self._http.aclose()
 
