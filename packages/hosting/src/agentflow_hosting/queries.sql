@@ -196,14 +196,6 @@ SELECT count(*) AS forgotten FROM old
 DELETE FROM agentflow_runs
 WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND status = 'running' AND chunks = 0
 
--- name: forget_thread_runs
--- With threads go their runs; one that still works is told so when it writes next.
-WITH chunks AS (
-    DELETE FROM agentflow_run_chunks c USING agentflow_runs r
-    WHERE r.tenant_id = :tenant_id AND r.thread_id = ANY (CAST(:thread_ids AS text[])) AND c.tenant_id = r.tenant_id AND c.run_id = r.run_id
-)
-DELETE FROM agentflow_runs WHERE tenant_id = :tenant_id AND thread_id = ANY (CAST(:thread_ids AS text[]))
-
 -- name: claim_key
 -- Ours to work on: a new key, one that is kept no more, or one that nobody works on. No row otherwise.
 INSERT INTO agentflow_idempotency AS k (tenant_id, key, fingerprint, effect_id, held_until)

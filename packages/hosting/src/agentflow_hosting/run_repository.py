@@ -198,16 +198,6 @@ class RunRepository:
         """Delete a run that its holder made and nothing came of."""
         await self._run(["forget_run"], run.tenant_id, _held(run), gives_rows=False)
 
-    async def forget_thread(self, tenant_id: uuid.UUID, thread_id: str) -> None:
-        """With a thread go its runs."""
-        await self.forget_threads(tenant_id, [thread_id])
-
-    async def forget_threads(self, tenant_id: uuid.UUID, thread_ids: Sequence[str]) -> None:
-        """With threads go their runs, and what these did."""
-        values = {"tenant_id": tenant_id, "thread_ids": list(thread_ids)}
-        names = ["forget_thread_traces", "forget_thread_runs"]
-        await self._run(names, tenant_id, values, gives_rows=False)
-
     async def forget_old(self, *, chunks_after_s: float, runs_after_s: float, batch: int = 200) -> int:
         """Delete what runs said, and later the runs, so long after they ended; how many runs were cleared.
 

@@ -12,6 +12,7 @@ _FILES: Final = {
     8: "0008_remote_tools.sql",
     5: "0005_run_traces.sql",
     9: "0009_operator_keys.sql",
+    10: "0010_ends_of_threads.sql",
 }
 
 
