@@ -4,7 +4,8 @@
 SELECT set_config('agentflow.tenants', :shown, true)
 
 -- name: create_run
--- A run that waits, or with a holder one that begins at once. No row when its thread has an open run and it must be alone.
+-- A run that waits, or with a holder one that begins at once. No row when its thread has an open run and it must be alone,
+-- nor when :most_queued runs of the tenant wait already.
 INSERT INTO agentflow_runs (tenant_id, run_id, thread_id, user_id, key_id, agent, kind, strategy, status, input, metadata,
                             webhook, ready_at, attempts, started_at, holder, held_until)
 SELECT :tenant_id, :run_id, :thread_id, :user_id, :key_id, :agent, :kind, :strategy,
@@ -12,11 +13,22 @@ SELECT :tenant_id, :run_id, :thread_id, :user_id, :key_id, :agent, :kind, :strat
        now() + make_interval(secs => :after_s), CASE WHEN CAST(:holder AS uuid) IS NULL THEN 0 ELSE 1 END,
        CASE WHEN CAST(:holder AS uuid) IS NULL THEN NULL ELSE now() END, CAST(:holder AS uuid),
        CASE WHEN CAST(:holder AS uuid) IS NULL THEN NULL ELSE now() + make_interval(secs => :lease_s) END
-WHERE :strategy <> 'reject' OR NOT EXISTS (
+WHERE (:strategy <> 'reject' OR NOT EXISTS (
     SELECT FROM agentflow_runs o
-    WHERE o.tenant_id = :tenant_id AND o.thread_id = :thread_id AND o.status IN ('pending', 'running'))
+    WHERE o.tenant_id = :tenant_id AND o.thread_id = :thread_id AND o.status IN ('pending', 'running')))
+  AND (CAST(:most_queued AS bigint) IS NULL OR CAST(:most_queued AS bigint) > (
+    SELECT count(*) FROM (SELECT FROM agentflow_runs q WHERE q.tenant_id = :tenant_id AND q.status = 'pending'
+                          LIMIT CAST(:most_queued AS bigint)) waiting))
 ON CONFLICT (tenant_id, run_id) DO NOTHING
 RETURNING *, now() AS read_at
+
+-- name: lock_queue
+-- Where the queue is nearly full a tenant's runs are made one after the other, so that the count is exact.
+SELECT pg_advisory_xact_lock(hashtextextended('queue ' || CAST(CAST(:tenant_id AS uuid) AS text), 0))
+
+-- name: count_queued
+-- Those that wait, as far as :most.
+SELECT count(*) AS queued FROM (SELECT FROM agentflow_runs WHERE tenant_id = :tenant_id AND status = 'pending' LIMIT :most) q
 
 -- name: lock_thread_runs
 -- Two runs that each want to be alone on a thread are made one after the other.
