@@ -49,6 +49,38 @@ def test_ping_and_readiness_are_public(api: Api) -> None:
         assert data(client.get("/health/ready")) == {"postgres": "ok", "redis": "ok", "quotas": "ok"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/graph/invoke"),
+        ("GET", "/v1/graph"),
+        ("GET", "/v1/threads"),
+        ("POST", "/v1/threads/search"),
+        ("GET", "/v1/threads/t/state"),
+        ("GET", "/v1/threads/t/messages"),
+        ("GET", "/v1/threads/t/history"),
+        ("GET", "/v1/threads/t/runs"),
+        ("GET", "/v1/runs"),
+        ("GET", "/v1/observability/t"),
+        ("GET", "/v1/usage"),
+        ("GET", "/v1/keys"),
+        ("POST", "/v1/tokens"),
+        ("DELETE", "/v1/threads/t"),
+        ("POST", "/v1/store/search"),
+    ],
+)
+def test_an_agent_that_is_none(api: Api, method: str, path: str) -> None:
+    """404 in the same words on every route, whether it does not exist or the tenant may not use it."""
+    with api.client(api.tenant(agents=["memory"])) as client:
+        for agent in ("nobody", "echo"):
+            answer = client.request(method, f"/a/{agent}{path}", json=say("hi") if method == "POST" else None)
+            told = error(answer, 404)
+            assert (told["code"], told["message"]) == ("AGENT_NOT_FOUND", f"There is no agent '{agent}'.")
+        assert "AGENT_NOT_FOUND" not in client.request(method, f"/a/memory{path}").text
+    with api.operator() as operator:
+        assert error(operator.get("/a/nobody/v1/admin/tenants"), 404)["code"] == "AGENT_NOT_FOUND"
+
+
 def test_the_guides_two_turns(client: httpx.Client) -> None:
     """The default agent remembers a name."""
     first = client.post("/v1/graph/invoke", json=say("My name is Alex.", "user-42"))

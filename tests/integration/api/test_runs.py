@@ -54,9 +54,12 @@ def test_a_node_that_would_end_the_process(client: httpx.Client) -> None:
 
 
 def test_infinity_from_a_node_is_never_stored(client: httpx.Client) -> None:
-    """A typed error; what was stored before stays, and every answer is valid JSON."""
+    """The node's error and not the caller's; what was stored before stays, and every answer is valid JSON."""
     response = run(client, "infinite", say("hi"))
-    assert response.json()["error"]["code"] == "SERIALIZATION_ENCODE"
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (500, "NODE_ENCODING")
+    assert "'MAIN'" in error["message"]
+    assert "'context'" in error["message"]
     assert len(client.get("/v1/threads/t/messages").json()["data"]["messages"]) == 1
 
 

@@ -116,11 +116,13 @@ async def test_a_bad_frame_leaves_the_socket_open(agents_api: Api, mine: TenantK
         assert len(await ask(socket, fresh("hi"))) == 3
 
 
-async def test_a_failing_node(agents_api: Api, mine: TenantKey) -> None:
+@pytest.mark.parametrize(("agent", "told"), [("breaks", "'MAIN'"), ("infinite", "'context'")])
+async def test_a_failing_node(agents_api: Api, mine: TenantKey, agent: str, told: str) -> None:
     """Is an error chunk too, after what was said."""
-    async with opened(agents_api, mine, "/a/breaks/v1/graph/ws") as socket:
+    async with opened(agents_api, mine, f"/a/{agent}/v1/graph/ws") as socket:
         chunks = await ask(socket, fresh("hi"))
         assert [chunk["event"] for chunk in chunks] == ["message", "error"]
+        assert told in chunks[-1]["data"]["reason"]
         await socket.recv()  # done all the same
         assert (await ask(socket, fresh("hi", "other")))[0]["event"] == "message"
 

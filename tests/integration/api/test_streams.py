@@ -157,6 +157,20 @@ def test_a_failing_node(client: httpx.Client) -> None:
     assert run["error"]["code"] == "NODE_EXECUTION"
 
 
+@pytest.mark.parametrize("path", ["/v1/graph/stream", "/v1/threads/t/runs/stream"])
+def test_a_node_whose_output_is_no_data(client: httpx.Client, path: str) -> None:
+    """The run fails by a node, named with the field; the input is stored, and the thread goes on."""
+    told = client.post(f"/a/infinite{path}", json=say("hi", None)).text
+    (run,) = client.get("/v1/runs").json()["data"]["runs"]
+    assert (run["status"], run["error"]["code"]) == ("error", "NODE_ENCODING")
+    thread = run["thread_id"]
+    for text in (told, run["error"]["message"]):
+        assert "'MAIN'" in text
+        assert "'context'" in text
+    assert len(client.get(f"/v1/threads/{thread}/messages").json()["data"]["messages"]) == 1
+    assert client.post("/a/echo/v1/graph/invoke", json=say("hi", thread)).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.api import Api, TenantKey, free_port, say
 from tests.support.command import Operator
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.waiting import soon
 
 
@@ -47,6 +48,21 @@ def redirecting(to: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
+
+
+def test_an_answer_that_gets_lost(api: Api) -> None:
+    """The command asks again: there is one tenant with one key, and it is the one shown."""
+    slug = new_slug()
+    with CuttingProxy(api.port) as proxy:
+        proxy.cuts += [0, 40]
+        made = Operator(api, AGENTFLOW_URL=proxy.base_url).json("tenant", "create", slug)
+        assert proxy.done == 2
+    assert status(api, made["api_key"]) == 200
+    with api.operator() as client:
+        keys = client.get(f"/v1/admin/tenants/{slug}/keys").json()["data"]["keys"]
+        assert [key["key_id"] for key in keys] == [made["key"]["key_id"]]
+        entries = client.get(f"/v1/admin/audit?tenant={slug}").json()["data"]["entries"]
+        assert sorted(entry["action"] for entry in entries) == ["key.create", "tenant.create"]
 
 
 def test_a_tenant_is_made_with_a_key_shown_once(api: Api, operator: Operator) -> None:

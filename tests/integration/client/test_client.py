@@ -206,3 +206,24 @@ def test_failures_by_class(face: Face, agents_api: Api) -> None:
         for face_kind in FACES:
             with opened(face_kind, agents_api.base_url, key) as other, pytest.raises(kind):
                 other.all(lambda c: c.threads.list())
+
+
+def test_what_a_run_did(face: Face) -> None:
+    """The latest run or the one asked for, as typed spans and events; one that is none is None."""
+    thread_id = face(lambda c: c.invoke("hi")).thread_id
+    face(lambda c: c.invoke("you", thread_id=thread_id))
+    seen = face(lambda c: c.threads.observe(thread_id))
+    assert (seen.thread_id, seen.run_count, len(seen.run_ids)) == (thread_id, 2, 2)
+    assert (seen.run.run_id, seen.run.status) == (seen.run_ids[0], "completed")
+    root = next(span for span in seen.run.spans if span.parent_span_id is None)
+    assert root.started_at <= root.finished_at
+    assert any(span.parent_span_id == root.span_id for span in seen.run.spans)
+    assert all(event.attributes for event in seen.run.events)
+    usage = seen.run.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (0, 0, 0)
+    assert seen.run.iterations == 1
+    first = face(lambda c: c.threads.observe(thread_id, run_id=seen.run_ids[1]))
+    assert first.run.run_id == seen.run_ids[1]
+    assert face(lambda c: c.threads.observe(thread_id, run_id="none")).run is None
+    with pytest.raises(NotFoundError):
+        face(lambda c: c.threads.observe("nobody's"))

@@ -60,7 +60,7 @@ async def test_what_was_forgotten_is_not_made_again(migrated_database_url: str, 
             run = await held(runs, acme)
             said, _ = await asyncio.gather(
                 runs.add_chunks(run, 0, ["{}"]),
-                runs.forget_thread(acme.tenant_id, "t"),
+                runs.forget(run),
                 return_exceptions=True,
             )
             assert said is None or isinstance(said, RunLostError)

@@ -17,7 +17,6 @@ from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.utils import END
 from agentflow.utils import span_names as names
 from agentflow_embedded import EmbeddedPostgres
-from agentflow_hosting.run_repository import RunRepository
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.trace_data import MOST_SPANS
 from agentflow_hosting.trace_repository import TraceRepository
@@ -153,17 +152,6 @@ async def test_tenants_are_apart(store: Store, migrated_database_url: str) -> No
         await connection.execute(text("SELECT set_config('agentflow.tenants', :tenants, true)"), shown)
         assert (await connection.execute(count)).scalar_one() == 1
     await engine.dispose()
-
-
-async def test_they_go_with_their_thread(store: Store) -> None:
-    """And with no other."""
-    store.ran()
-    await store.keep()
-    runs = RunRepository(store.owner)
-    await runs.forget_threads(store.tenant.tenant_id, ["u"])
-    assert await store.app.get(store.tenant.tenant_id, "t", "r") is not None
-    await runs.forget_threads(store.tenant.tenant_id, ["t"])
-    assert await store.app.get(store.tenant.tenant_id, "t", "r") is None
 
 
 async def test_old_ones_are_forgotten(store: Store) -> None:

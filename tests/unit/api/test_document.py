@@ -18,6 +18,11 @@ METHODS = ("get", "post", "put", "patch", "delete")
 PUBLIC = {"/ping", "/health/ready", "/.well-known/jwks.json"}
 # What has nothing behind it in any deployment yet has no good answer.
 UNAVAILABLE = "not configured"
+# POSTs that a repeated request does no harm to, and why.
+WITHOUT_EFFECT = {
+    "/v1/threads/search": "it only reads",
+    "/v1/tokens": "a token is stored nowhere, and ends by itself within minutes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,21 @@ def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(names) == len(set(names)) > 60
     assert all(name.isidentifier() and not name.startswith("_") for name in names)
+
+
+def test_every_effect_can_be_asked_for_once(document: dict[str, Any]) -> None:
+    """Each POST takes an `Idempotency-Key` and says how it refuses one; others say why not."""
+    posts = {path: operation for method, path, operation in operations(document) if method == "post"}
+    without = set()
+    for path, operation in posts.items():
+        if operation["tags"] == [UNAVAILABLE]:
+            continue
+        named = {parameter["name"] for parameter in operation["parameters"]}
+        if "Idempotency-Key" not in named:
+            without.add(path)
+            continue
+        assert {"409", "422"} <= operation["responses"].keys(), path
+    assert without == WITHOUT_EFFECT.keys()
 
 
 def test_operations_say_what_they_are(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from agentflow import client as package
@@ -16,6 +17,7 @@ from agentflow.client import (
     AgentFlowClient,
     ApiError,
     AsyncAgentFlowClient,
+    ClientClosedError,
     ClientError,
     ConnectionFailedError,
     RateLimitedError,
@@ -267,3 +269,27 @@ except ImportError as error:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert 'pip install "agentflow[client]"' in done.stdout
     assert "httpx" in done.stdout
+
+
+@pytest.mark.parametrize("kind", FACES)
+def test_a_closed_client(api: ScriptedApi, kind: str) -> None:
+    """Says so, in the client's own class, for calls and streams and for its other agents; nothing is sent."""
+    with opened(kind, api.base_url) as face:
+        other = face.client.with_agent("echo")
+        face(lambda c: c.close() if kind == "blocking" else c.aclose())
+        for call in (lambda c: c.ping(), lambda c: c.invoke("hi"), lambda _: other.threads.get("t")):
+            with pytest.raises(ClientClosedError, match="closed"):
+                face(call)
+        with pytest.raises(ClientClosedError):
+            face.all(lambda c: c.stream("hi"))
+    assert api.asked == []
+
+
+def test_a_client_on_connections_of_the_users(api: ScriptedApi) -> None:
+    """Closing it leaves them open, and closes it all the same."""
+    with httpx.Client() as http:
+        client = AgentFlowClient(api.base_url, SECRET, http_client=http)
+        client.close()
+        assert not http.is_closed
+        with pytest.raises(ClientClosedError):
+            client.ping()

@@ -15,6 +15,7 @@ from agentflow.errors import (
     GraphRecursionError,
     InvalidIdError,
     InvalidInputError,
+    NodeEncodingError,
     NodeError,
     NodeResultError,
     NodeTimeoutError,
@@ -345,16 +346,39 @@ async def test_a_useless_answer_is_named(returned: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), "\ud800", 10**200_000], ids=str.__class__)
-async def test_a_state_that_is_no_data_keeps_the_checkpoint_before(value: Any) -> None:
-    """Typed error; the state in the store is the one before."""
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_state_that_is_no_data_keeps_the_checkpoint_before(value: Any, durability: str) -> None:
+    """An error of the node, with the field; the state in the store is the one before."""
     app = StateGraph(Work).add_node("A", lambda state: {"anything": value, "note": "lost"})
     app.set_entry_point("A").add_edge("A", END)
     compiled = app.compile()
-    with pytest.raises(StateEncodingError):
-        await compiled.ainvoke(HELLO, T)
+    with pytest.raises(NodeEncodingError) as caught:
+        await compiled.ainvoke(HELLO, {**T, "durability": durability})
+    assert (caught.value.node, caught.value.field) == ("A", "anything")
+    assert isinstance(caught.value, StateEncodingError)
     state = await state_of(compiled)
     assert (state.note, state.anything, state.execution_meta.status) == ("", None, "error")
     assert [message.text() for message in state.context] == ["hello"]
+
+
+async def test_an_input_that_is_no_data_is_the_callers() -> None:
+    """No node is blamed, and nothing is stored."""
+    bad = Message.text_message("x").model_copy(update={"metadata": {"x": float("nan")}})
+    app = StateGraph(Work).add_node("A", lambda state: None).set_entry_point("A").add_edge("A", END).compile()
+    with pytest.raises(StateEncodingError) as caught:
+        await app.ainvoke({"messages": [bad]}, T)
+    assert not isinstance(caught.value, NodeError)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_the_node_that_is_blamed_is_the_one_that_did_it(durability: str) -> None:
+    """Also when others ran before its output was written, and when it is a message's id."""
+    bad = Message(message_id="a\0b", role="assistant", content=[])
+    app = StateGraph(Work).add_node("A", lambda state: bad).add_node("B", lambda state: None)
+    app.set_entry_point("A").add_edge("A", "B").add_edge("B", END)
+    with pytest.raises(NodeEncodingError) as caught:
+        await app.compile().ainvoke(HELLO, {**T, "durability": durability})
+    assert (caught.value.node, caught.value.field) == ("A" if durability != "exit" else "B", "context")
 
 
 async def test_goto_and_routers_to_nowhere() -> None:

@@ -13,6 +13,7 @@ from agentflow.errors import (
     EmptyInputError,
     ExecutionError,
     InvalidInputError,
+    NodeEncodingError,
     NothingToResumeError,
     StateEncodingError,
 )
@@ -144,7 +145,7 @@ async def test_a_new_turn_leaves_the_question_behind() -> None:
 async def test_a_question_that_is_no_data_is_an_error() -> None:
     """Typed, and the run can be repeated."""
     app = app_of(("A", lambda state: interrupt(object())))
-    with pytest.raises(StateEncodingError):
+    with pytest.raises(NodeEncodingError, match="'A'"):
         await app.ainvoke(HELLO, T)
 
 

@@ -324,6 +324,21 @@ class NodeResultError(NodeError):
     code = "NODE_RESULT"
 
 
+class NodeEncodingError(NodeError, StateEncodingError):
+    """A node returned, or asked, what cannot be stored as data; the checkpoint before stays.
+
+    Attributes:
+        field: The state's field that holds it.
+    """
+
+    code = "NODE_ENCODING"
+
+    def __init__(self, error: StateEncodingError | InvalidIdError, *, node: str) -> None:
+        """Blame a node for what cannot be stored."""
+        super().__init__(f"Node {node!r}: {error}", node=node)
+        self.field = getattr(error, "field", None) or "context"
+
+
 # --- the store ----------------------------------------------------------------------------------
 
 

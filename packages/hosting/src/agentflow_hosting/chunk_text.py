@@ -11,8 +11,8 @@ from agentflow_hosting.views import message_view, public_state
 from agentflow_tenancy import Principal
 
 
-def chunk_text(chunk: StreamChunk, seq: int, principal: Principal) -> str:
-    """One chunk, with its number in the run and the thread's id as the tenant knows it."""
+def chunk_text(chunk: StreamChunk, principal: Principal) -> str:
+    """One chunk without its number in the run, with the thread's id as the tenant knows it."""
     thread_id = principal.public_id(chunk.thread_id)
     state = chunk.state
     return _text(
@@ -27,9 +27,13 @@ def chunk_text(chunk: StreamChunk, seq: int, principal: Principal) -> str:
             "run_id": chunk.run_id,
             "metadata": {**chunk.metadata, "thread_id": thread_id},
             "timestamp": chunk.timestamp,
-            "seq": seq,
         }
     )
+
+
+def numbered(text: str, seq: int) -> str:
+    """A chunk's JSON text with its number, the last of its members."""
+    return f'{text[:-1]},"seq":{seq}}}'
 
 
 def _text(data: dict[str, Any]) -> str:

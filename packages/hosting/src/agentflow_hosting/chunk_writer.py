@@ -9,14 +9,12 @@ from typing import Any, Final
 
 from agentflow.core.graph import StreamChunk
 from agentflow.errors import StoreUnavailableError
-from agentflow_hosting.chunk_text import chunk_text
 from agentflow_hosting.run_feed import RunFeed, Topic
 from agentflow_hosting.run_repository import RunRepository
 from agentflow_hosting.runs import CancelAction, Chunk, RunRecord
+from agentflow_hosting.waiting_chunks import WaitingChunks
 from agentflow_tenancy import Principal
 
-_MOST_AT_ONCE: Final = 200
-_MOST_BYTES_AT_ONCE: Final = 1024 * 1024
 # For so long a run goes on while Postgres takes nothing; then whoever holds it next says the rest.
 _TRY_FOR_S: Final = 3.0
 _TRY_AGAIN_S: Final = 0.25
@@ -25,7 +23,7 @@ _TRY_AGAIN_S: Final = 0.25
 class ChunkWriter:
     """The chunks of one attempt of a run: numbered on from what earlier attempts said.
 
-    Those that come while others are being written go together in one statement.
+    Those that come while others are being written go together in one statement, pieces of a message as one.
 
     Attributes:
         began: Whether the run's input is durable.
@@ -60,8 +58,8 @@ class ChunkWriter:
         self._topic = topic
         self._on_cancel = on_cancel
         self._on_lost = on_lost
-        self._seq = self._kept = topic.kept = run.chunks
-        self._waiting: list[str] = []
+        self._kept = topic.kept = run.chunks
+        self._waiting = WaitingChunks(principal, run.chunks)
         self._known: set[str] = set()
         self._writing: asyncio.Task[None] | None = None
         self.began = run.chunks > 0
@@ -82,7 +80,8 @@ class ChunkWriter:
         message = chunk.message
         if message is not None and not message.delta and message.message_id in self._known:
             return
-        self._put(chunk_text(chunk, self._seq, self._principal))
+        self._waiting.put(chunk)
+        self._begin()
 
     def put_error(self, reason: str, *, timestamp: float) -> None:
         """Have the run's failure kept, as its last word."""
@@ -96,9 +95,9 @@ class ChunkWriter:
             "run_id": str(self._run.run_id),
             "metadata": {"thread_id": thread_id},
             "timestamp": timestamp,
-            "seq": self._seq,
         }
-        self._put(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+        self._waiting.put_text(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+        self._begin()
 
     async def flush(self) -> None:
         """Wait until everything is kept.
@@ -118,15 +117,13 @@ class ChunkWriter:
             self._writing.cancel()
             await asyncio.wait([self._writing])
 
-    def _put(self, body: str) -> None:
-        self._waiting.append(body)
-        self._seq += 1
+    def _begin(self) -> None:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         while self._waiting and self.lost is None:
-            bodies = self._next()
+            bodies = self._waiting.take()
             try:
                 cancel = await self._keep(bodies)
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the run, which waits for it
@@ -138,16 +135,6 @@ class ChunkWriter:
             self._feed.tell_others(self._run.run_id)
             if cancel is not None:
                 self._on_cancel(cancel)
-
-    def _next(self) -> list[str]:
-        size, count = 0, 0
-        for body in self._waiting[:_MOST_AT_ONCE]:
-            size += len(body)
-            if count and size > _MOST_BYTES_AT_ONCE:
-                break
-            count += 1
-        bodies, self._waiting = self._waiting[:count], self._waiting[count:]
-        return bodies
 
     async def _keep(self, bodies: list[str]) -> CancelAction | None:
         give_up_at = asyncio.get_running_loop().time() + _TRY_FOR_S

@@ -21,6 +21,8 @@ from agentflow_hosting.queries import QUERIES
 logger = logging.getLogger("agentflow.api")
 
 KEPT_S: Final = 24 * 3600
+# Whose the operator's keys are. The schema lets no tenant have this id.
+OPERATOR: Final = uuid.UUID(int=0)
 _LEASE_S: Final = 6.0
 # Who asks the same at the same time waits for the first one's answer.
 _WAIT_S: Final = 30.0
@@ -81,7 +83,7 @@ class Claim:
 
 
 class IdempotencyKeys:
-    """Keys of tenants, in Postgres.
+    """Keys of tenants and of the operator, in Postgres.
 
     Every method raises StoreUnavailableError when Postgres does not answer.
     """
@@ -94,7 +96,7 @@ class IdempotencyKeys:
         """The right to work on a key, or the answer that was given under it; waits for one that is coming.
 
         Args:
-            tenant_id: Whose key.
+            tenant_id: Whose key; `OPERATOR` of who runs the service.
             key: As the client made it.
             fingerprint: Of what is asked.
 

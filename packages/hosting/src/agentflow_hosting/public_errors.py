@@ -7,6 +7,7 @@ from agentflow.errors import (
     ConfigurationError,
     CorruptStateError,
     GraphDefinitionError,
+    NodeEncodingError,
     NodeError,
     NodeTimeoutError,
     NotFoundError,
@@ -40,6 +41,8 @@ def public_text(error: Exception, hidden_prefix: str | None) -> str:
     for kind, text in _PUBLIC_TEXTS:
         if isinstance(error, kind):
             return text
+    if isinstance(error, NodeEncodingError):
+        return f"Node {error.node!r} made what cannot be stored, in {error.field!r}; none of it was kept."
     if isinstance(error, NodeError) and not isinstance(error, NodeTimeoutError):
         return f"Node {error.node!r} failed ({type(error.__cause__ or error).__name__})."
     return str(error).replace(hidden_prefix, "") if hidden_prefix else str(error)

@@ -4,7 +4,8 @@
 SELECT set_config('agentflow.tenants', :shown, true)
 
 -- name: create_run
--- A run that waits, or with a holder one that begins at once. No row when its thread has an open run and it must be alone.
+-- A run that waits, or with a holder one that begins at once. No row when its thread has an open run and it must be alone,
+-- nor when :most_queued runs of the tenant wait already.
 WITH s AS MATERIALIZED (
     SELECT set_config('agentflow.tenants', '{' || CAST(CAST(:tenant_id AS uuid) AS text) || '}', true) AS tenants)
 INSERT INTO agentflow_runs (tenant_id, run_id, thread_id, user_id, key_id, agent, kind, strategy, status, input, metadata,
@@ -18,8 +19,19 @@ FROM s
 WHERE s.tenants IS NOT NULL AND (:strategy <> 'reject' OR NOT EXISTS (
     SELECT FROM agentflow_runs o
     WHERE o.tenant_id = :tenant_id AND o.thread_id = :thread_id AND o.status IN ('pending', 'running')))
+  AND (CAST(:most_queued AS bigint) IS NULL OR CAST(:most_queued AS bigint) > (
+    SELECT count(*) FROM (SELECT FROM agentflow_runs q WHERE q.tenant_id = :tenant_id AND q.status = 'pending'
+                          LIMIT CAST(:most_queued AS bigint)) waiting))
 ON CONFLICT (tenant_id, run_id) DO NOTHING
 RETURNING *, now() AS read_at
+
+-- name: lock_queue
+-- Where the queue is nearly full a tenant's runs are made one after the other, so that the count is exact.
+SELECT pg_advisory_xact_lock(hashtextextended('queue ' || CAST(CAST(:tenant_id AS uuid) AS text), 0))
+
+-- name: count_queued
+-- Those that wait, as far as :most.
+SELECT count(*) AS queued FROM (SELECT FROM agentflow_runs WHERE tenant_id = :tenant_id AND status = 'pending' LIMIT :most) q
 
 -- name: lock_thread_runs
 -- Two runs that each want to be alone on a thread are made one after the other.
@@ -208,14 +220,6 @@ SELECT count(*) AS forgotten FROM old
 -- name: forget_run
 DELETE FROM agentflow_runs
 WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND status = 'running' AND chunks = 0
-
--- name: forget_thread_runs
--- With threads go their runs; one that still works is told so when it writes next.
-WITH chunks AS (
-    DELETE FROM agentflow_run_chunks c USING agentflow_runs r
-    WHERE r.tenant_id = :tenant_id AND r.thread_id = ANY (CAST(:thread_ids AS text[])) AND c.tenant_id = r.tenant_id AND c.run_id = r.run_id
-)
-DELETE FROM agentflow_runs WHERE tenant_id = :tenant_id AND thread_id = ANY (CAST(:thread_ids AS text[]))
 
 -- name: claim_key
 -- Ours to work on: a new key, one that is kept no more, or one that nobody works on. No row otherwise.

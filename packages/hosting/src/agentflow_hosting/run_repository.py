@@ -19,6 +19,22 @@ from agentflow_hosting.runs import CancelAction, Chunk, NewRun, RunRecord, RunSt
 NEWEST: Final = 2**62
 
 
+# While more places are left than runs can be made at one moment, nobody waits for the others of the tenant.
+_NEARLY_FULL: Final = 500
+
+
+class QueueFullError(Exception):
+    """So many runs of the tenant wait already.
+
+    Attributes:
+        most: How many may.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} runs of this tenant wait already.")
+        self.most = most
+
+
 class RunLostError(Exception):
     """Somebody else works on the run now, or it is gone."""
 
@@ -45,7 +61,13 @@ class RunRepository:
         Returns:
             The run and whether this call made it, or the one of the same id that was there already; None
             when it wanted to be alone on its thread and is not (`reject`).
+
+        Raises:
+            QueueFullError: `most_queued` runs of the tenant wait already.
+
+        Cost: it counts what waits, in the index of open runs, at most `most_queued`.
         """
+        most_queued = new.most_queued if holder is None else None
         values = {
             "tenant_id": new.tenant_id,
             "run_id": new.run_id,
@@ -61,15 +83,28 @@ class RunRepository:
             "after_s": new.after_s,
             "holder": holder,
             "lease_s": self.lease_s,
+            "most_queued": most_queued if most_queued is None else max(0, most_queued - _NEARLY_FULL),
         }
         names = ["create_run"]
         if new.strategy == "reject":
             names.insert(0, "lock_thread_runs")
         found = await self._run(names, new.tenant_id, values)
+        if not found and most_queued is not None:
+            values["most_queued"] = most_queued
+            found = await self._run(["lock_queue", *names], new.tenant_id, values)
         if found:
             return _record(found[0]), True
         there = await self.get(new.tenant_id, new.run_id)
-        return None if there is None else (there, False)
+        if there is not None:
+            return there, False
+        if most_queued is not None:
+            await self._refuse_if_full(new.tenant_id, most_queued)
+        return None
+
+    async def _refuse_if_full(self, tenant_id: uuid.UUID, most: int) -> None:
+        rows = await self._run(["count_queued"], tenant_id, {"tenant_id": tenant_id, "most": most})
+        if rows[0]["queued"] >= most:
+            raise QueueFullError(most)
 
     async def get(
         self, tenant_id: uuid.UUID, run_id: uuid.UUID, *, user_id: str | None = None
@@ -197,16 +232,6 @@ class RunRepository:
     async def forget(self, run: RunRecord) -> None:
         """Delete a run that its holder made and nothing came of."""
         await self._run(["forget_run"], run.tenant_id, _held(run))
-
-    async def forget_thread(self, tenant_id: uuid.UUID, thread_id: str) -> None:
-        """With a thread go its runs."""
-        await self.forget_threads(tenant_id, [thread_id])
-
-    async def forget_threads(self, tenant_id: uuid.UUID, thread_ids: Sequence[str]) -> None:
-        """With threads go their runs, and what these did."""
-        values = {"tenant_id": tenant_id, "thread_ids": list(thread_ids)}
-        names = ["forget_thread_traces", "forget_thread_runs"]
-        await self._run(names, tenant_id, values)
 
     async def forget_old(self, *, chunks_after_s: float, runs_after_s: float, batch: int = 200) -> int:
         """Delete what runs said, and later the runs, so long after they ended; how many runs were cleared.

@@ -30,6 +30,7 @@ class NewRun:
         input: What to run, as `RunRequest.as_data` gives it.
         after_s: Seconds until it may begin.
         webhook: Address to tell when it is over.
+        most_queued: With so many of the tenant that wait it is not made; None is without bound.
     """
 
     tenant_id: uuid.UUID
@@ -43,6 +44,7 @@ class NewRun:
     strategy: Strategy = "enqueue"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     after_s: float = 0.0
+    most_queued: int | None = None
     webhook: str | None = None
 
 

@@ -38,10 +38,6 @@ SELECT status, head, started_at, finished_at, steps, llm_calls, tool_calls, toke
 FROM agentflow_run_traces
 WHERE tenant_id = :tenant_id AND thread_id = :thread_id AND run_id = :run_id
 
--- name: forget_thread_traces
--- With threads goes what their runs did.
-DELETE FROM agentflow_run_traces WHERE tenant_id = :tenant_id AND thread_id = ANY (CAST(:thread_ids AS text[]))
-
 -- name: forget_old_traces
 WITH old AS (
     SELECT tenant_id, thread_id, run_id FROM agentflow_run_traces

@@ -23,6 +23,7 @@ class Limits:
         requests_per_minute: Steady rate.
         burst: Requests at once on top of a steady rate.
         concurrent_runs: Runs under way at the same time.
+        queued_runs: Runs in the background that wait to begin.
         threads: Threads kept.
         stored_bytes: Of messages and checkpoints kept, as they were sent.
         tokens_per_day: Tokens that models report, in a UTC day.
@@ -35,6 +36,7 @@ class Limits:
     requests_per_minute: int | None = None
     burst: int | None = None
     concurrent_runs: int | None = None
+    queued_runs: int | None = None
     threads: int | None = None
     stored_bytes: int | None = None
     tokens_per_day: int | None = None
@@ -92,6 +94,7 @@ PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
             requests_per_minute=300,
             burst=60,
             concurrent_runs=5,
+            queued_runs=1_000,
             threads=10_000,
             stored_bytes=2**30,
             tokens_per_day=1_000_000,
@@ -104,6 +107,7 @@ PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
             requests_per_minute=60_000,
             burst=5_000,
             concurrent_runs=200,
+            queued_runs=10_000,
             threads=1_000_000,
             stored_bytes=100 * 2**30,
             tokens_per_day=100_000_000,
@@ -116,6 +120,7 @@ PLANS: Final[Mapping[str, Limits]] = MappingProxyType(
             requests_per_minute=600_000,
             burst=50_000,
             concurrent_runs=5_000,
+            queued_runs=100_000,
             threads=100_000_000,
             stored_bytes=10 * 2**40,
         ),

@@ -170,8 +170,8 @@ WHERE c.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_mes
 
 -- name: create_operation
 -- A move of a tenant; no row when one is open already.
-INSERT INTO agentflow_operations (tenant_id, kind, source, target, requested_by, reason)
-SELECT :tenant_id, :kind, t.placement, :target, :requested_by, :reason
+INSERT INTO agentflow_operations (operation_id, tenant_id, kind, source, target, requested_by, reason)
+SELECT :operation_id, :tenant_id, :kind, t.placement, :target, :requested_by, :reason
 FROM agentflow_tenants t WHERE t.tenant_id = :tenant_id AND t.placement IS DISTINCT FROM CAST(:target AS int)
 ON CONFLICT (tenant_id) WHERE state IN ('queued', 'running') DO NOTHING
 RETURNING *
@@ -288,6 +288,9 @@ ORDER BY p.placement
 SELECT kid, public_jwk, sealed, retired_at FROM agentflow_signing_keys
 WHERE retired_at IS NULL OR retired_at > now() - make_interval(secs => :verifies_s)
 ORDER BY retired_at DESC NULLS FIRST
+
+-- name: find_signing_key
+SELECT kid FROM agentflow_signing_keys WHERE kid = :kid
 
 -- name: retire_signing_key
 -- But for the one that is to sign, which this call's first try may have made.

@@ -12,6 +12,7 @@ from agentflow_tenancy.plans import Limits
 REQUESTS: Final = "requests"
 KEY_REQUESTS: Final = "key-requests"
 CONCURRENT_RUNS: Final = "concurrent-runs"
+QUEUED_RUNS: Final = "queued-runs"
 THREADS: Final = "threads"
 STORED_BYTES: Final = "stored-bytes"
 TOKENS: Final = "tokens-per-day"

@@ -98,18 +98,18 @@ class TenantRepository:
         Raises:
             InvalidSlugError, InvalidLimitsError, SlugTakenError.
         """
-        make = _making(new, actor)
+        make = _making(new, uuid.uuid4(), actor)
         return await self._plane.run(make)
 
     async def create_with_key(
-        self, new: NewTenant, key: NewApiKey, *, actor: Actor
+        self, new: NewTenant, key: NewApiKey, *, actor: Actor, tenant_id: uuid.UUID | None = None
     ) -> tuple[Tenant, KeyInfo]:
-        """Make a tenant and its first key, both or neither.
+        """Make a tenant and its first key, both or neither; called again with the same ids, find them.
 
         Raises:
             InvalidSlugError, InvalidLimitsError, SlugTakenError.
         """
-        make = _making(new, actor)
+        make = _making(new, tenant_id or uuid.uuid4(), actor)
 
         async def work(transaction: Transaction) -> tuple[Tenant, KeyInfo]:
             tenant = await make(transaction)
@@ -156,11 +156,10 @@ class TenantRepository:
         return await self._plane.run(work)
 
 
-def _making(new: NewTenant, actor: Actor) -> Callable[[Transaction], Awaitable[Tenant]]:
+def _making(new: NewTenant, tenant_id: uuid.UUID, actor: Actor) -> Callable[[Transaction], Awaitable[Tenant]]:
     """What makes a tenant in a transaction. Tried again after a lost answer, it finds what it made."""
     check_slug(new.slug)
     limits_of(new.plan, new.own_limits)
-    tenant_id = uuid.uuid4()
 
     async def make(transaction: Transaction) -> Tenant:
         row = await transaction.one(

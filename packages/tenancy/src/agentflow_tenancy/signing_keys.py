@@ -70,7 +70,7 @@ class SigningKeys:
                 "make a new key by POST /v1/admin/signing-keys/rotate."
             )
         if self._current is None:
-            await self._make(SYSTEM, replaces=False)
+            await self._make(SYSTEM, secrets.token_urlsafe(12), replaces=False)
         assert self._current is not None, "a key was made a moment ago"  # noqa: S101 - for the type checker
         return self._current
 
@@ -89,14 +89,19 @@ class SigningKeys:
         await self._fresh(_UNKNOWN_KID_S)
         return {"keys": [key.public_jwk for key in self._keys.values()]}
 
-    async def rotate(self, actor: Actor) -> str:
-        """Sign with a new key from now on; its id."""
-        await self._make(actor, replaces=True)
-        return (await self.current()).kid
+    async def rotate(self, actor: Actor, kid: str | None = None) -> str:
+        """Sign with a new key from now on; its id. Of two rotations at once one is made.
 
-    async def _make(self, actor: Actor, *, replaces: bool) -> None:
+        Args:
+            actor: Who does.
+            kid: Its id, of 8 to 64 letters, digits, `-` and `_`; one that was made before is not made again.
+        """
+        wanted = kid or secrets.token_urlsafe(12)
+        is_there = await self._make(actor, wanted, replaces=True)
+        return wanted if is_there else (await self.current()).kid
+
+    async def _make(self, actor: Actor, kid: str, *, replaces: bool) -> bool:
         private = ec.generate_private_key(ec.SECP256R1())
-        kid = secrets.token_urlsafe(12)
         public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(private.public_key()))
         public |= {"kid": kid, "use": "sig", "alg": ALGORITHM}
         plain = private.private_bytes(
@@ -105,7 +110,9 @@ class SigningKeys:
         nonce = secrets.token_bytes(12)
         sealed = nonce + self._sealer.encrypt(nonce, plain, kid.encode())
 
-        async def work(transaction: Transaction) -> None:
+        async def work(transaction: Transaction) -> bool:
+            if await transaction.one("find_signing_key", kid=kid) is not None:
+                return True
             if replaces:
                 await transaction.execute("retire_signing_key", kid=kid)
             made = await transaction.one(
@@ -113,9 +120,11 @@ class SigningKeys:
             )
             if made is not None:
                 await transaction.note(actor, "signing_key.create", kid, None)
+            return made is not None
 
-        await self._plane.run(work)
+        is_there = await self._plane.run(work)
         await self._read()
+        return is_there
 
     async def _fresh(self, at_most_s: float) -> None:
         if self._clock() - self._read_at < at_most_s:

@@ -8,7 +8,15 @@ import httpx
 
 from agentflow.client.engine import IDLE_S, TIMEOUT_S, Engine
 from agentflow.client.faces import HasEngine, blocking, iterated
-from agentflow.client.operations import graph, runs, thread_messages, threads, tool_loop, versions
+from agentflow.client.operations import (
+    graph,
+    observability,
+    runs,
+    thread_messages,
+    threads,
+    tool_loop,
+    versions,
+)
 from agentflow.client.retries import RetryPolicy
 from agentflow.client.target import Target
 from agentflow.client.transports import BlockingTransport, finished
@@ -36,6 +44,7 @@ class Threads(HasEngine):
     state_at = blocking(versions.state_at)
     fork = blocking(versions.fork)
     copy = blocking(versions.copy)
+    observe = blocking(observability.observe)
 
 
 class Runs(HasEngine):

@@ -64,6 +64,15 @@ class TooManyRoundsError(ClientError):
         self.result = result
 
 
+class ClientClosedError(ClientError):
+    """The client was closed before: nothing was sent. Make another one."""
+
+    code = "CLIENT_CLOSED"
+
+    def __init__(self) -> None:
+        super().__init__("This client is closed, so nothing was sent: make a new one, or close it later.")
+
+
 # --- the service refused -----------------------------------------------------------------------
 
 

@@ -132,6 +132,62 @@ class RunResult(Value):
     result: InvokeResult | None = None
 
 
+class TokenUsage(Value):
+    """Tokens of a run's model calls."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+
+
+class SpanEvent(Value):
+    """Something that happened at one moment of a run."""
+
+    name: str
+    at: datetime
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Span(Value):
+    """A part of a run: the run itself, a node, a tool or a model call. `status` is ok or error."""
+
+    span_id: str
+    parent_span_id: str | None = None
+    trace_id: str | None = None
+    name: str
+    started_at: datetime
+    finished_at: datetime
+    duration_ms: float
+    status: str = "ok"
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class ObservedRun(Value):
+    """What a run did. Without `spans` and with None for `usage` when only its checkpoints are known."""
+
+    run_id: str
+    thread_id: str
+    status: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_ms: float | None = None
+    spans: list[Span] = Field(default_factory=list)
+    events: list[SpanEvent] = Field(default_factory=list)
+    usage: TokenUsage | None = None
+    llm_calls: int | None = None
+    tool_calls: int | None = None
+    iterations: int | None = None
+
+
+class Observability(Value):
+    """A thread's runs, newest first, and what one of them did; None if there is no such one."""
+
+    thread_id: str
+    run_count: int
+    run_ids: list[str]
+    run: ObservedRun | None = None
+
+
 class Thread(Value):
     """A thread without its contents."""
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from agentflow.client.errors import ClientClosedError
 from agentflow.errors import InvalidInputError
 
 type Content = bytes | Iterator[bytes] | AsyncIterator[bytes] | None
@@ -32,7 +33,11 @@ class Transport(Protocol):
         """A request to be sent once."""
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """The answer's head; its body is still to be read, or closed."""
+        """The answer's head; its body is still to be read, or closed.
+
+        Raises:
+            ClientClosedError: The connections were closed.
+        """
 
     async def read(self, response: httpx.Response) -> bytes:
         """The whole body."""
@@ -61,6 +66,7 @@ class BlockingTransport:
     def __init__(self, http: httpx.Client | None) -> None:
         self._http = http or httpx.Client()
         self._is_own = http is None
+        self._is_closed = False
 
     def request(self, method: str, url: str, content: Content, **fields: Any) -> httpx.Request:
         """See `Transport`."""
@@ -70,6 +76,8 @@ class BlockingTransport:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """See `Transport`."""
+        if self._is_closed or self._http.is_closed:
+            raise ClientClosedError
         return self._http.send(request, stream=True, follow_redirects=False)
 
     async def read(self, response: httpx.Response) -> bytes:
@@ -95,6 +103,7 @@ class BlockingTransport:
 
     async def close(self) -> None:
         """See `Transport`."""
+        self._is_closed = True
         if self._is_own:
             self._http.close()
 
@@ -107,6 +116,7 @@ class AwaitedTransport:
     def __init__(self, http: httpx.AsyncClient | None) -> None:
         self._http = http or httpx.AsyncClient()
         self._is_own = http is None
+        self._is_closed = False
 
     def request(self, method: str, url: str, content: Content, **fields: Any) -> httpx.Request:
         """See `Transport`."""
@@ -115,6 +125,8 @@ class AwaitedTransport:
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """See `Transport`."""
+        if self._is_closed or self._http.is_closed:
+            raise ClientClosedError
         return await self._http.send(request, stream=True, follow_redirects=False)
 
     async def read(self, response: httpx.Response) -> bytes:
@@ -141,6 +153,7 @@ class AwaitedTransport:
 
     async def close(self) -> None:
         """See `Transport`."""
+        self._is_closed = True
         if self._is_own:
             await self._http.aclose()
 

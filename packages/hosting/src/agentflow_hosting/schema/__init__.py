@@ -11,6 +11,8 @@ _FILES: Final = {
     4: "0004_tickets.sql",
     8: "0008_remote_tools.sql",
     5: "0005_run_traces.sql",
+    9: "0009_operator_keys.sql",
+    10: "0010_ends_of_threads.sql",
 }
 
 

@@ -87,7 +87,13 @@ class OperationRepository:
         self._plane = ControlPlane(engine)
 
     async def request(
-        self, tenant: Tenant, target: int | None, *, actor: Actor, reason: str = ""
+        self,
+        tenant: Tenant,
+        target: int | None,
+        *,
+        actor: Actor,
+        reason: str = "",
+        operation_id: uuid.UUID | None = None,
     ) -> Operation:
         """Have a tenant moved.
 
@@ -96,6 +102,7 @@ class OperationRepository:
             target: A pool placement, or None for a partition of its own.
             actor: Who asks.
             reason: Why, for the record.
+            operation_id: Its id, random and of this move alone; made if not given.
 
         Returns:
             The operation; the one that is open already, if it has the same target.
@@ -103,10 +110,12 @@ class OperationRepository:
         Raises:
             MoveConflictError: Another move is open, or it lives there already.
         """
+        new_id = operation_id or uuid.uuid4()
 
         async def work(transaction: Transaction) -> Operation:
             row = await transaction.one(
                 "create_operation",
+                operation_id=new_id,
                 tenant_id=tenant.tenant_id,
                 kind=_kind(tenant.placement, target),
                 target=target,

@@ -8,6 +8,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.problems import BadRequestError
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
@@ -25,6 +26,7 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     Raises:
         BadRequestError: Two credentials.
         CredentialError: None, or one that is not valid.
+        UnknownAgentError: The path names an agent that there is not, or not for this tenant.
     """
     key = _given(request)
     if _is_operators(key, wiring):
@@ -37,6 +39,7 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     if principal.issued_by is None:
         wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
+    _check_agent(request, wiring, principal.tenant.agents)
     return principal
 
 
@@ -66,6 +69,16 @@ async def _check_operator(connection: ASGIConnection[Any, Any, Any, Any], wiring
             raise ForbiddenError("This route is the operator's; a tenant's credential does not open it.")
         raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
     await wiring.role.require()
+    _check_agent(connection, wiring, None)
+
+
+def _check_agent(
+    connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring, allowed: tuple[str, ...] | None
+) -> None:
+    """Also where a route needs no agent: an address that is mistyped must not half work."""
+    named = connection.scope.get(AGENT_KEY)
+    if named is not None:
+        wiring.agents.find(str(named), allowed)
 
 
 def _is_operators(given: str, wiring: Wiring) -> bool:

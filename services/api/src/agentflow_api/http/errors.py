@@ -13,6 +13,7 @@ from agentflow.errors import (
     ConflictError,
     GraphDefinitionError,
     InvalidError,
+    NodeError,
     NotFoundError,
     StoreUnavailableError,
     TokenBudgetExceededError,
@@ -86,6 +87,7 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ConflictError, 409),
     (ConfigurationError, 500),  # ours, not the client's
     (GraphDefinitionError, 500),
+    (NodeError, 500),  # also where what it made is invalid: the client did not make it
     (InvalidError, 422),
     (StoreUnavailableError, 503),
     (AgentFlowError, 500),

@@ -18,12 +18,16 @@ from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.errors import answer_error
 from agentflow_api.http.request_ids import request_id
 from agentflow_api.wiring import Wiring
-from agentflow_hosting.idempotency import Answer, Claim
+from agentflow_hosting.idempotency import OPERATOR, Answer, Claim
 from agentflow_tenancy import Principal
 
 REPLAYED: Final = "idempotent-replayed"
 _HEADER: Final = "idempotency-key"
 _LONGEST: Final = 255
+# Stands for a secret in what is kept. No JSON text holds it: encoders escape it.
+_HIDDEN: Final = "\x01"
+
+type Secret = Callable[[uuid.UUID], str]
 
 # Refused before anything was done: the key stays free. Any other failure may have left something behind, as
 # has a run that used its budget up.
@@ -51,19 +55,22 @@ class Effect:
 
 async def once(
     request: Request[Any, Any, Any],
-    principal: Principal,
+    principal: Principal | None,
     wiring: Wiring,
     body: Any,
     work: Callable[[Effect], Awaitable[Response[bytes]]],
+    *,
+    secret: Secret | None = None,
 ) -> Response[bytes]:
     """Do the work, or answer what was answered when it was done.
 
     Args:
         request: Whose header field names the key; without one the work is simply done.
-        principal: Whose key.
+        principal: Whose key; None of the operator.
         wiring: The process's parts.
         body: The request's, as data: with another one the key is refused.
         work: Does it, under the name it is given.
+        secret: Makes the secret that an answer shows, from the effect's name: it is not kept with the answer.
 
     Raises:
         IdempotencyKeyReusedError, IdempotencyInProgressError: See `IdempotencyKeys.claim`.
@@ -74,13 +81,13 @@ async def once(
     key = given_key(request)
     if key is None:
         return await work(Effect(uuid.uuid4()))
-    found = await wiring.idempotency.claim(
-        principal.tenant.tenant_id, key, _fingerprint(request, principal, body)
-    )
+    whose = OPERATOR if principal is None else principal.tenant.tenant_id
+    found = await wiring.idempotency.claim(whose, key, _fingerprint(request, principal, body))
+    hidden = None if secret is None else secret(found.effect_id)
     if isinstance(found, Answer):
-        return _again(found)
+        return _again(found, hidden)
     async with wiring.idempotency.holding(found):
-        return await _worked(request, wiring, found, work)
+        return await _worked(request, wiring, found, work, hidden)
 
 
 async def once_found[T](
@@ -114,6 +121,7 @@ async def _worked(
     wiring: Wiring,
     claim: Claim,
     work: Callable[[Effect], Awaitable[Response[bytes]]],
+    hidden: str | None,
 ) -> Response[bytes]:
     effect = Effect(claim.effect_id, claim.since)
     try:
@@ -128,7 +136,9 @@ async def _worked(
         await asyncio.shield(wiring.idempotency.let_go(claim, nothing_done=False))
         raise
     try:
-        await wiring.idempotency.answer(claim, answer.status_code or 200, bytes(answer.content).decode())
+        text = bytes(answer.content).decode()
+        kept = text if hidden is None else text.replace(hidden, _HIDDEN)
+        await wiring.idempotency.answer(claim, answer.status_code or 200, kept)
     except StoreUnavailableError:
         # Done, but who asks again would not know: better to have it asked again, and told then.
         await asyncio.shield(wiring.idempotency.let_go(claim, nothing_done=False))
@@ -154,21 +164,22 @@ def given_key(request: Request[Any, Any, Any]) -> str | None:
     return key
 
 
-def _fingerprint(request: Request[Any, Any, Any], principal: Principal, body: Any) -> bytes:
+def _fingerprint(request: Request[Any, Any, Any], principal: Principal | None, body: Any) -> bytes:
     asked = [
         request.method,
         request.scope["path"],
         request.scope.get(AGENT_KEY),
         sorted(request.query_params.multi_items()),
-        principal.user_id,
+        None if principal is None else principal.user_id,
         body,
     ]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
 
 
-def _again(answer: Answer) -> Response[bytes]:
+def _again(answer: Answer, hidden: str | None) -> Response[bytes]:
+    text = answer.body if hidden is None else answer.body.replace(_HIDDEN, hidden)
     return Response(
-        answer.body.encode(),
+        text.encode(),
         status_code=answer.status,
         media_type=MediaType.JSON,
         headers={"x-request-id": request_id(), REPLAYED: "true"},

@@ -9,7 +9,7 @@ from agentflow_api.http.actors import actor_of_key
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
-from agentflow_api.http.idempotency import Effect, once_found
+from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.keys.schemas import NewKey, Rotation
 from agentflow_api.keys.service import Keyring, keyring_of
 from agentflow_api.keys.views import key_view
@@ -46,11 +46,10 @@ async def create_key(
     body = await asked_body(request, wiring)
     asked = validated(NewKey, body)
 
-    async def work(effect: Effect) -> dict[str, Any]:
-        return await keyring.create(asked, effect.effect_id)
+    async def work(effect: Effect) -> Response[bytes]:
+        return success(await keyring.create(asked, effect.effect_id), "Created", status_code=201)
 
-    made = await once_found(request, principal, wiring, body, work)
-    return success(made, "Created", status_code=201)
+    return await once(request, principal, wiring, body, work, secret=keyring.secret)
 
 
 @get("/{key_id:str}")
@@ -70,11 +69,11 @@ async def rotate_key(
     body = await asked_body(request, wiring)
     asked = validated(Rotation, body)
 
-    async def work(effect: Effect) -> dict[str, Any]:
-        return await keyring.rotate(key_id, asked.overlap_s, effect.effect_id)
+    async def work(effect: Effect) -> Response[bytes]:
+        made = await keyring.rotate(key_id, asked.overlap_s, effect.effect_id)
+        return success(made, "Rotated", status_code=201)
 
-    made = await once_found(request, principal, wiring, body, work)
-    return success(made, "Rotated", status_code=201)
+    return await once(request, principal, wiring, body, work, secret=keyring.secret)
 
 
 @delete("/{key_id:str}", status_code=200)

@@ -62,6 +62,10 @@ class Keyring:
         )
         return {"api_key": key.text, "key": key_view(info)}
 
+    def secret(self, effect_id: uuid.UUID) -> str:
+        """The text of the key that an effect makes; nothing is read."""
+        return made_api_key(self.pepper, effect_id).text
+
     async def page(self, after: str, limit: int) -> list[KeyInfo]:
         """Keys by id."""
         return await self.repository.list(self.tenant_id, after=after, limit=limit)

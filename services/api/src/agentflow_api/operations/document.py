@@ -91,11 +91,12 @@ OPERATIONS: Final[Operations] = {
         status=202,
         body=of_model(PlacementBody, {"placement": "dedicated", "reason": "Grows fast."}),
         errors=(409,),
+        repeatable=True,
     ),
     f"GET {_ALL}": _operation(
         page("operations", _OPERATION), parameters=(LIMIT, CURSOR, TENANT, _STATE), errors=(404,)
     ),
     f"GET {_ONE}": _operation(_OPERATION),
-    f"POST {_ONE}/cancel": _operation(_OPERATION, status=202, errors=(409,)),
+    f"POST {_ONE}/cancel": _operation(_OPERATION, status=202, errors=(409,), repeatable=True),
     "GET /v1/admin/partitions": _operation(_PARTITIONS),
 }

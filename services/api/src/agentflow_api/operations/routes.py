@@ -12,6 +12,7 @@ from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.credentials import require_operator
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
+from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import (
     ConflictingError,
     InvalidBodyError,
@@ -42,14 +43,13 @@ async def move_tenant(request: Request[Any, Any, Any], named: str, wiring: Wirin
     """Have a tenant moved while it works; asking again joins the move that is open."""
     data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     body = validated(PlacementBody, data)
-    tenant = await tenants.found(wiring, named)
-    target = await _target(wiring, body.placement, tenant.placement)
-    if target is None and tenant.placement not in POOL_PLACEMENTS:
-        raise ConflictingError("The tenant has a partition of its own already.")
-    operation = await wiring.operations.request(
-        tenant, target, actor=actor_operator(request), reason=body.reason
-    )
-    return success({"operation": operation_view(operation)}, "Accepted", status_code=202)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        known = None if effect.since is None else await wiring.operations.get(effect.effect_id)
+        operation = known or await _asked_for(request, named, wiring, body, effect)
+        return success({"operation": operation_view(operation)}, "Accepted", status_code=202)
+
+    return await once(request, None, wiring, data, work)
 
 
 @get("/v1/admin/operations")
@@ -85,11 +85,17 @@ async def cancel_operation(
     request: Request[Any, Any, Any], operation_id: str, wiring: Wiring
 ) -> Response[bytes]:
     """Have a move undone: what went goes back."""
-    operation = await _found(wiring, operation_id)
-    cancelled = await wiring.operations.cancel(operation, actor=actor_operator(request))
-    if cancelled is None:
-        raise ConflictingError("This operation has ended.")
-    return success(operation_view(cancelled), "Accepted", status_code=202)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        operation = await _found(wiring, operation_id)
+        if effect.since is not None and operation.cancel_requested:  # by the first try
+            return success(operation_view(operation), "Accepted", status_code=202)
+        cancelled = await wiring.operations.cancel(operation, actor=actor_operator(request))
+        if cancelled is None:
+            raise ConflictingError("This operation has ended.")
+        return success(operation_view(cancelled), "Accepted", status_code=202)
+
+    return await once(request, None, wiring, None, work)
 
 
 @get("/v1/admin/partitions")
@@ -103,6 +109,22 @@ async def list_partitions(wiring: Wiring) -> Response[bytes]:
             "partitions": [partition_view(partition) for partition in partitions],
             "would_move": [proposal_view(proposal) for proposal in proposals],
         }
+    )
+
+
+async def _asked_for(
+    request: Request[Any, Any, Any], named: str, wiring: Wiring, body: PlacementBody, effect: Effect
+) -> Operation:
+    tenant = await tenants.found(wiring, named)
+    target = await _target(wiring, body.placement, tenant.placement)
+    if target is None and tenant.placement not in POOL_PLACEMENTS:
+        raise ConflictingError("The tenant has a partition of its own already.")
+    return await wiring.operations.request(
+        tenant,
+        target,
+        actor=actor_operator(request),
+        reason=body.reason,
+        operation_id=effect.effect_id,
     )
 
 

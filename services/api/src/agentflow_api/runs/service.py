@@ -14,12 +14,16 @@ from agentflow_api.runs.schemas import RunRequest
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import InvokeRequest
 from agentflow_hosting.run_reader import ChunksGoneError
+from agentflow_hosting.run_repository import QueueFullError
 from agentflow_hosting.runs import CancelAction, NewRun, RunKind, RunRecord
 from agentflow_hosting.views import result_view
 from agentflow_hosting.webhook_sender import WebhookUrlError, check_webhook_url
-from agentflow_tenancy import Principal, Run
+from agentflow_tenancy import Principal, QuotaExceededError, Run
+from agentflow_tenancy.quotas import QUEUED_RUNS, Decision, Standing
 
 _MISSING = "There is no such run."
+# A full queue has room again when a run begins: nobody knows when that is.
+_QUEUE_MOVES_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ async def make(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Run
         budget: What the quotas said: whether it may make its thread.
 
     Raises:
-        QuotaExceededError: There is no room for a new thread.
+        QuotaExceededError: There is no room for a new thread, or for another run that waits.
         RunConflictError: It wants to be alone on its thread, and is not.
         InvalidBodyError: See `graph.service.check`.
     """
@@ -180,6 +184,7 @@ async def _new(wiring: Wiring, principal: Principal, wanted: Wanted, kind: RunKi
         agent=wanted.agent,
         input=asked.as_data(),
         kind=kind,
+        most_queued=principal.tenant.limits.at_most(principal.limits).queued_runs,
         **more,
     )
 
@@ -189,7 +194,10 @@ async def _created(
 ) -> RunRecord:
     if new.webhook is not None:
         _check_webhook(new.webhook, allow_private=wiring.settings.allow_private_webhooks)
-    made = await wiring.run_repository.create(new, holder=holder)
+    try:
+        made = await wiring.run_repository.create(new, holder=holder)
+    except QueueFullError as error:
+        raise _no_room(error.most) from error
     if made is None:
         raise RunConflictError("The thread has a run that is not over; wait for it, or cancel it.")
     run, _ = made
@@ -201,6 +209,11 @@ async def _created(
                 with suppress(RunOverError):
                     await cancel(wiring, principal, other, action)
     return run
+
+
+def _no_room(most: int) -> QuotaExceededError:
+    standing = Standing(QUEUED_RUNS, limit=most, window_s=None, remaining=0, reset_s=None)
+    return QuotaExceededError(Decision(False, QUEUED_RUNS, _QUEUE_MOVES_S, made=lambda: (standing,)))
 
 
 async def _tell_to_stop(wiring: Wiring, principal: Principal, run: RunRecord) -> None:

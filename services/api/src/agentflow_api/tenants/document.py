@@ -63,16 +63,25 @@ OPERATIONS: Final[Operations] = {
         status=201,
         body=of_model(NewTenantBody, {"slug": "acme", "name": "Acme", "plan": "standard"}),
         errors=(409,),
+        repeatable=True,
     ),
     f"GET {_ONE}": _tenant(_TENANT),
     f"PATCH {_ONE}": _tenant(_TENANT, body=of_model(TenantChanges, {"plan": "free", "retention_days": 30})),
-    f"POST {_ONE}/suspend": _tenant(_TENANT),
-    f"POST {_ONE}/resume": _tenant(_TENANT),
+    f"POST {_ONE}/suspend": _tenant(_TENANT, repeatable=True),
+    f"POST {_ONE}/resume": _tenant(_TENANT, repeatable=True),
     f"GET {_ONE}/keys": _key("list_keys_of_tenant", page("keys", KEY), parameters=(LIMIT, CURSOR)),
-    f"POST {_ONE}/keys": _key("create_key_of_tenant", CREATED, status=201, body=NEW_KEY, needs_body=False),
+    f"POST {_ONE}/keys": _key(
+        "create_key_of_tenant", CREATED, status=201, body=NEW_KEY, needs_body=False, repeatable=True
+    ),
     f"GET {_ONE}/keys/{{key_id}}": _key("get_key_of_tenant", KEY),
     f"DELETE {_ONE}/keys/{{key_id}}": _key("revoke_key_of_tenant", KEY),
     f"POST {_ONE}/keys/{{key_id}}/rotate": _key(
-        "rotate_key_of_tenant", ROTATED, status=201, body=ROTATION, needs_body=False, errors=(409,)
+        "rotate_key_of_tenant",
+        ROTATED,
+        status=201,
+        body=ROTATION,
+        needs_body=False,
+        errors=(409,),
+        repeatable=True,
     ),
 }

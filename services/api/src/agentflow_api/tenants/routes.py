@@ -1,7 +1,7 @@
 """`/v1/admin/tenants`: for the operator, by the operator's token."""
 
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID
 
 from litestar import Request, Response, Router, delete, get, patch, post
 
@@ -11,6 +11,7 @@ from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.credentials import require_operator
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
+from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import InvalidParameterError
 from agentflow_api.keys.routes import asked_body, page_of
 from agentflow_api.keys.schemas import NewKey, Rotation
@@ -26,11 +27,18 @@ _STATES: Final = ("active", "suspended")
 
 @post("/", status_code=201)
 async def create_tenant(request: Request[Any, Any, Any], wiring: Wiring) -> Response[bytes]:
-    """A tenant and its first key; `data.api_key` is shown this once."""
+    """A tenant and its first key; `data.api_key` is shown this once, or again for its `Idempotency-Key`."""
     data = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     body = validated(NewTenantBody, data)
-    made = await service.create_tenant(wiring, body, actor_operator(request))
-    return success(made, "Created", status_code=201)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        made = await service.create_tenant(wiring, body, effect.effect_id, actor_operator(request))
+        return success(made, "Created", status_code=201)
+
+    def secret(effect_id: UUID) -> str:
+        return service.first_key(wiring, effect_id).text
+
+    return await once(request, None, wiring, data, work, secret=secret)
 
 
 @get("/")
@@ -65,13 +73,13 @@ async def change_tenant(request: Request[Any, Any, Any], named: str, wiring: Wir
 @post("/{named:str}/suspend", status_code=200)
 async def suspend_tenant(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
     """Refuse all of the tenant's credentials, on every replica within a second."""
-    return success(await service.set_state(wiring, named, "suspended", actor_operator(request)), "Suspended")
+    return await _set_state(request, named, wiring, "suspended", "Suspended")
 
 
 @post("/{named:str}/resume", status_code=200)
 async def resume_tenant(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
     """Take a suspended tenant's credentials again."""
-    return success(await service.set_state(wiring, named, "active", actor_operator(request)), "Resumed")
+    return await _set_state(request, named, wiring, "active", "Resumed")
 
 
 @get("/{named:str}/keys")
@@ -82,10 +90,15 @@ async def list_keys(request: Request[Any, Any, Any], named: str, wiring: Wiring)
 
 @post("/{named:str}/keys", status_code=201)
 async def create_key(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Response[bytes]:
-    """A new key for a tenant; `data.api_key` is shown this once."""
+    """A new key for a tenant; `data.api_key` is shown this once, or again for its `Idempotency-Key`."""
     keyring = await _keyring(request, named, wiring)
-    asked = validated(NewKey, await asked_body(request, wiring))
-    return success(await keyring.create(asked, uuid4()), "Created", status_code=201)
+    body = await asked_body(request, wiring)
+    asked = validated(NewKey, body)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        return success(await keyring.create(asked, effect.effect_id), "Created", status_code=201)
+
+    return await once(request, None, wiring, body, work, secret=keyring.secret)
 
 
 @get("/{named:str}/keys/{key_id:str}")
@@ -102,8 +115,14 @@ async def rotate_key(
 ) -> Response[bytes]:
     """A new key with the same rights; the old one ends after `overlap_s`."""
     keyring = await _keyring(request, named, wiring)
-    asked = validated(Rotation, await asked_body(request, wiring))
-    return success(await keyring.rotate(key_id, asked.overlap_s, uuid4()), "Rotated", status_code=201)
+    body = await asked_body(request, wiring)
+    asked = validated(Rotation, body)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        made = await keyring.rotate(key_id, asked.overlap_s, effect.effect_id)
+        return success(made, "Rotated", status_code=201)
+
+    return await once(request, None, wiring, body, work, secret=keyring.secret)
 
 
 @delete("/{named:str}/keys/{key_id:str}", status_code=200)
@@ -112,6 +131,15 @@ async def revoke_key(
 ) -> Response[bytes]:
     """End a tenant's key for good, on every replica within a second."""
     return success(await (await _keyring(request, named, wiring)).revoke(key_id), "Revoked")
+
+
+async def _set_state(
+    request: Request[Any, Any, Any], named: str, wiring: Wiring, state: str, said: str
+) -> Response[bytes]:
+    async def work(_: Effect) -> Response[bytes]:
+        return success(await service.set_state(wiring, named, state, actor_operator(request)), said)
+
+    return await once(request, None, wiring, None, work)
 
 
 async def _keyring(request: Request[Any, Any, Any], named: str, wiring: Wiring) -> Keyring:

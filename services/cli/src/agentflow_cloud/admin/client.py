@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from agentflow_cloud.admin.target import Target, target
 from agentflow_cloud.admin.text import shown
@@ -14,6 +16,10 @@ from agentflow_cloud.errors import CommandError
 
 _TIMEOUT_S: Final = 60.0
 _PAGE: Final = 1000
+_TRIES: Final = 3
+_WAIT_S: Final = 0.5
+# An answer that says that the next one may be another: nothing was done, or it is being done.
+_AGAIN: Final = (502, 503, 504)
 
 
 class OperatorClient:
@@ -25,7 +31,9 @@ class OperatorClient:
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask for something under `/v1/admin`; one round trip.
+        """Ask for something under `/v1/admin`; one round trip, and more where an answer got lost.
+
+        A POST carries an `Idempotency-Key` of its own, so that it has one effect however often it is sent.
 
         Returns:
             The answer's `data`.
@@ -34,13 +42,15 @@ class OperatorClient:
             CommandError: The service refused, in its own words, or could not be reached.
         """
         headers = {"Authorization": f"Bearer {self._target.token}", "Content-Type": "application/json"}
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid4())
         request = urllib.request.Request(  # noqa: S310 - the target's scheme is checked
             f"{self._target.base_url}/v1/admin{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers=headers,
             method=method,
         )
-        return self._data(self._answer(request))
+        return self._answer(request)
 
     def all(self, path: str, name: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Every entry of a listing; a round trip for each thousand."""
@@ -52,17 +62,29 @@ class OperatorClient:
                 return
             asked["cursor"] = page["next_cursor"]
 
-    def _answer(self, request: urllib.request.Request) -> bytes:
+    def _answer(self, request: urllib.request.Request) -> Any:
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._data(self._answer_once(request))
+            except _LostError as lost:
+                if left == 0:
+                    raise CommandError(str(lost)) from lost
+                time.sleep(_WAIT_S)
+        raise AssertionError("the last try returns or raises")
+
+    def _answer_once(self, request: urllib.request.Request) -> bytes:
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
             with error:
-                raise CommandError(_refusal(error.code, error.read())) from None
+                kind = _LostError if error.code in _AGAIN else CommandError
+                raise kind(_refusal(error.code, error.read())) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise CommandError(
+            kind = _LostError if isinstance(reason, _CUT_OFF) else CommandError
+            raise kind(
                 f"No answer from {self._target.base_url} ({shown(str(reason))}): "
                 "is it running, and is AGENTFLOW_URL right?"
             ) from error
@@ -71,7 +93,8 @@ class OperatorClient:
         try:
             return json.loads(content)["data"]
         except (ValueError, KeyError, TypeError):
-            raise CommandError(
+            # Also what an answer looks like that was cut off among its header fields.
+            raise _LostError(
                 f"{self._target.base_url} does not answer as AgentFlow Cloud does: check AGENTFLOW_URL."
             ) from None
 
@@ -83,6 +106,14 @@ def service() -> OperatorClient:
         CommandError: There is none; what to set.
     """
     return OperatorClient(target())
+
+
+# It was there and went away; nobody there at all is told at once.
+_CUT_OFF: Final = (http.client.HTTPException, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+
+
+class _LostError(CommandError):
+    """What was asked may have been done, and may be asked again."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from agentflow.core.graph.blame import UNSTORABLE, blamed
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.busy import Held, while_held
 from agentflow.core.graph.config import RunConfig
@@ -34,6 +35,7 @@ from agentflow.errors import (
     GraphRecursionError,
     InvalidError,
     InvalidInputError,
+    NodeEncodingError,
     NodeError,
     NodeResultError,
     RunOvertakenError,
@@ -305,13 +307,20 @@ class GraphRun[S: AgentState]:
             await work
         except AgentFlowError as error:
             # What a tool's node made of the ledger's refusal tells less than the refusal itself.
-            failure = self._thread.failure or error
+            failure = self._failure(error)
             # Somebody else holds the thread, or nothing can be stored: it is left as it is.
             if not isinstance(failure, ConflictError | StorageError):
                 await self._record_failure(failure)
             if failure is error:
                 raise
             raise failure from error
+
+    def _failure(self, error: AgentFlowError) -> AgentFlowError:
+        found = self._thread.failure or error
+        if isinstance(found, UNSTORABLE) and not isinstance(found, NodeError):
+            # The input was stored before: it is something that the nodes at work made.
+            return NodeEncodingError(found, node=",".join(self._thread.progress.runnable))
+        return found
 
     async def _run_nodes(self) -> None:
         thread = self._thread
@@ -412,7 +421,8 @@ class GraphRun[S: AgentState]:
         finished = dict(before.finished)
         for node, outcome in outcomes.items():
             if isinstance(outcome, Update) and node not in finished:
-                finished[node] = encode_update(outcome)
+                with blamed("branch", node):
+                    finished[node] = encode_update(outcome)
         return replace(before, finished=finished, route=[])
 
     def _then(self, *, next: list[str] | None = None, route: list[str] | None = None) -> Progress:  # noqa: A002 - its name

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from agentflow.core.graph.blame import blamed
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.budget import Boundary, Budget, tokens_of
 from agentflow.core.graph.config import Durability
@@ -80,7 +81,7 @@ class LiveThread[S: AgentState]:
         self._run_id = run_id
         self._durability = durability
         self._budget = budget
-        self._pipeline = Pipeline(session.append)
+        self._pipeline = Pipeline(self._append)
         self._held_back: _Stored | None = None
         self._looked_at = 0.0
         self.state: S = blueprint.template
@@ -165,9 +166,10 @@ class LiveThread[S: AgentState]:
 
         Raises:
             What `ThreadSession.append` raises; then nothing was stored or adopted.
-            StateEncodingError: The state is not data.
+            StateEncodingError: The state is not data; a NodeEncodingError when a node made it.
         """
-        fields = encode_fields(state) | progress.as_fields() | (marks or {})
+        with blamed(source, node):
+            fields = encode_fields(state) | progress.as_fields() | (marks or {})
         change = change_context(self._entries, self._next_pos, state.context)
         added = [message for _, message in change.added]
         before, begins_thread = self.state.context, self.is_new
@@ -178,12 +180,13 @@ class LiveThread[S: AgentState]:
                 committed = Committed(self._head, self.thread_no, await self._should_stop())
             else:
                 stored = self._held_back
-                write = self._write(
-                    state,
-                    diff(self.fields if stored is None else stored.fields, fields),
-                    fields,
-                    change if stored is None else stored.change_to(change.entries),
-                )
+                with blamed(source, node):
+                    write = self._write(
+                        state,
+                        diff(self.fields if stored is None else stored.fields, fields),
+                        fields,
+                        change if stored is None else stored.change_to(change.entries),
+                    )
                 write.source, write.node, write.starts_run, write.parent = source, node, starts_run, parent
                 committed = await self._send(write)
             self.state, self.fields, self.progress = state, fields, progress
@@ -237,7 +240,8 @@ class LiveThread[S: AgentState]:
         if self._held_back is not None:
             stored = self._held_back
             change = stored.change_to(self._entries)
-            write = self._write(self.state, diff(stored.fields, self.fields), self.fields, change)
+            with blamed("node", stored.node):
+                write = self._write(self.state, diff(stored.fields, self.fields), self.fields, change)
             write.node = stored.node
             await self._send(write)
         await self._pipeline.flush()
@@ -268,12 +272,16 @@ class LiveThread[S: AgentState]:
             committed = Committed(self._head + 1, self.thread_no, self._pipeline.stop_requested)
         else:
             await self._pipeline.flush()
-            committed = await self._session.append(write)
+            committed = await self._append(write)
             self._looked_at = asyncio.get_running_loop().time()
         self._head, self._thread_no = committed.head, committed.thread_no
         self._held_back = None
         self._forget(write.tool_results)
         return committed
+
+    async def _append(self, write: CheckpointWrite) -> Committed:
+        with blamed(write.source, write.node):
+            return await self._session.append(write)
 
     async def start_tools(self, intents: Sequence[ToolIntent]) -> Sequence[ToolStart]:
         """Make durable that tools are about to run, and first of all that they were asked for.

@@ -59,13 +59,23 @@ def encode_write(write: CheckpointWrite, limits: Limits) -> EncodedWrite:
     if write.tool_results:
         total_bytes += check_tool_results(write.tool_results, limits)
     check_texts("checkpoint", (write.node, write.run_id))
-    patch, fields = dumped_text(write.patch, field="state"), dumped_text(write.fields, field="state")
+    fields = _fields_text(write.fields)
+    patch = dumped_text(write.patch, field="state")
     fields_bytes = size_bytes(fields)
     if fields_bytes > limits.max_state_bytes:
         raise TooLargeError(
             "The state", limit=STATE_BYTES, size_bytes=fields_bytes, limit_bytes=limits.max_state_bytes
         )
     return EncodedWrite(patch, fields, total_bytes + fields_bytes + len(patch))
+
+
+def _fields_text(fields: Mapping[str, Any]) -> str:
+    try:
+        return dumped_text(fields, field="state")
+    except StateEncodingError:
+        for name, value in fields.items():
+            json_text(value, field=name)  # says which one it is
+        raise
 
 
 def check_tool_results(results: Iterable[ToolResult], limits: Limits) -> int:

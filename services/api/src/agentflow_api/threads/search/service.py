@@ -31,8 +31,6 @@ async def deleted(wiring: Wiring, principal: Principal, wanted: ThreadFilter, li
         while len(gone) < limit:
             size = min(BATCH, limit - len(gone))
             batch = await wiring.store.delete_threads(principal.scope, wanted, limit=size)
-            if batch:
-                await wiring.run_repository.forget_threads(principal.tenant.tenant_id, batch)
             gone += batch
             if len(batch) < size:
                 break
