@@ -58,9 +58,8 @@ class _opened:  # noqa: N801 - used as a block
             raise RuntimeError("the connections could not be opened")
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        with self._process:  # closes its pipes, which ends it, and waits
+            pass
 
 
 def _resident(api: Api) -> int:

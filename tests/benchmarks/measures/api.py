@@ -59,9 +59,8 @@ class LoadProcess:
 
     def close(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        with self._process:  # closes its pipes, which ends it, and waits
+            pass
 
 
 async def measure_api(bench: Bench) -> None:
