@@ -1,6 +1,7 @@
 """Every block of Python, SQL and shell in the guide and the README, run in order as by a reader."""
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -77,6 +78,9 @@ def test_page(
         assert "You are Alex." in capsys.readouterr().out
     if "app" in names:
         names["app"].close()
+    # What a page leaves open is this page's failure, not that of whoever runs when it is noticed.
+    names.clear()
+    gc.collect()
 
 
 @pytest.mark.parametrize("page", SHELL_PAGES, ids=lambda page: page.name)

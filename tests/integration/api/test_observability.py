@@ -270,4 +270,5 @@ def test_a_workers_runs_are_seen(migrated_database_url: str, redis_url: str) -> 
 
 def _spans(client: httpx.Client) -> bool:
     response = client.get("/v1/observability/t")
-    return response.status_code == 200 and bool(response.json()["data"]["run"]["spans"])
+    run = response.json()["data"]["run"] if response.status_code == 200 else None
+    return run is not None and bool(run["spans"])
