@@ -9,6 +9,9 @@ ROUTE: Final = "http.route"
 
 # Ours.
 AGENT: Final = "agentflow.agent"
+MODE: Final = "agentflow.mode"
+
+DEGRADED: Final = "agentflow.degraded"
 
 REQUEST_SPAN: Final = "{method} {route}"
 

@@ -25,6 +25,7 @@ from agentflow_hosting.run_repository import RunRepository
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.trace_repository import TraceRepository
 from agentflow_hosting.trace_writer import TraceWriter
+from agentflow_telemetry import DegradedGauge
 from agentflow_tenancy import (
     Authenticator,
     FairShare,
@@ -137,6 +138,7 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
     trace_writer = None if collector is None else TraceWriter(collector, traces)
     if trace_writer is not None:
         trace_writer.start()
+    gauge = DegradedGauge({"cache": lambda: checkpointer.degraded, "quotas": lambda: quotas.degraded})
     try:
         yield Wiring(
             settings=settings,
@@ -169,6 +171,7 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
             remote_tools=remote_tools,
         )
     finally:
+        gauge.close()
         await executor.stop()
         await background.aclose()
         await gates.aclose()
