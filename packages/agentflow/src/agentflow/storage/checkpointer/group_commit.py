@@ -21,7 +21,7 @@ from agentflow.storage.checkpointer.lanes import LANES, Lanes, tell
 
 MAX_ITEMS: Final = 128
 # What waits is not split into smaller groups: a statement's own cost is that of some 20 rows.
-MIN_SHARE: Final = 16
+MIN_SHARE: Final = 32
 MAX_BYTES: Final = 512 * 1024
 # Larger ones would hold up everybody in their group: they go alone, beside the lanes.
 LARGE_BYTES: Final = 64 * 1024
