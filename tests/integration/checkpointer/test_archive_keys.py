@@ -109,13 +109,14 @@ async def test_a_thread_goes_with_its_archive_and_what_came_after(
 async def test_the_index_does_not_grow_with_what_was_packed(
     store: PgCheckpointer, operator: Connection
 ) -> None:
-    """Each generation of threads uses the pages of the one before; amidst them, archives take 8 more."""
+    """Generations use the pages of those before; amidst them, archives would take 8 more with each."""
     pages = "pg_relation_size('agentflow_checkpoints_p0_pkey') / current_setting('block_size')::int"
     sizes = []
-    for generation in range(5):
+    for generation in range(10):
         await asyncio.gather(*(extend(store, f"{generation}-{i}", 30) for i in range(40)))
         assert await store.pack_idle(idle_for=NOW) == 40
         await operator.execute("VACUUM agentflow_checkpoints")
         sizes.append(await operator.fetchval(f"SELECT {pages}"))
-    # The second one still finds nothing: pages are free once a later transaction has begun.
-    assert sizes[-1] - sizes[1] < 8, sizes
+    # Pages are free only once no transaction of the whole server, other tests' too, is older than their deletion:
+    # some generations may find nothing. Half of them growing tells the two apart whatever else runs.
+    assert sizes[-1] - sizes[0] < 9 * 8 / 2, sizes
