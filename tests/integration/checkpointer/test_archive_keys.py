@@ -117,6 +117,6 @@ async def test_the_index_does_not_grow_with_what_was_packed(
         assert await store.pack_idle(idle_for=NOW) == 40
         await operator.execute("VACUUM agentflow_checkpoints")
         sizes.append(await operator.fetchval(f"SELECT {pages}"))
-    # Pages are free only once no transaction of the whole server, other tests' too, is older than their deletion:
-    # some generations may find nothing. Half of them growing tells the two apart whatever else runs.
+    # Pages are free only once no transaction of the whole server, other tests' too, is older than their
+    # deletion: some generations may find none. Half of them growing tells the two apart whatever else runs.
     assert sizes[-1] - sizes[0] < 9 * 8 / 2, sizes

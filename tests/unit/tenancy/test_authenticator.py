@@ -100,3 +100,29 @@ async def test_without_postgres_nobody_is_let_in_for_long(service: Service) -> N
             await service.ask(now)
     service.is_away = False
     assert (await service.ask(61.0)).tenant.slug == "acme"
+
+
+async def test_a_key_that_proved_itself_must_again_when_what_is_stored_changes(service: Service) -> None:
+    """Another secret under the same id, another pepper: what was proved before counts for nothing."""
+    await service.ask(0)
+    await service.ask(0.1)
+    service.record = replace(service.record, digest=new_api_key().digest(PEPPER))
+    assert await service.outcome(2) is CredentialError
+    assert await service.outcome(2.1) is CredentialError
+
+
+async def test_another_secret_of_a_key_in_use_is_refused(service: Service) -> None:
+    """While the right one is remembered, and afterwards the right one still works."""
+    good = service.text
+    await service.ask(0)
+    stranger = new_api_key()
+    service.text = stranger.text
+    for at in (0.1, 0.2):
+        assert await service.outcome(at) is CredentialError
+    service.text = good
+    assert await service.outcome(0.3) is None
+
+
+async def test_what_cannot_be_encoded_is_no_key(service: Service) -> None:
+    service.text = "af_live_\udcff"
+    assert await service.outcome(0) is CredentialError

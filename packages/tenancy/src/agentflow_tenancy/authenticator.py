@@ -1,11 +1,13 @@
 """From a presented key to the principal it stands for."""
 
+import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Callable
 
 from agentflow_tenancy.errors import CredentialError, TenantSuspendedError
-from agentflow_tenancy.keys import parse_api_key
+from agentflow_tenancy.keys import ApiKey, parse_api_key
 from agentflow_tenancy.lookups import Lookups
 from agentflow_tenancy.repository import TenantRepository
 from agentflow_tenancy.tenants import KeyRecord, Principal
@@ -32,6 +34,11 @@ class Authenticator:
     ) -> None:
         """Nothing is remembered yet."""
         self._pepper = pepper
+        # Which key proved which stored digest, by a fingerprint that means nothing outside this process. It
+        # saves the HMAC of the next request, not the look-up: whether the key is still good is asked each time.
+        self._secret = secrets.token_bytes(32)
+        self._proved: dict[bytes, tuple[str, bytes]] = {}
+        self._most_proved = most_remembered
         self._records: Lookups[str, KeyRecord | None] = Lookups(
             repository.find_key, worth=_is_good, remember_s=remember_s, most=most_remembered, clock=clock
         )
@@ -46,10 +53,21 @@ class Authenticator:
 
         No round trip while remembered, one otherwise, shared; none for a mistyped key.
         """
+        fingerprint = hashlib.blake2b(
+            presented.encode(errors="surrogatepass"), key=self._secret, digest_size=32
+        ).digest()
+        proved = self._proved.get(fingerprint)
+        if proved is not None:
+            record = await self._records.get(proved[0])
+            if record is not None and record.digest == proved[1]:
+                return _active(record)
         key = parse_api_key(presented)
         record = await self._records.get(key.key_id)
-        if record is None or not hmac.compare_digest(record.digest, key.digest(self._pepper)):
+        if record is None or not self._proves(key, record.digest):
             raise CredentialError(_UNKNOWN)
+        if len(self._proved) >= self._most_proved:
+            self._proved.clear()
+        self._proved[fingerprint] = (key.key_id, record.digest)
         return _active(record)
 
     async def principal_of(self, key_id: str, *, within_s: float | None = None) -> Principal:
@@ -66,6 +84,9 @@ class Authenticator:
         if record is None:
             raise CredentialError(_UNKNOWN)
         return _active(record)
+
+    def _proves(self, key: ApiKey, digest: bytes) -> bool:
+        return hmac.compare_digest(digest, key.digest(self._pepper))
 
 
 def _is_good(record: KeyRecord | None) -> bool:
