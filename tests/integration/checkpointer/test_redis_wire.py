@@ -28,7 +28,7 @@ async def wire_to(url: str, timeout_s: float = 5) -> AsyncIterator[RedisWire]:
 
 @asynccontextmanager
 async def garbling(garbled: bytes) -> AsyncIterator[str]:
-    """A server that greets as Redis does, and answers the first PING on a connection, and others with this."""
+    """A server that greets as Redis does, and answers a connection's first PING, and others with this."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pings = 0

@@ -35,7 +35,7 @@ class Authenticator:
         """Nothing is remembered yet."""
         self._pepper = pepper
         # Which key proved which stored digest, by a fingerprint that means nothing outside this process. It
-        # saves the HMAC of the next request, not the look-up: whether the key is still good is asked each time.
+        # saves the next request's HMAC, not the look-up: whether the key is still good is asked each time.
         self._secret = secrets.token_bytes(32)
         self._proved: dict[bytes, tuple[str, bytes]] = {}
         self._most_proved = most_remembered

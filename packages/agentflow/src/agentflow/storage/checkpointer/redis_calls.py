@@ -21,8 +21,10 @@ class Script:
 
 
 class ScriptCalls:
-    """Sends calls of scripts, of one event loop: over one connection, which does not wait for the answer of
-    one call before it sends the next."""
+    """Sends calls of scripts, of one event loop.
+
+    Over one connection, which does not wait for the answer of one call before it sends the next.
+    """
 
     def __init__(self, client: Redis) -> None:
         """Nothing is sent yet."""
