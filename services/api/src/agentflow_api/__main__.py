@@ -4,25 +4,17 @@ import asyncio
 import logging
 import sys
 
-from granian import Granian
-from granian.constants import Interfaces, Loops
-
 from agentflow.errors import ConfigurationError, GraphDefinitionError, StorageError
 from agentflow.storage.checkpointer import InMemoryCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
-from agentflow_api.lifetime import tell_workers_first
+from agentflow_api.server import serve
 from agentflow_api.settings import Settings, SettingsError, read_settings
 from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_telemetry import configure_logging
 from agentflow_tenancy.roles import UnsafeRoleError, check_app_role
 
 logger = logging.getLogger("agentflow.api")
-
-# A node that takes longer is cut off; its thread stays at the step before.
-_STOP_WITHIN_S = 30
-# Answers that stay open count; who works at a time is decided behind, tenant by tenant (`FairShare`).
-_OPEN_AT_ONCE = 20_000
 
 
 def main() -> None:
@@ -34,22 +26,7 @@ def main() -> None:
         sys.exit(str(error))
     _check(settings)
     asyncio.run(_check_role(settings))
-    server = Granian(
-        "agentflow_api.app:create_app",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        loop=Loops.uvloop,
-        workers=settings.workers,
-        factory=True,
-        log_access=False,
-        websockets=True,
-        respawn_failed_workers=True,
-        workers_kill_timeout=_STOP_WITHIN_S,
-        backpressure=_OPEN_AT_ONCE,
-    )
-    server.on_startup(tell_workers_first)
-    server.serve()
+    serve(settings)
 
 
 def _check(settings: Settings) -> None:

@@ -365,13 +365,17 @@ WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3
 SELECT placement, moving_to, creates_in FROM agentflow_placements WHERE tenant_id = $2 AND $1::int IS NOT NULL
 
 -- name: versions
--- Lives and heads of threads of one placement: $2 their tenants, $3 ids, $4 principals.
+-- Lives and heads of threads of one placement: $2 their tenants, $3 ids, $4 principals. One look-up each, which OFFSET
+-- holds the planner to: a plan made while the table was small would else read all threads of the tenants.
 SELECT w.i::int AS i, t.thread_no, t.head
 FROM unnest($2::uuid[], $3::text[], $4::text[])
      WITH ORDINALITY AS w (tenant_id, thread_id, principal, i)
-JOIN agentflow_threads t
-  ON t.placement = $1 AND t.tenant_id = w.tenant_id AND t.thread_id = w.thread_id
- AND (w.principal IS NULL OR t.user_id = w.principal)
+CROSS JOIN LATERAL (
+    SELECT thread_no, head FROM agentflow_threads
+    WHERE placement = $1 AND tenant_id = w.tenant_id AND thread_id = w.thread_id
+      AND (w.principal IS NULL OR user_id = w.principal)
+    OFFSET 0
+) t
 
 -- name: load
 -- A thread and its context in one answer, the newest message first: all of it, or the last $5.
@@ -391,12 +395,15 @@ CROSS JOIN LATERAL (
 WHERE t.placement = $1 AND t.tenant_id = $2 AND t.thread_id = $3 AND ($4::text IS NULL OR t.user_id = $4)
 
 -- name: load_group
--- Threads of one placement as by `load`, whole: $2 their tenants, $3 ids, $4 principals.
+-- Threads of one placement as by `load`, whole: $2 their tenants, $3 ids, $4 principals. Looked up as by `versions`.
 SELECT w.i::int AS i, t.placement, t.thread_no, t.head, t.next_pos, t.state, m.*
 FROM unnest($2::uuid[], $3::text[], $4::text[]) WITH ORDINALITY AS w (tenant_id, thread_id, principal, i)
-JOIN agentflow_threads t
-  ON t.placement = $1 AND t.tenant_id = w.tenant_id AND t.thread_id = w.thread_id
- AND (w.principal IS NULL OR t.user_id = w.principal)
+CROSS JOIN LATERAL (
+    SELECT * FROM agentflow_threads
+    WHERE placement = $1 AND tenant_id = w.tenant_id AND thread_id = w.thread_id
+      AND (w.principal IS NULL OR user_id = w.principal)
+    OFFSET 0
+) t
 CROSS JOIN LATERAL (
     SELECT array_agg(x.pos) AS pos, array_agg(x.message_id) AS message_id, array_agg(x.role) AS role,
            array_agg(x.content_kind) AS content_kind, array_agg(x.content) AS content,
