@@ -52,8 +52,9 @@ async def test_what_is_read_does_not_grow_with_the_table(
     await connection.execute(execute)
     await connection.execute(
         "INSERT INTO agentflow_threads (placement, tenant_id, thread_id, thread_no, head, next_pos, run_id, state)"
-        f" SELECT 0, '{STANDALONE_TENANT}', 't-' || n, n + 1000, 1, 0, '', '{{}}'"
-        f" FROM generate_series(1, {THREADS}) n"
+        " SELECT 0, $1, 't-' || n, n + 1000, 1, 0, '', '{}' FROM generate_series(1, $2::int) n",
+        STANDALONE_TENANT,
+        THREADS,
     )
     [row] = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {execute}")
     plan = json.loads(row[0])[0]["Plan"]
