@@ -51,7 +51,8 @@ async def test_what_is_read_does_not_grow_with_the_table(
     await connection.execute(f"PREPARE s AS {text_of(name, (0,))}")
     await connection.execute(execute)
     await connection.execute(
-        "INSERT INTO agentflow_threads (placement, tenant_id, thread_id, thread_no, head, next_pos, run_id, state)"
+        "INSERT INTO agentflow_threads"
+        " (placement, tenant_id, thread_id, thread_no, head, next_pos, run_id, state)"
         " SELECT 0, $1, 't-' || n, n + 1000, 1, 0, '', '{}' FROM generate_series(1, $2::int) n",
         STANDALONE_TENANT,
         THREADS,
