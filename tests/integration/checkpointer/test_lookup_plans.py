@@ -17,9 +17,10 @@ type Connection = asyncpg.Connection[asyncpg.Record]
 THREADS = 2000
 # More than any of them reads to answer for three threads of a message each.
 FEW = 100
+THREE = "0, ARRAY[{tenant}, {tenant}, {tenant}], ARRAY['t-1', 't-2', 't-3'], ARRAY[NULL, NULL, NULL]"
 ARGUMENTS = {
-    "versions": "0, ARRAY[{tenant}, {tenant}, {tenant}], ARRAY['t-1', 't-2', 't-3'], ARRAY[NULL, NULL, NULL]",
-    "load_group": "0, ARRAY[{tenant}, {tenant}, {tenant}], ARRAY['t-1', 't-2', 't-3'], ARRAY[NULL, NULL, NULL]",
+    "versions": THREE,
+    "load_group": THREE,
     "load": "0, {tenant}, 't-1', NULL, NULL",
     "list_messages": "0, {tenant}, 't-1', NULL, NULL, 0, NULL",
     "get_thread": "0, {tenant}, 't-1', NULL",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from agentflow_tenancy.errors import OverloadedError
@@ -74,8 +74,7 @@ class FairShare:
         self._queues: OrderedDict[Hashable, deque[_Waiter]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def entered(self, tenant: Hashable, *, rests: bool = False) -> AsyncGenerator[None]:
+    def entered(self, tenant: Hashable, *, rests: bool = False) -> AbstractAsyncContextManager[None]:
         """Work for a tenant, for the length of a block.
 
         Args:
@@ -86,14 +85,13 @@ class FairShare:
         Raises:
             OverloadedError: Too many of the tenant wait already, or this one has waited too long.
         """
+        return _Entered(self, tenant, rests=rests)
+
+    async def enter(self, tenant: Hashable, *, rests: bool) -> _Place:
+        """See `entered`; to be left."""
         if tenant not in self._queues and self._has_room(tenant):
-            place = self._take(tenant, rests=rests)
-        else:
-            place = await self._wait(tenant, rests=rests)
-        try:
-            yield
-        finally:
-            self._leave(place)
+            return self._take(tenant, rests=rests)
+        return await self._wait(tenant, rests=rests)
 
     def _has_room(self, tenant: Hashable) -> bool:
         return len(self._places) < self._at_once and self._of.get(tenant, 0) < self._share
@@ -120,14 +118,15 @@ class FairShare:
                 raise OverloadedError("Too much waits for this process; try again in a moment.") from None
         except asyncio.CancelledError:
             if waiter.place is not None:
-                self._leave(waiter.place)
+                self.leave(waiter.place)
             else:
                 self._forget(tenant, waiter)
             raise
         assert waiter.place is not None  # noqa: S101 - who is woken was given one
         return waiter.place
 
-    def _leave(self, place: _Place) -> None:
+    def leave(self, place: _Place) -> None:
+        """The place is free."""
         self._places.pop(place, None)
         self._uncount(place)
         if self._queues:
@@ -187,3 +186,20 @@ class FairShare:
         self._hand_out()
         if self._queues:
             self._watch()
+
+
+class _Entered:
+    """A place for the length of a block. Hot, so no generator."""
+
+    __slots__ = ("_place", "_rests", "_share", "_tenant")
+
+    def __init__(self, share: FairShare, tenant: Hashable, *, rests: bool) -> None:
+        self._share = share
+        self._tenant = tenant
+        self._rests = rests
+
+    async def __aenter__(self) -> None:
+        self._place = await self._share.enter(self._tenant, rests=self._rests)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._share.leave(self._place)

@@ -1,7 +1,7 @@
 """Letting a request in: who it is, whether its quotas have room, and its tenant's turn."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from litestar import Request
@@ -32,23 +32,25 @@ async def provide_admitted(
     One round trip to Redis before the handler, and another after a run.
     """
     state = request.scope["state"]
-    async with AsyncExitStack() as stack:
-        try:
-            if request.route_handler.opt.get(RUNS):
-                run = await stack.enter_async_context(wiring.quotas.run(credential))
-                state[_RUN], state[DECISION] = run, run.decision
-            elif request.route_handler.opt.get(QUEUES):
-                run = await wiring.quotas.queued(credential)
-                state[_RUN], state[DECISION] = run, run.decision
-            else:
-                state[DECISION] = await wiring.quotas.request(credential)
-        except QuotaExceededError as error:
-            state[REFUSAL], state[DECISION] = error, error.decision
-            raise
-        opt = request.route_handler.opt
-        rests = bool(opt.get(RUNS) or opt.get(WAITS))
-        await stack.enter_async_context(wiring.turns.entered(credential.tenant.tenant_id, rests=rests))
-        yield credential
+    opt = request.route_handler.opt
+    runs = bool(opt.get(RUNS))
+    run: Run | None = None
+    try:
+        if runs:
+            run = await wiring.quotas.enter(credential)
+        elif opt.get(QUEUES):
+            run = await wiring.quotas.queued(credential)
+        state[_RUN] = run
+        state[DECISION] = await wiring.quotas.request(credential) if run is None else run.decision
+    except QuotaExceededError as error:
+        state[REFUSAL], state[DECISION] = error, error.decision
+        raise
+    try:
+        async with wiring.turns.entered(credential.tenant.tenant_id, rests=runs or bool(opt.get(WAITS))):
+            yield credential
+    finally:
+        if runs and run is not None:
+            await wiring.quotas.leave(run)
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final
 
-from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -57,9 +56,12 @@ class Doorkeeper:
         async def send_with_fields(message: Message) -> None:
             decision = state.get(DECISION)
             if decision is not None and message["type"] == "http.response.start":
-                headers = MutableScopeHeaders(message)
+                headers = [*message["headers"]]
+                given = {name for name, _ in headers}
                 for name, value in rate_limit_fields(decision).items():
-                    headers.setdefault(name, value)
+                    if (encoded := name.lower().encode()) not in given:
+                        headers.append((encoded, value.encode()))
+                message["headers"] = headers
             await send(message)
 
         await self._app(scope, receive, send_with_fields)

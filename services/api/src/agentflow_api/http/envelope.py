@@ -1,14 +1,16 @@
 """The envelope of every answer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from litestar import Response
 from litestar.enums import MediaType
 
 from agentflow_api.http.request_ids import request_id
+
+_quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring
 
 
 def success(data: Any, message: str = "OK", *, status_code: int = 200) -> Response[bytes]:
@@ -20,7 +22,7 @@ def success_text(data: str, message: str = "OK", *, status_code: int = 200) -> R
     """The same of data that is JSON text already."""
     own_id = request_id()
     timestamp = datetime.now(UTC).isoformat()
-    metadata = json.dumps({"request_id": own_id, "timestamp": timestamp, "message": message})
+    metadata = f'{{"request_id":{_quoted(own_id)},"timestamp":"{timestamp}","message":{_quoted(message)}}}'
     content = f'{{"data":{data},"metadata":{metadata}}}'.encode(errors="replace")
     return _answer(content, status_code, own_id, timestamp, {})
 
