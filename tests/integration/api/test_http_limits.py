@@ -1,4 +1,4 @@
-"""What a client may send before the application is asked: over a socket, against the server's own protocol."""
+"""What a client may send before the application is asked: over a socket, to the server's own protocol."""
 
 import asyncio
 from collections.abc import AsyncIterator
