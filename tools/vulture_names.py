@@ -11,7 +11,7 @@ _.cache_creation_input_tokens, _.cache_read_input_tokens, _.parsed_content, _.op
 # Public faces that no test needs.
 _.set_finish_point, _.superuser_url, _.socket_dir, _.is_stopped_requested
 
-# Called or read by alembic, Python, pydantic, granian and http.server.
+# Called or read by alembic, Python, pydantic, uvicorn and http.server.
 _.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_should_be_set, _.create_app
 _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
 _.redirect_request, _.close_connection, _.log_message, _.atexit
