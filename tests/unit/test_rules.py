@@ -25,10 +25,29 @@ SERVICES = {"agentflow_api", "agentflow_worker", "agentflow_cloud"}
 # package -> first parts of modules it must not import
 FORBIDDEN = {
     "agentflow": {"litestar", "granian", "uvicorn", "alembic", *SERVICES, *(LIBRARIES - {"agentflow"})},
-    "agentflow_tenancy": {"litestar", "granian", "uvicorn", *SERVICES, "agentflow_embedded", "agentflow_hosting"},
+    "agentflow_tenancy": {
+        "litestar",
+        "granian",
+        "uvicorn",
+        *SERVICES,
+        "agentflow_embedded",
+        "agentflow_hosting",
+    },
     "agentflow_hosting": {"litestar", "granian", "uvicorn", *SERVICES, "agentflow_embedded"},
-    "agentflow_telemetry": {"litestar", "granian", "uvicorn", *SERVICES, *(LIBRARIES - {"agentflow_telemetry"})},
-    "agentflow_embedded": {"litestar", "granian", "uvicorn", *SERVICES, *(LIBRARIES - {"agentflow_embedded"})},
+    "agentflow_telemetry": {
+        "litestar",
+        "granian",
+        "uvicorn",
+        *SERVICES,
+        *(LIBRARIES - {"agentflow_telemetry"}),
+    },
+    "agentflow_embedded": {
+        "litestar",
+        "granian",
+        "uvicorn",
+        *SERVICES,
+        *(LIBRARIES - {"agentflow_embedded"}),
+    },
     "agentflow_api": {"agentflow_worker", "agentflow_cloud", "agentflow_embedded"},
     "agentflow_worker": {"agentflow_api", "agentflow_cloud", "agentflow_embedded"},
     "agentflow_cloud": {"agentflow_api", "agentflow_worker"},

@@ -114,3 +114,41 @@ async def test_a_body_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
         assert head.startswith(OK)
         assert await reader.readexactly(1) == b"4"
+
+
+PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n"
+
+
+async def test_pings_between_other_requests() -> None:
+    """Sent without waiting: in order; one that waits for another request is the application's to answer."""
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    async with connected() as (reader, writer):
+        for _ in range(20):
+            writer.write(PING + b"X-Request-Id: one\r\n\r\n" + post + PING + b"\r\n" + post)
+            for expected in (b"pong", b"3", b"0", b"3"):
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+                assert head.startswith(OK)
+                [length] = [
+                    line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+                ]
+                body = await reader.readexactly(int(length))
+                assert expected == body or (expected == b"pong" and body.startswith(b'{"data":"pong"')), body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PING + b"Connection: close\r\n\r\n",
+        b"GET /ping HTTP/1.0\r\nHost: x\r\n\r\n",
+        b"POST /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"GET /ping?x=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        PING + b"Origin: http://x\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["close", "old", "post", "query", "origin"],
+)
+async def test_what_is_more_than_a_ping_goes_to_the_application(request_: bytes) -> None:
+    async with connected() as (reader, writer):
+        writer.write(request_)
+        got = await asyncio.wait_for(reader.read(), 10)
+        assert got.startswith(OK)
+        assert got.endswith(b"\r\n\r\n0")

@@ -1,5 +1,6 @@
 """`GET /ping`: answered before anything else looks at the request."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -8,7 +9,24 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from agentflow_api.http.request_ids import begin_request, request_id
 
-_PATH: Final = "/ping"
+PING: Final = b"/ping"
+_PATH: Final = PING.decode()
+
+
+def pong(headers: Sequence[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Header fields and body of the answer to a ping that has these header fields."""
+    begin_request(headers)
+    own_id, timestamp = request_id(), datetime.now(UTC).isoformat()
+    body = (
+        f'{{"data":"pong","metadata":{{"request_id":"{own_id}","timestamp":"{timestamp}","message":"OK"}}}}'
+    ).encode()
+    fields = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", own_id.encode()),
+        (b"x-timestamp", timestamp.encode()),
+    ]
+    return fields, body
 
 
 class Ping:
@@ -22,17 +40,7 @@ class Ping:
         if scope["type"] != ScopeType.HTTP or not _is_ping(scope):
             await self._app(scope, receive, send)
             return
-        begin_request(scope["headers"])
-        own_id, timestamp = request_id(), datetime.now(UTC).isoformat()
-        body = (
-            f'{{"data":"pong","metadata":{{"request_id":"{own_id}","timestamp":"{timestamp}","message":"OK"}}}}'
-        ).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", own_id.encode()),
-            (b"x-timestamp", timestamp.encode()),
-        ]
+        headers, body = pong([*scope["headers"]])
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
