@@ -7,7 +7,9 @@ from typing import Final
 
 from httptools import HttpParserError
 from uvicorn import Config
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import Multiprocess
 
 from agentflow_api.app import create_app
@@ -28,6 +30,8 @@ _TOO_LONG: Final = "The request's header fields are too long."
 _NOT_PLAIN: Final = frozenset((b"origin", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 _KEEP_ALIVE_S: Final = 75
 _BACKLOG: Final = 4096
+# A socket whose other end is gone without a word is noticed within two of them.
+_SOCKET_PING_S: Final = 60.0
 
 
 def serve(settings: Settings) -> None:
@@ -43,7 +47,9 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         loop="uvloop",
         http=HttpProtocol,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
+        ws_ping_interval=_SOCKET_PING_S,
+        ws_ping_timeout=_SOCKET_PING_S,
         # One more, so that the route answers what is too long in its own words.
         ws_max_size=settings.max_body_bytes + 1,
         ws_per_message_deflate=False,
@@ -166,6 +172,18 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """Uvicorn's, which forgets the handshake once it is over: open sockets are many, and most are idle."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """See ASGI."""
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            self.request.headers.clear()  # the parser keeps it
+            self.request = self.response = None  # type: ignore[assignment]  # nobody asks any more
+            self.scope["headers"] = []
 
 
 class _Answered:

@@ -1,11 +1,11 @@
 """`/v1/graph/ws`: runs over a socket, one after the other, a chunk a frame."""
 
-import asyncio
 import json
 import logging
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from litestar import Router, WebSocket, websocket
@@ -16,6 +16,7 @@ from agentflow.core.state import Message
 from agentflow.core.state.blocks import ContentBlock
 from agentflow.errors import AgentFlowError
 from agentflow_api.graph.agents import agent_name
+from agentflow_api.graph.conversation import Conversation
 from agentflow_api.graph.service import public_thread_id
 from agentflow_api.http.admission import lent_run
 from agentflow_api.http.body import json_of, validated
@@ -42,8 +43,6 @@ logger = logging.getLogger("agentflow.api")
 _POLICY_VIOLATION: Final = 1008
 _GOING_AWAY: Final = 1001
 _TRY_AGAIN_LATER: Final = 1013
-# A client that sends on while its run is at work is held back behind so many frames.
-_MOST_FRAMES: Final = 16
 _DONE: Final = {"event": "updates", "data": {"status": "done"}}
 _NOT_LIVE: Final = {
     "type": "error",
@@ -74,21 +73,7 @@ async def graph_socket(socket: WebSocket[Any, Any, Any]) -> None:
         principal.require(GRAPH_INVOKE)
         if not await _has_room(socket, wiring, principal):
             return
-        frames: asyncio.Queue[str | bytes] = asyncio.Queue(_MOST_FRAMES)
-        reading = asyncio.create_task(_read(socket, frames))
-        answering = asyncio.create_task(_answer_all(socket, wiring, principal, frames, gate))
-        # Whoever went away, or is let in no more, is not spoken to any longer; its run goes on.
-        reading.add_done_callback(lambda _: _cancel(answering))
-        gate.on_shut(lambda: _cancel(reading))
-        try:
-            await asyncio.wait([answering])
-            if answering.done() and not answering.cancelled():
-                answering.result()
-            gate.check()
-        finally:
-            for task in (reading, answering):
-                task.cancel()
-            await asyncio.gather(reading, answering, return_exceptions=True)
+        await Conversation(socket, gate, partial(_answer, socket, wiring, principal, gate)).run()
 
 
 @websocket("/live")
@@ -135,38 +120,12 @@ async def _tell_failure(socket: WebSocket[Any, Any, Any], error: Exception, prin
     await socket.send_json({"event": "error", "data": {"reason": reason, "code": code}})
 
 
-def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-
-
-async def _answer_all(
-    socket: WebSocket[Any, Any, Any],
-    wiring: Wiring,
-    principal: Principal,
-    frames: "asyncio.Queue[str | bytes]",
-    gate: Gate,
-) -> None:
-    while True:
-        frame = await frames.get()
-        gate.check()
-        await _answer(socket, wiring, principal, frame, gate)
-
-
-async def _read(socket: WebSocket[Any, Any, Any], frames: "asyncio.Queue[str | bytes]") -> None:
-    while True:
-        event: dict[str, Any] = dict(await socket.receive())
-        if event["type"] == "websocket.disconnect":
-            return
-        text: str | None = event.get("text")
-        await frames.put(event.get("bytes") or b"" if text is None else text)
-
-
 async def _answer(
     socket: WebSocket[Any, Any, Any],
     wiring: Wiring,
     principal: Principal,
-    frame: str | bytes,
     gate: Gate,
+    frame: str | bytes,
 ) -> None:
     try:
         run = await _started(socket, wiring, principal, frame)

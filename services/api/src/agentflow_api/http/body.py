@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 from litestar import Request
 from pydantic import BaseModel, ValidationError
 
+from agentflow_api.http.fields import field, field_of
 from agentflow_api.http.problems import (
     BadRequestError,
     BodyTooLargeError,
@@ -33,7 +34,7 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
         BadRequestError: It is no JSON in UTF-8, or nested too deeply to read.
         InvalidBodyError: It is null, which is no way to say nothing.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = field_of(request, b"content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise UnsupportedBodyError("Send the body as it is, or packed with gzip.")
     raw = await _read(request, max_bytes)
@@ -129,8 +130,10 @@ async def _read(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
 
 def _length(request: Request[Any, Any, Any]) -> int | None:
     """How long the body is, when that is known: what comes in pieces has no length that holds."""
-    declared = request.headers.get("content-length", "")
-    return int(declared) if declared.isdecimal() and "transfer-encoding" not in request.headers else None
+    declared = field_of(request, b"content-length")
+    return (
+        int(declared) if declared.isdecimal() and field(request.scope, b"transfer-encoding") is None else None
+    )
 
 
 def _unpacked(packed: bytes, max_bytes: int) -> bytes:

@@ -15,7 +15,7 @@ from agentflow_tenancy import CredentialError, ForbiddenError, Principal
 from agentflow_tenancy.keys import API_KEY_PREFIX
 from agentflow_tenancy.token_reading import is_token
 
-_OTHER_PLACES = ("x-api-key", "api-key")
+_OTHER_PLACES = (b"x-api-key", b"api-key")
 
 
 async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> Principal:
@@ -98,9 +98,11 @@ def _given(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         BadRequestError: Two credentials.
         CredentialError: None, or one of another kind.
     """
-    given = [value for name, value in connection.scope["headers"] if name.lower() == b"authorization"]
-    others = [name for name in _OTHER_PLACES if name in connection.headers]
-    others += [name for name in ("token", "api_key") if name in connection.query_params]
+    headers = connection.scope["headers"]
+    given = [value for name, value in headers if name == b"authorization"]
+    others = [name for name, _ in headers if name in _OTHER_PLACES]
+    if connection.scope["query_string"]:
+        others += [name.encode() for name in ("token", "api_key") if name in connection.query_params]
     if len(given) + len(others) > 1:
         raise BadRequestError("Send one credential: a single Authorization header and nothing beside it.")
     if not given:

@@ -6,9 +6,10 @@ from typing import Final
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentflow_api.http.envelope import failure
+from agentflow_api.http.fields import field
 
 _METHODS: Final = "DELETE, GET, HEAD, PATCH, POST, PUT"
 _TAKES: Final = "authorization, content-type, idempotency-key, last-event-id, traceparent, x-request-id"
@@ -29,12 +30,12 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer what a browser asks beforehand."""
-        origin = _field(scope, b"origin") if scope["type"] == ScopeType.HTTP else None
+        origin = field(scope, b"origin") if scope["type"] == ScopeType.HTTP else None
         if scope["type"] != ScopeType.HTTP or origin is None:
             await self._app(scope, receive, send)
             return
         fields = self._fields(origin)
-        if scope["method"] == "OPTIONS" and _field(scope, b"access-control-request-method") is not None:
+        if scope["method"] == "OPTIONS" and field(scope, b"access-control-request-method") is not None:
             await _answer(fields, send)
             return
 
@@ -71,7 +72,3 @@ async def _answer(fields: Mapping[str, str], send: Send) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in {**fields, **more}.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _field(scope: HTTPScope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for found, value in scope["headers"] if found == name), None)

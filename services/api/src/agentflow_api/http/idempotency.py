@@ -16,6 +16,7 @@ from agentflow.errors import StoreUnavailableError, TokenBudgetExceededError
 from agentflow_api.http import parameters
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.errors import answer_error
+from agentflow_api.http.fields import field
 from agentflow_api.http.request_ids import request_id
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.idempotency import OPERATOR, Answer, Claim
@@ -156,7 +157,7 @@ def given_key(request: Request[Any, Any, Any]) -> str | None:
     Raises:
         InvalidParameterError: It is none.
     """
-    key = request.headers.get(_HEADER)
+    key = field(request.scope, _HEADER.encode())
     if key is None:
         return None
     if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):

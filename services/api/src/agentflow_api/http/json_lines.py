@@ -10,6 +10,7 @@ from litestar import Request
 from litestar.exceptions import HTTPException
 
 from agentflow_api.http.body import json_of
+from agentflow_api.http.fields import field_of
 from agentflow_api.http.problems import (
     BadRequestError,
     BodyTooLargeError,
@@ -29,12 +30,12 @@ _PIECE_BYTES: Final = 256 * 1024
 
 def is_json_lines(request: Request[Any, Any, Any]) -> bool:
     """Whether the body says that it is."""
-    return request.headers.get("content-type", "").split(";", 1)[0].strip().lower() == NDJSON
+    return field_of(request, b"content-type").split(";", 1)[0].strip().lower() == NDJSON
 
 
 def wants_json_lines(request: Request[Any, Any, Any]) -> bool:
     """Whether the client asks for them, and not for JSON."""
-    accepts = request.headers.get("accept", "")
+    accepts = field_of(request, b"accept")
     return NDJSON in accepts and "application/json" not in accepts
 
 

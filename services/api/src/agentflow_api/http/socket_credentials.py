@@ -23,7 +23,12 @@ async def principal_of(socket: WebSocket[Any, Any, Any], wiring: Wiring) -> tupl
         PermissionDeniedException: None, different ones, or one that is not let in: the handshake is refused.
     """
     protocols: list[str] = socket.scope.get("subprotocols") or []
-    headers = map(_bearer, socket.headers.getall("authorization", []))
+    # Not by the framework's view of them, which an open socket would keep.
+    headers = [
+        _bearer(value.decode("latin-1"))
+        for name, value in socket.scope["headers"]
+        if name == b"authorization"
+    ]
     queries = socket.query_params.getall("token", [])
     by_subprotocol = protocols[1] if protocols[:1] == [SUBPROTOCOL] and len(protocols) == 2 else None
     given = {token for token in (*headers, by_subprotocol, *queries) if token}

@@ -13,6 +13,7 @@ from agentflow_api.http.admission import QUEUES, WAITS, run_of, started_run
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
+from agentflow_api.http.fields import field_of
 from agentflow_api.http.idempotency import Effect, once, once_found
 from agentflow_api.http.problems import NotThereError
 from agentflow_api.runs import service
@@ -207,7 +208,7 @@ def _status(request: Request[Any, Any, Any]) -> RunStatus | None:
 
 
 def _last_event_id(request: Request[Any, Any, Any]) -> int | None:
-    text = request.headers.get("last-event-id", "")
+    text = field_of(request, b"last-event-id")
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 19):

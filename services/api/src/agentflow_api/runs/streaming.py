@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from litestar import Request
 from litestar.response import Stream
 
 from agentflow.errors import StoreUnavailableError
+from agentflow_api.http.fields import field_of
 from agentflow_api.http.request_ids import request_id
 from agentflow_api.runs.service import RunOverError, cancel
 from agentflow_api.wiring import Wiring
@@ -23,7 +25,7 @@ _PING: Final = ": ping\n\n"
 
 def wants_events(request: Request[Any, Any, Any]) -> bool:
     """Whether the client asks for server-sent events."""
-    return EVENTS in request.headers.get("accept", "")
+    return EVENTS in field_of(request, b"accept")
 
 
 def streamed(
@@ -45,8 +47,10 @@ def streamed(
         events: As server-sent events; otherwise a JSON object a line.
         cancels: Whether the run is cancelled when its reader goes away.
     """
+    # What the run was asked is not kept for as long as somebody reads.
+    slim = replace(run, input={}, metadata={})
     return Stream(
-        _texts(wiring, principal, run, after, events, cancels),
+        _texts(wiring, principal, slim, after, events, cancels),
         media_type=EVENTS if events else NDJSON,
         headers={
             "x-request-id": request_id(),

@@ -19,6 +19,7 @@ from agentflow_api.graph.agents import agent
 from agentflow_api.http import parameters
 from agentflow_api.http.envelope import success
 from agentflow_api.http.errors import PROGRESS
+from agentflow_api.http.fields import field_of
 from agentflow_api.http.gatekeeper import Gate
 from agentflow_api.http.idempotency import Effect, given_key, once
 from agentflow_api.http.json_lines import NDJSON, json_lines
@@ -52,7 +53,7 @@ async def upload_messages(
     """
     graph = agent(request, principal, wiring)
     body = request.stream()
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = field_of(request, b"content-encoding", "identity")
     lines = json_lines(body, encoding, max_line_bytes=wiring.settings.max_body_bytes)
 
     async def work(effect: Effect) -> Response[bytes]:
