@@ -106,7 +106,9 @@ OPERATIONS: Final[Operations] = {
         repeatable=True,
     ),
     f"GET {_OF_TENANT}/offboarding": _own(plain({"offboarding": maybe(_OWN_OFFBOARDING)})),
-    f"POST {_OF_TENANT}/offboarding/cancel": _own(_OWN_OFFBOARDING, status=202, errors=(404, 409)),
+    f"POST {_OF_TENANT}/offboarding/cancel": _own(
+        _OWN_OFFBOARDING, status=202, errors=(404, 409), repeatable=True
+    ),
     f"POST {_OF_TENANT}/forgotten-users": _own(
         plain({"offboarding": _OWN_OFFBOARDING}), status=202, body=_FORGET, errors=(409,), repeatable=True
     ),

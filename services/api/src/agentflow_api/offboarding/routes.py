@@ -138,13 +138,17 @@ async def get_own_offboarding(leaver: Principal, wiring: Wiring) -> Response[byt
 async def stay(request: Request[Any, Any, Any], leaver: Principal, wiring: Wiring) -> Response[bytes]:
     """Take the tenant's own offboarding back, until purging begins. Tokens of before stay ended."""
     leaver.require(TENANT_ADMIN)
-    found = await wiring.offboardings.open_of(leaver.tenant.tenant_id)
-    if found is None:
-        raise NotThereError("Nothing is under way.")
-    cancelled = await wiring.offboardings.cancel(found, actor=actor_of_key(request, leaver))
-    if cancelled is None:
-        raise ConflictingError("Purging has begun, or it is over.")
-    return success(own_view(cancelled), "Accepted", status_code=202)
+
+    async def work(_: Effect) -> Response[bytes]:
+        found = await wiring.offboardings.open_of(leaver.tenant.tenant_id)
+        if found is None:
+            raise NotThereError("Nothing is under way.")
+        cancelled = await wiring.offboardings.cancel(found, actor=actor_of_key(request, leaver))
+        if cancelled is None:
+            raise ConflictingError("Purging has begun, or it is over.")
+        return success(own_view(cancelled), "Accepted", status_code=202)
+
+    return await once(request, leaver, wiring, None, work)
 
 
 @post("/v1/tenant/forgotten-users", status_code=202)
