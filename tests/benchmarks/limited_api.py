@@ -18,9 +18,9 @@ LIMITS = "AGENTFLOW_BENCH_LIMITS"
 class LimitedAuthenticator(Authenticator):
     """Gives tenants the limits that the benchmark says."""
 
-    async def authenticate(self, presented: str) -> Principal:
+    async def authenticate(self, presented: str, *, may_leave: bool = False) -> Principal:
         """See `Authenticator`."""
-        principal = await super().authenticate(presented)
+        principal = await super().authenticate(presented, may_leave=may_leave)
         limits = Limits.parse(json.loads(os.environ[LIMITS]).get(principal.tenant.slug, {}))
         return dataclasses.replace(principal, tenant=dataclasses.replace(principal.tenant, limits=limits))
 

@@ -13,7 +13,10 @@ from agentflow_tenancy import ALL_SCOPES
 from tests.support.api import Api, TenantKey, say
 from tests.support.waiting import soon
 
-PUBLIC = {"/ping", "/health/ready", "/.well-known/jwks.json", "/openapi.json"}
+PUBLIC = {
+    "/ping", "/health/ready", "/.well-known/jwks.json", "/openapi.json",
+    "/.well-known/receipts-jwks.json", "/receipts/{receipt_id}",
+}  # fmt: skip
 OPERATORS = "/v1/admin/"
 # What takes an id of something that belongs to a tenant, and how it is said that there is none.
 OWNED = ("{thread_id}", "{key_id}", "{issuer_id}")
@@ -34,6 +37,7 @@ NEEDS = (
     ("", "/v1/issuers", "tenant:admin"),
     ("", "/v1/audit", "tenant:admin"),
     ("", "/v1/webhook-secret", "tenant:admin"),
+    ("", "/v1/tenant/", "tenant:admin"),
 )
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -61,7 +65,7 @@ def need(method: str, path: str) -> str:
 
 
 def filled(path: str, value: str = "x") -> str:
-    for name in ("thread_id", "key_id", "issuer_id", "named", "operation_id"):
+    for name in ("thread_id", "key_id", "issuer_id", "named", "operation_id", "offboarding_id", "receipt_id"):
         path = path.replace(f"{{{name}}}", value)
     for name in ("memory_id", "file_id", "message_id"):
         path = path.replace(f"{{{name}}}", "x")

@@ -38,8 +38,8 @@ class LimitedAuthenticator(Authenticator):
         super().__init__(repository, PEPPER)
         self.limits: dict[str, Limits] = {}
 
-    async def authenticate(self, presented: str) -> Principal:
-        principal = await super().authenticate(presented)
+    async def authenticate(self, presented: str, *, may_leave: bool = False) -> Principal:
+        principal = await super().authenticate(presented, may_leave=may_leave)
         limits = self.limits.get(principal.tenant.slug, Limits())
         return dataclasses.replace(principal, tenant=dataclasses.replace(principal.tenant, limits=limits))
 

@@ -7,6 +7,7 @@ from tests.benchmarks.measures.api import measure_api
 from tests.benchmarks.measures.growth import measure_growth
 from tests.benchmarks.measures.moves import measure_moves
 from tests.benchmarks.measures.neighbours import measure_neighbours
+from tests.benchmarks.measures.offboarding import measure_offboarding
 from tests.benchmarks.measures.partitions import measure_partitions
 from tests.benchmarks.measures.pools import measure_pools
 from tests.benchmarks.measures.quotas import measure_quotas
@@ -26,6 +27,7 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "pool": measure_pools,
     "partitions": measure_partitions,
     "moves": measure_moves,
+    "offboarding": measure_offboarding,
     "quotas": measure_quotas,
     "neighbours": measure_neighbours,
     "api": measure_api,

@@ -19,6 +19,7 @@ from agentflow_tenancy import (
     ForbiddenError,
     Principal,
     Tenant,
+    TenantLeavingError,
     TenantRepository,
     TenantSuspendedError,
     new_api_key,
@@ -73,6 +74,9 @@ class Keys:
 
     records: dict[str, KeyRecord] = field(default_factory=dict)
     asked: int = 0
+
+    async def is_ended(self, _: bytes) -> bool:
+        return False
 
     async def find_key(self, key_id: str) -> KeyRecord | None:
         self.asked += 1
@@ -166,3 +170,12 @@ async def test_many_at_once() -> None:
     authenticator, _, _, text = setup()
     principals = await asyncio.gather(*(authenticator.authenticate(text) for _ in range(50)))
     assert {principal.key_id for principal in principals} == {parse_api_key(text).key_id}
+
+
+async def test_a_tenant_that_leaves_is_told() -> None:
+    """410, not 401: the key is good; its own routes of leaving let it in."""
+    authenticator, _, _, text = setup("offboarding")
+    for _ in range(2):
+        with pytest.raises(TenantLeavingError):
+            await authenticator.authenticate(text)
+        assert (await authenticator.authenticate(text, may_leave=True)).tenant.state == "offboarding"

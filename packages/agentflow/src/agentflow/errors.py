@@ -182,6 +182,12 @@ class CheckpointNotFoundError(NotFoundError):
     code = "CHECKPOINT_NOT_FOUND"
 
 
+class TenantGoneError(AgentFlowError):
+    """The tenant was offboarded: nothing of it is there, and nothing more is stored for it."""
+
+    code = "TENANT_GONE"
+
+
 # --- somebody else was first --------------------------------------------------------------------
 
 

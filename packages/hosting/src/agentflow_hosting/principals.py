@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from agentflow_hosting.runs import RunRecord
 from agentflow_tenancy import Principal, TenantRepository
-from agentflow_tenancy.errors import TenantSuspendedError
+from agentflow_tenancy.authenticator import check_active
+from agentflow_tenancy.errors import TenantLeavingError
 from agentflow_tenancy.plans import NO_LIMITS
 
 
@@ -24,7 +25,7 @@ class Principals:
         it is held to every limit but the rate of requests.
 
         Raises:
-            TenantSuspendedError: The tenant is suspended, or gone.
+            TenantSuspendedError: The tenant is suspended, or leaves, or is gone.
             StoreUnavailableError: Postgres does not answer.
 
         One round trip or two.
@@ -35,10 +36,9 @@ class Principals:
         else:  # a key that is gone, or a token of another issuer
             tenant = await self._tenants.find_tenant(str(run.tenant_id))
             if tenant is None:
-                raise TenantSuspendedError("This tenant is gone.")
+                raise TenantLeavingError("This tenant is gone.")
             principal = Principal(tenant, run.key_id, frozenset(), limits=NO_LIMITS)
-        if principal.tenant.state != "active":
-            raise TenantSuspendedError("This tenant is suspended.")
+        check_active(principal.tenant)
         tenant = principal.tenant
         unpaced = replace(tenant, limits=replace(tenant.limits, requests_per_minute=None, burst=None))
         own = replace(principal.limits, requests_per_minute=None, burst=None)

@@ -222,9 +222,12 @@ DELETE FROM agentflow_runs
 WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND status = 'running' AND chunks = 0
 
 -- name: claim_key
--- Ours to work on: a new key, one that is kept no more, or one that nobody works on. No row otherwise.
+-- Ours to work on: a new key, one that is kept no more, or one that nobody works on. No row otherwise, nor for a tenant that
+-- is gone: the operator, who is no tenant, is why no foreign key says so.
 INSERT INTO agentflow_idempotency AS k (tenant_id, key, fingerprint, effect_id, held_until)
-VALUES (:tenant_id, :key, :fingerprint, :effect_id, now() + make_interval(secs => :lease_s))
+SELECT :tenant_id, :key, :fingerprint, :effect_id, now() + make_interval(secs => :lease_s)
+WHERE CAST(:tenant_id AS uuid) = '00000000-0000-0000-0000-000000000000'
+   OR EXISTS (SELECT FROM agentflow_tenants t WHERE t.tenant_id = :tenant_id)
 ON CONFLICT (tenant_id, key) DO UPDATE
 SET held_until = excluded.held_until, fingerprint = excluded.fingerprint,
     attempts = CASE WHEN k.created_at < now() - make_interval(secs => :kept_s) THEN 1 ELSE k.attempts + 1 END,
@@ -284,3 +287,40 @@ RETURNING name
 -- name: remote_tools
 SELECT node, name, description, parameters FROM agentflow_remote_tools
 WHERE tenant_id = :tenant_id AND agent = :agent ORDER BY node, name
+
+-- name: purge_tickets
+-- Of a tenant that leaves: those that name it, and what was noted of any that did.
+WITH named AS (
+    SELECT id FROM agentflow_pgqueuer WHERE position(convert_to(:needle, 'UTF8') IN payload) > 0
+), log AS (
+    DELETE FROM agentflow_pgqueuer_log
+    WHERE job_id IN (SELECT id FROM named) OR strpos(CAST(traceback AS text), :needle) > 0
+       OR strpos(CAST(traceback AS text), :prefix) > 0
+), gone AS (
+    DELETE FROM agentflow_pgqueuer WHERE id IN (SELECT id FROM named) RETURNING id
+)
+SELECT count(*) AS purged FROM gone
+
+-- name: count_tickets
+SELECT (SELECT count(*) FROM agentflow_pgqueuer WHERE position(convert_to(:needle, 'UTF8') IN payload) > 0)
+     + (SELECT count(*) FROM agentflow_pgqueuer_log
+        WHERE strpos(CAST(traceback AS text), :needle) > 0 OR strpos(CAST(traceback AS text), :prefix) > 0) AS found
+
+-- name: purge_runs_of_user
+-- What hangs below a user's runs, whatever threads they were of.
+WITH own AS (
+    SELECT run_id, thread_id FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id
+), chunks AS (
+    DELETE FROM agentflow_run_chunks c USING own o WHERE c.tenant_id = :tenant_id AND c.run_id = o.run_id
+), traces AS (
+    DELETE FROM agentflow_run_traces t USING own o
+    WHERE t.tenant_id = :tenant_id AND t.thread_id = o.thread_id AND t.run_id = CAST(o.run_id AS text)
+), answers AS (
+    DELETE FROM agentflow_idempotency k USING own o WHERE k.tenant_id = :tenant_id AND k.effect_id = o.run_id
+), gone AS (
+    DELETE FROM agentflow_runs r USING own o WHERE r.tenant_id = :tenant_id AND r.run_id = o.run_id RETURNING r.run_id
+)
+SELECT count(*) AS purged FROM gone
+
+-- name: count_runs_of_user
+SELECT count(*) AS found FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id

@@ -11,6 +11,7 @@ from agentflow_tenancy.errors import (
     QuotasUnavailableError,
     SlugTakenError,
     TenancyError,
+    TenantLeavingError,
     TenantSuspendedError,
 )
 from agentflow_tenancy.fair_share import FairShare
@@ -64,6 +65,7 @@ __all__ = [
     "SlugTakenError",
     "TenancyError",
     "Tenant",
+    "TenantLeavingError",
     "TenantRepository",
     "TenantSuspendedError",
     "Usage",

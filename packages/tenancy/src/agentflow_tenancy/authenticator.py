@@ -6,11 +6,11 @@ import secrets
 import time
 from collections.abc import Callable
 
-from agentflow_tenancy.errors import CredentialError, TenantSuspendedError
+from agentflow_tenancy.errors import CredentialError, TenantLeavingError, TenantSuspendedError
 from agentflow_tenancy.keys import ApiKey, parse_api_key
 from agentflow_tenancy.lookups import Lookups
 from agentflow_tenancy.repository import TenantRepository
-from agentflow_tenancy.tenants import KeyRecord, Principal
+from agentflow_tenancy.tenants import KeyRecord, Principal, Tenant
 
 _UNKNOWN = "This API key is not valid."
 
@@ -34,6 +34,7 @@ class Authenticator:
     ) -> None:
         """Nothing is remembered yet."""
         self._pepper = pepper
+        self._repository = repository
         # Which key proved which stored digest, by a fingerprint that means nothing outside this process. It
         # saves the next request's HMAC, not the look-up: whether the key is still good is asked each time.
         self._secret = secrets.token_bytes(32)
@@ -43,15 +44,21 @@ class Authenticator:
             repository.find_key, worth=_is_good, remember_s=remember_s, most=most_remembered, clock=clock
         )
 
-    async def authenticate(self, presented: str) -> Principal:
+    async def authenticate(self, presented: str, *, may_leave: bool = False) -> Principal:
         """The principal of a key.
+
+        Args:
+            presented: The key.
+            may_leave: Also let in whose tenant is being offboarded.
 
         Raises:
             CredentialError: Malformed, unknown, revoked or expired.
             TenantSuspendedError: The key is good, its tenant is suspended.
+            TenantLeavingError: The key is good, or was; its tenant is being offboarded, or is gone.
             StoreUnavailableError: Postgres does not answer.
 
-        No round trip while remembered, one otherwise, shared; none for a mistyped key.
+        No round trip while remembered, one otherwise, shared; two for an unknown key, none for a
+        mistyped one.
         """
         fingerprint = hashlib.blake2b(
             presented.encode(errors="surrogatepass"), key=self._secret, digest_size=32
@@ -60,15 +67,17 @@ class Authenticator:
         if proved is not None:
             record = await self._records.get(proved[0])
             if record is not None and record.digest == proved[1]:
-                return _active(record)
+                return _active(record, may_leave=may_leave)
         key = parse_api_key(presented)
         record = await self._records.get(key.key_id)
+        if record is None and await self._repository.is_ended(key.digest(self._pepper)):
+            raise TenantLeavingError("This tenant was offboarded: nothing of it is there any more.")
         if record is None or not self._proves(key, record.digest):
             raise CredentialError(_UNKNOWN)
         if len(self._proved) >= self._most_proved:
             self._proved.clear()
         self._proved[fingerprint] = (key.key_id, record.digest)
-        return _active(record)
+        return _active(record, may_leave=may_leave)
 
     async def principal_of(self, key_id: str, *, within_s: float | None = None) -> Principal:
         """The principal of a key by its id alone, for who has proved by other means that it may use it.
@@ -93,9 +102,23 @@ def _is_good(record: KeyRecord | None) -> bool:
     return record is not None and not (record.revoked or record.expired)
 
 
-def _active(record: KeyRecord) -> Principal:
+def _active(record: KeyRecord, *, may_leave: bool = False) -> Principal:
     if not _is_good(record):
         raise CredentialError(_UNKNOWN)
-    if record.principal.tenant.state != "active":
-        raise TenantSuspendedError("This tenant is suspended.")
+    check_active(record.principal.tenant, may_leave=may_leave)
     return record.principal
+
+
+def check_active(tenant: Tenant, *, may_leave: bool = False) -> None:
+    """Whether a tenant's good credentials let anybody in.
+
+    Raises:
+        TenantSuspendedError, TenantLeavingError: They do not.
+    """
+    if tenant.state == "offboarding":
+        if not may_leave:
+            raise TenantLeavingError(
+                "This tenant is being offboarded: nothing of it is read or written any more."
+            )
+    elif tenant.state != "active":
+        raise TenantSuspendedError("This tenant is suspended.")

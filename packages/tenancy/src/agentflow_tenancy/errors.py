@@ -101,6 +101,18 @@ class TenantSuspendedError(ForbiddenError):
     code = "TENANT_SUSPENDED"
 
 
+class TenantLeavingError(TenantSuspendedError):
+    """The tenant is being offboarded, or is gone: nothing of it is read or written any more."""
+
+    code = "TENANT_GONE"
+
+
+class OffboardingConflictError(TenancyError):
+    """It cannot be done to an offboarding as it stands, or to a tenant that leaves."""
+
+    code = "OFFBOARDING_CONFLICT"
+
+
 def _refusal(decision: Decision) -> str:
     standing = decision.standing(decision.quota or "")
     limit = "" if standing is None else f" of {standing.limit}"

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from jwt import PyJWK
 
-from agentflow_tenancy.errors import JwksUnavailableError, TenantSuspendedError
+from agentflow_tenancy.authenticator import check_active
+from agentflow_tenancy.errors import JwksUnavailableError
 from agentflow_tenancy.issuers import Issuer, IssuerRepository, TrustedIssuer
 from agentflow_tenancy.jwk_sets import JwkSet, JwkSetError, jwk_set
 from agentflow_tenancy.jwks_fetcher import JwksFetcher
@@ -163,8 +164,7 @@ class ExternalTokens:
 
 
 def _active(trusted: TrustedIssuer) -> Principal:
-    if trusted.principal.tenant.state != "active":
-        raise TenantSuspendedError("This tenant is suspended.")
+    check_active(trusted.principal.tenant)
     return trusted.principal
 
 

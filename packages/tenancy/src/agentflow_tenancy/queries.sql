@@ -66,11 +66,11 @@ RETURNING tenant_id, slug, name, state, placement, moving_to, epoch, agents, def
           created_at, updated_at
 
 -- name: set_tenant_state
--- Suspended or active; new epochs void what is cached and every token. No row when it is so already.
+-- Suspended or active; new epochs void what is cached and every token. No row when it is so already, or it leaves.
 UPDATE agentflow_tenants
 SET state = :state, epoch = epoch + 1, token_epoch = token_epoch + 1, updated_at = now(),
     suspended_at = CASE WHEN :state = 'suspended' THEN now() END
-WHERE tenant_id = :tenant_id AND state <> :state
+WHERE tenant_id = :tenant_id AND state <> :state AND state <> 'offboarding'
 RETURNING slug
 
 -- name: create_key
@@ -169,10 +169,11 @@ WHERE c.relname IN ('agentflow_threads', 'agentflow_checkpoints', 'agentflow_mes
   AND pg_table_is_visible(c.oid) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
 
 -- name: create_operation
--- A move of a tenant; no row when one is open already.
+-- A move of a tenant; no row when one is open already, or it leaves.
 INSERT INTO agentflow_operations (operation_id, tenant_id, kind, source, target, requested_by, reason)
 SELECT :operation_id, :tenant_id, :kind, t.placement, :target, :requested_by, :reason
-FROM agentflow_tenants t WHERE t.tenant_id = :tenant_id AND t.placement IS DISTINCT FROM CAST(:target AS int)
+FROM agentflow_tenants t
+WHERE t.tenant_id = :tenant_id AND t.state <> 'offboarding' AND t.placement IS DISTINCT FROM CAST(:target AS int)
 ON CONFLICT (tenant_id) WHERE state IN ('queued', 'running') DO NOTHING
 RETURNING *
 

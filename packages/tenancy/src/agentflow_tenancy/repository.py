@@ -46,6 +46,12 @@ class TenantRepository:
         )
         return KeyRecord(principal, row["digest"], revoked=row["revoked"], expired=row["expired"])
 
+    async def is_ended(self, digest: bytes) -> bool:
+        """Whether a key of this digest belonged to a tenant that was offboarded."""
+        return (
+            await self._plane.run(lambda transaction: transaction.one("ended_key", digest=digest)) is not None
+        )
+
     async def find_tenant(self, named: str) -> Tenant | None:
         """A tenant by its slug or its id, or None."""
         by_id = reads_like_id(named)
@@ -144,7 +150,7 @@ class TenantRepository:
         return await self._plane.run(work)
 
     async def set_state(self, tenant_id: uuid.UUID, state: str, *, actor: Actor = SYSTEM) -> bool:
-        """Suspend or resume; voids what is cached of the tenant. False when it is so already."""
+        """Suspend or resume; voids what is cached of the tenant. False when it is so, or it leaves."""
 
         async def work(transaction: Transaction) -> bool:
             row = await transaction.one("set_tenant_state", tenant_id=tenant_id, state=state)

@@ -18,7 +18,7 @@ from agentflow_api.history.routes import history_router
 from agentflow_api.http.admission import provide_admitted
 from agentflow_api.http.agent_prefix import AgentPrefix
 from agentflow_api.http.allowed_methods import AllowedMethods
-from agentflow_api.http.credentials import provide_operator, provide_principal
+from agentflow_api.http.credentials import provide_leaver, provide_operator, provide_principal
 from agentflow_api.http.cross_origin import CrossOrigin
 from agentflow_api.http.doorkeeper import Doorkeeper
 from agentflow_api.http.errors import answer_error
@@ -27,6 +27,8 @@ from agentflow_api.http.ping import Ping
 from agentflow_api.keys.routes import keys_router
 from agentflow_api.lifetime import told_to_stop
 from agentflow_api.observability.routes import observability_router
+from agentflow_api.offboarding.receipts import receipts_router
+from agentflow_api.offboarding.routes import offboarding_router
 from agentflow_api.operations.routes import operations_router
 from agentflow_api.runs.routes import runs_router, thread_runs_router
 from agentflow_api.settings import Settings, read_settings
@@ -89,6 +91,8 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             tenants_router,
             audit_router,
             operations_router,
+            offboarding_router,
+            receipts_router,
             tokens_router,
             get_webhook_secret,
         ],
@@ -96,6 +100,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             "wiring": Provide(provide_wiring, sync_to_thread=False),
             "credential": Provide(provide_principal),
             "principal": Provide(provide_admitted),
+            "leaver": Provide(provide_leaver),
             "operator": Provide(provide_operator),
         },
         exception_handlers={Exception: answer_error},

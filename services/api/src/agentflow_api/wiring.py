@@ -41,6 +41,7 @@ from agentflow_tenancy.issuers import IssuerRepository
 from agentflow_tenancy.jwks_fetcher import JwksFetcher
 from agentflow_tenancy.key_uses import KeyUses
 from agentflow_tenancy.moves import OperationRepository
+from agentflow_tenancy.offboarding import OffboardingRepository, ReceiptRepository
 from agentflow_tenancy.roles import RoleGuard
 from agentflow_tenancy.signing_keys import SigningKeys
 from agentflow_tenancy.tokens import Tokens
@@ -59,6 +60,8 @@ class Wiring:
     signing_keys: SigningKeys
     issuers: IssuerRepository
     operations: OperationRepository
+    offboardings: OffboardingRepository
+    receipts: ReceiptRepository
     key_uses: KeyUses
     authenticator: Authenticator
     checkpointer: PgCheckpointer
@@ -151,6 +154,8 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
             signing_keys=signing_keys,
             issuers=issuers,
             operations=OperationRepository(engine),
+            offboardings=OffboardingRepository(engine),
+            receipts=ReceiptRepository(engine),
             authenticator=authenticator,
             checkpointer=checkpointer,
             agents=agents,

@@ -10,6 +10,8 @@ import sys
 from agentflow_cloud.admin.arguments import Commands
 from agentflow_cloud.admin.keys import add_key_commands
 from agentflow_cloud.admin.moves import add_operation_commands
+from agentflow_cloud.admin.offboardings import add_offboarding_commands
+from agentflow_cloud.admin.receipts import add_receipt_commands
 from agentflow_cloud.admin.signing_keys import add_signing_key_commands
 from agentflow_cloud.admin.tenants import add_tenant_commands
 from agentflow_cloud.errors import CommandError, UsageError
@@ -49,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     add_key_commands(commands)
     add_signing_key_commands(commands)
     add_operation_commands(commands)
+    add_offboarding_commands(commands)
+    add_receipt_commands(commands)
     return parser
 
 

@@ -17,6 +17,7 @@ from agentflow_telemetry import Tracing, configure_logging
 from agentflow_tenancy import TenantRepository, UsageRepository
 from agentflow_tenancy.moves import Mover, OperationRepository
 from agentflow_worker.move_planner import MovePlanner
+from agentflow_worker.offboarding_parts import opened_offboarding
 from agentflow_worker.operation_runner import OperationRunner
 from agentflow_worker.partition_janitor import PartitionJanitor
 from agentflow_worker.run_sweeper import RunSweeper
@@ -75,6 +76,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             parts.append(await stack.enter_async_context(runs))
             sender = WebhookSender(allow_private=settings.runs.allow_private_webhooks)
             parts.append(Webhooks(engine, settings.runs.key_pepper, sender))
+            parts.append(await stack.enter_async_context(opened_offboarding(settings, settings.runs, engine)))
         logger.info("The worker runs.")
         await asyncio.gather(*(part.run(stop) for part in parts))
     logger.info("The worker stopped.")

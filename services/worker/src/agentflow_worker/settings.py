@@ -32,6 +32,7 @@ class Settings:
     keep_chunks_s: float = 3600.0
     keep_runs: timedelta = timedelta(days=30)
     keep_traces: timedelta = timedelta(days=7)
+    backups_kept: timedelta = timedelta(days=30)
     runs: RunSettings | None = None
 
 
@@ -49,6 +50,8 @@ VARIABLES: Final = {
     "AGENTFLOW_KEEP_CHUNKS_S": "Seconds that what a run said is kept after its end. 3600 if not set.",
     "AGENTFLOW_KEEP_RUNS_DAYS": "Days that a run is kept after its end. 30 if not set.",
     "AGENTFLOW_KEEP_TRACES_DAYS": "Days that what a run did is kept after its end. 7 if not set.",
+    "AGENTFLOW_BACKUPS_KEPT_DAYS": "Days until no backup holds what was deleted, for receipts. 30 if not "
+    "set.",
     **RUN_VARIABLES,
 }
 
@@ -80,6 +83,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         keep_chunks_s=_positive(environment, "AGENTFLOW_KEEP_CHUNKS_S") or 3600.0,
         keep_runs=timedelta(days=_positive(environment, "AGENTFLOW_KEEP_RUNS_DAYS") or 30.0),
         keep_traces=timedelta(days=_positive(environment, "AGENTFLOW_KEEP_TRACES_DAYS") or 7.0),
+        backups_kept=timedelta(days=_positive(environment, "AGENTFLOW_BACKUPS_KEPT_DAYS") or 30.0),
         runs=runs,
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )

@@ -108,9 +108,11 @@ class OperationRepository:
             The operation; the one that is open already, if it has the same target.
 
         Raises:
-            MoveConflictError: Another move is open, or it lives there already.
+            MoveConflictError: Another move is open, it lives there already, or it leaves.
         """
         new_id = operation_id or uuid.uuid4()
+        if tenant.state == "offboarding":
+            raise MoveConflictError(f"Tenant {tenant.slug!r} is being offboarded.")
 
         async def work(transaction: Transaction) -> Operation:
             row = await transaction.one(

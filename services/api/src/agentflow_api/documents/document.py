@@ -12,6 +12,7 @@ from agentflow_api.http.document.build import document_of
 from agentflow_api.http.document.described import Operations
 from agentflow_api.keys.document import OPERATIONS as KEYS
 from agentflow_api.observability.document import OPERATIONS as OBSERVED
+from agentflow_api.offboarding.document import OPERATIONS as OFFBOARDING
 from agentflow_api.operations.document import OPERATIONS as MOVES
 from agentflow_api.runs.document import OPERATIONS as RUNS
 from agentflow_api.tenants.document import OPERATIONS as TENANTS
@@ -22,7 +23,7 @@ from agentflow_api.usage.document import OPERATIONS as USAGE
 from agentflow_api.webhooks.document import OPERATIONS as WEBHOOKS
 
 _PARTS: Final = (AUDIT, GRAPH, HEALTH, HISTORY, KEYS, MOVES, OBSERVED, RUNS)
-_MORE_PARTS: Final = (TENANTS, THREADS, TOKENS, UNAVAILABLE, USAGE, WEBHOOKS)
+_MORE_PARTS: Final = (OFFBOARDING, TENANTS, THREADS, TOKENS, UNAVAILABLE, USAGE, WEBHOOKS)
 _OPERATIONS: Final[Operations] = {key: said for part in (*_PARTS, *_MORE_PARTS) for key, said in part.items()}
 _TAGS: Final = {
     "agents": "What an agent looks like, and running it.",
@@ -33,6 +34,7 @@ _TAGS: Final = {
     "tokens": "Short-lived tokens, and issuers whose tokens are trusted.",
     "usage": "What a tenant used.",
     "audit": "What was changed, and by whom.",
+    "offboarding": "Leaving with everything, forgetting a user, and the receipts.",
     "webhooks": "What webhooks are checked with.",
     "health": "Whether the service is up.",
     "operator: tenants": "For who runs the service: tenants.",
@@ -40,6 +42,7 @@ _TAGS: Final = {
     "operator: usage": "Likewise: what all tenants used.",
     "operator: audit": "Likewise: every change.",
     "operator: moves": "Likewise: where tenants live.",
+    "operator: offboarding": "Likewise: tenants that leave, and users who are forgotten.",
     "not configured": "Known to clients; this deployment answers 503.",
 }
 _DESCRIPTION: Final = """Durable memory for AI agents.

@@ -26,8 +26,18 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     Raises:
         BadRequestError: Two credentials.
         CredentialError: None, or one that is not valid.
+        TenantLeavingError: Its tenant is being offboarded, or is gone.
         UnknownAgentError: The path names an agent that there is not, or not for this tenant.
     """
+    return await _principal(request, wiring, may_leave=False)
+
+
+async def provide_leaver(request: Request[Any, Any, Any], wiring: Wiring) -> Principal:
+    """The same, also while its tenant is being offboarded: for the routes of that, which no quota limits."""
+    return await _principal(request, wiring, may_leave=True)
+
+
+async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_leave: bool) -> Principal:
     key = _given(request)
     if _is_operators(key, wiring):
         raise ForbiddenError("This is the operator's token; a tenant's routes take a tenant's API key.")
@@ -35,7 +45,7 @@ async def provide_principal(request: Request[Any, Any, Any], wiring: Wiring) -> 
     if is_token(key):
         principal = await wiring.tokens.authenticate(key)
     else:
-        principal = await wiring.authenticator.authenticate(key)
+        principal = await wiring.authenticator.authenticate(key, may_leave=may_leave)
     if principal.issued_by is None:
         wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal

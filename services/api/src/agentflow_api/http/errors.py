@@ -16,6 +16,7 @@ from agentflow.errors import (
     NodeError,
     NotFoundError,
     StoreUnavailableError,
+    TenantGoneError,
     TokenBudgetExceededError,
     TooLargeError,
 )
@@ -48,8 +49,14 @@ from agentflow_tenancy import (
     QuotaExceededError,
     QuotasUnavailableError,
     SlugTakenError,
+    TenantLeavingError,
 )
-from agentflow_tenancy.errors import IssuerTakenError, MoveConflictError, TooManyIssuersError
+from agentflow_tenancy.errors import (
+    IssuerTakenError,
+    MoveConflictError,
+    OffboardingConflictError,
+    TooManyIssuersError,
+)
 from agentflow_tenancy.quotas import DAY_S
 
 logger = logging.getLogger("agentflow.api")
@@ -57,6 +64,8 @@ logger = logging.getLogger("agentflow.api")
 # The first class an error is an instance of decides.
 STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (CredentialError, 401),
+    (TenantLeavingError, 410),
+    (TenantGoneError, 410),
     (ForbiddenError, 403),
     (QuotaExceededError, 429),
     (TokenBudgetExceededError, 429),
@@ -81,6 +90,7 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (IssuerTakenError, 409),
     (TooManyIssuersError, 409),
     (MoveConflictError, 409),
+    (OffboardingConflictError, 409),
     (InvalidSlugError, 422),
     (InvalidLimitsError, 422),
     (RequestError, 400),

@@ -24,7 +24,7 @@ _FIELDS: Final = {
     "tenant_id": ID,
     "slug": text("acme"),
     "name": text("Acme"),
-    "state": one_of("active", "suspended"),
+    "state": one_of("active", "suspended", "offboarding"),
     "plan": text("standard"),
     "limits": LIMITS,
     "own_limits": LIMITS,
@@ -39,7 +39,7 @@ _FIELDS: Final = {
 }
 _TENANT: Final = record("Tenant", _FIELDS)
 _NEW_TENANT: Final = record("NewTenant", {**_FIELDS, "api_key": SECRET, "key": KEY})
-_STATE: Final = query("state", one_of("active", "suspended"), "Only tenants in this state.")
+_STATE: Final = query("state", one_of("active", "suspended", "offboarding"), "Only tenants in this state.")
 _PLAN: Final = query("plan", text("standard"), "Only tenants of this plan.")
 _PLACEMENT: Final = query("placement", whole(0, 0, maximum=2**31 - 1), "Only tenants that live there.")
 _ALL: Final = "/v1/admin/tenants"
@@ -67,8 +67,8 @@ OPERATIONS: Final[Operations] = {
     ),
     f"GET {_ONE}": _tenant(_TENANT),
     f"PATCH {_ONE}": _tenant(_TENANT, body=of_model(TenantChanges, {"plan": "free", "retention_days": 30})),
-    f"POST {_ONE}/suspend": _tenant(_TENANT, repeatable=True),
-    f"POST {_ONE}/resume": _tenant(_TENANT, repeatable=True),
+    f"POST {_ONE}/suspend": _tenant(_TENANT, errors=(409,), repeatable=True),
+    f"POST {_ONE}/resume": _tenant(_TENANT, errors=(409,), repeatable=True),
     f"GET {_ONE}/keys": _key("list_keys_of_tenant", page("keys", KEY), parameters=(LIMIT, CURSOR)),
     f"POST {_ONE}/keys": _key(
         "create_key_of_tenant", CREATED, status=201, body=NEW_KEY, needs_body=False, repeatable=True

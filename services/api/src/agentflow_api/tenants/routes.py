@@ -22,7 +22,7 @@ from agentflow_api.tenants.views import tenant_view
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy.tenants import TenantFilter
 
-_STATES: Final = ("active", "suspended")
+_STATES: Final = ("active", "suspended", "offboarding")
 
 
 @post("/", status_code=201)

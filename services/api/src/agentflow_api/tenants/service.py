@@ -4,7 +4,7 @@ import re
 import uuid
 from typing import Any, Final
 
-from agentflow_api.http.problems import InvalidBodyError, NotThereError
+from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotThereError
 from agentflow_api.keys.views import key_view
 from agentflow_api.tenants.schemas import NewTenantBody, TenantChanges
 from agentflow_api.tenants.views import tenant_view
@@ -89,8 +89,11 @@ async def set_state(wiring: Wiring, named: str, state: str, actor: Actor) -> dic
 
     Raises:
         NotThereError: There is no such tenant.
+        ConflictingError: It is being offboarded.
     """
     tenant = await found(wiring, named)
+    if tenant.state == "offboarding":
+        raise ConflictingError("This tenant is being offboarded; cancel that, if it is not too late.")
     await wiring.repository.set_state(tenant.tenant_id, state, actor=actor)
     return tenant_view(await found(wiring, named))
 

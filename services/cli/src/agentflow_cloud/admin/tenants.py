@@ -14,6 +14,7 @@ from agentflow_cloud.admin.arguments import (
 )
 from agentflow_cloud.admin.client import service
 from agentflow_cloud.admin.moves import add_move
+from agentflow_cloud.admin.offboardings import add_leaving
 from agentflow_cloud.admin.output import show_all, show_key, show_one
 from agentflow_cloud.errors import UsageError
 
@@ -35,6 +36,7 @@ def add_tenant_commands(commands: Commands) -> None:
     resume = "take a suspended tenant's keys again"
     add_tenant(command(tenant, "resume", _resume, resume, "tenant resume acme"))
     add_move(tenant)
+    add_leaving(tenant)
 
 
 def _add_create(commands: Commands) -> None:
@@ -54,7 +56,7 @@ def _add_create(commands: Commands) -> None:
 def _add_list(commands: Commands) -> None:
     examples = "tenant list\ntenant list --state suspended\ntenant list --plan free --search acme --json"
     parser = command(commands, "list", _list, "tenants by slug", examples)
-    parser.add_argument("--state", choices=("active", "suspended"))
+    parser.add_argument("--state", choices=("active", "suspended", "offboarding"))
     parser.add_argument("--plan", help="those of one plan")
     parser.add_argument("--placement", type=int, help="those whose rows live in one partition")
     parser.add_argument("--search", metavar="TEXT", help="those whose slug or name holds a text")

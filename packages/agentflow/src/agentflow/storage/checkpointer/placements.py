@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from agentflow.errors import TenantGoneError
 from agentflow.storage.checkpointer.driver_statements import Statements
 from agentflow.storage.checkpointer.queries import behind_tenants
 from agentflow.storage.checkpointer.types import STANDALONE_TENANT, Scope
 
 # Below zero `creates_in` is the moment of a move in which nobody may make a thread.
 NOWHERE: Final = -1
+# And this for good: the tenant was offboarded.
+GONE: Final = -(2**31)
 
 # Where threads are looked for, and where they are made.
 type View = tuple[tuple[int, ...], int]
@@ -96,6 +99,7 @@ class Placements:
         A tenant of the library's own has no name and never moves.
 
         Raises:
+            TenantGoneError: It was offboarded.
             What `Statements.fetch` raises.
         """
         if scope.tenant_id == STANDALONE_TENANT:
@@ -104,6 +108,9 @@ class Placements:
             behind_tenants("placement_of", ()), scope.placement, scope.tenant_id
         )
         if rows:
-            self._known[scope.tenant_id] = Where(*rows[0])
+            where = Where(*rows[0])
+            if where.creates_in == GONE:
+                raise TenantGoneError("This tenant was offboarded: nothing more is stored for it.")
+            self._known[scope.tenant_id] = where
         else:
             self._known.pop(scope.tenant_id, None)

@@ -54,7 +54,7 @@ class Described:
         """Those of its errors."""
         found = set(self.errors)
         found |= set(_OF_CREDENTIALS) if path.startswith("/v1/") else set()
-        found |= {429} if path.startswith("/v1/") and not path.startswith(OPERATORS) else set()
+        found |= {410, 429} if path.startswith("/v1/") and not path.startswith(OPERATORS) else set()
         found |= {404, 422} if "{" in path else set()
         found |= {413, 415, 422} if self.body is not None else set()
         found |= {408} if self.line_body is not None else set()

@@ -49,6 +49,8 @@ _IN_PATHS: Final[dict[str, tuple[Shape, str]]] = {
     "issuer_id": (_UUID, "The issuer's id."),
     "named": (text("acme", minLength=1), "The tenant's slug or id."),
     "operation_id": (_UUID, "The operation's id."),
+    "offboarding_id": (_UUID, "The offboarding's id."),
+    "receipt_id": (_UUID, "The receipt's id: that of its offboarding."),
     "memory_id": (text("m1", minLength=1), "The memory's id."),
     "file_id": (text("f1", minLength=1), "The file's id."),
 }

@@ -1,0 +1,50 @@
+"""What runs leave beside tables that say whose their rows are: tickets, and what hangs below a user's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentflow.storage.checkpointer.driver_errors import translated
+from agentflow_hosting.queries import QUERIES
+from agentflow_tenancy.offboarding import Subject
+from agentflow_tenancy.slugs import stored_thread_id
+
+
+class RunQueuePlace:
+    """The run queue, as a place that an offboarding purges."""
+
+    name = "run queue"
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """With an engine of the login that owns the tables."""
+        self._engine = engine
+
+    async def purge(self, subject: Subject) -> int:
+        """Delete the tickets that name the tenant, or the runs of its user.
+
+        Raises:
+            StoreUnavailableError: Postgres does not answer.
+        """
+        if subject.user_id is not None:
+            values = {"tenant_id": subject.tenant_id, "user_id": subject.user_id}
+            return await self._number("purge_runs_of_user", values)
+        return await self._number("purge_tickets", _needles(subject))
+
+    async def count(self, subject: Subject) -> int:
+        """How many there are; raises as `purge`."""
+        if subject.user_id is not None:
+            values = {"tenant_id": subject.tenant_id, "user_id": subject.user_id}
+            return await self._number("count_runs_of_user", values)
+        return await self._number("count_tickets", _needles(subject))
+
+    async def _number(self, name: str, values: dict[str, Any]) -> int:
+        with translated():
+            async with self._engine.begin() as transaction:
+                number: int = (await transaction.execute(QUERIES[name], values)).scalar_one()
+                return number
+
+
+def _needles(subject: Subject) -> dict[str, str]:
+    return {"needle": str(subject.tenant_id), "prefix": stored_thread_id(subject.slug, "")}

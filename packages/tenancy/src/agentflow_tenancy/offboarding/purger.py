@@ -1,0 +1,343 @@
+"""Deletes what a tenant, or one of its users, has in the database.
+
+Each step may be killed anywhere and done again. Partitions of the tenant's own are detached and dropped,
+which takes as long for many rows as for few. In the pool threads go in batches, each in a transaction of
+some milliseconds, with rests for everybody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from agentflow.errors import InvalidInputError, StorageError, StoreUnavailableError
+from agentflow.storage.checkpointer.pool import connection
+from agentflow_tenancy.moves.mover import ClaimLostError
+from agentflow_tenancy.moves.operations import FIRST_OWN_PLACEMENT
+from agentflow_tenancy.moves.statements import between, detachment
+from agentflow_tenancy.offboarding.records import Subject
+from agentflow_tenancy.offboarding.statements import CHILDREN, at_placement, of_table, statement
+from agentflow_tenancy.slugs import public_thread_id
+
+# What says that there was a tenant, and nothing more. All other tables are purged.
+# `agentflow_placements` holds that nobody makes a thread of it, however late they come.
+KEPT: Final = frozenset(
+    {"agentflow_offboardings", "agentflow_receipts", "agentflow_tombstones", "agentflow_placements"}
+)
+_TENANTS: Final = "agentflow_tenants"
+_FEWEST_ROWS: Final = 500
+_MOST_ROWS: Final = 8000
+_MOST_THREADS: Final = 512
+_BATCH_S: Final = 0.03
+_TABLE_BATCH: Final = 2000
+_POLL_S: Final = 0.02
+
+type _Driver = asyncpg.Connection[Any]
+
+
+class LongTransactionError(StoreUnavailableError):
+    """A transaction that has been open for long is in the way; nobody waits behind this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that says whose its rows are.
+
+    Attributes:
+        is_leaf: Of a placement.
+        has_user: Whether it says which user's they are, too.
+    """
+
+    name: str
+    is_leaf: bool
+    has_user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Whose rows go, and who has them deleted.
+
+    Attributes:
+        offboarding_id, holder: Looked at in each transaction: who slept for longer than its lease deletes
+            nothing any more.
+    """
+
+    subject: Subject
+    offboarding_id: uuid.UUID
+    holder: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    last: str | None
+    rows: int
+
+
+class Purger:
+    """The steps of a purge. Needs the login that owns the tables."""
+
+    def __init__(
+        self, engine: AsyncEngine, *, rest: float = 0.5, fence_s: float = 5.0, lock_s: float = 5.0
+    ) -> None:
+        """Nothing is deleted yet.
+
+        Args:
+            engine: Of this event loop.
+            rest: Between two batches, as a part of the time that the one before took.
+            fence_s: How long to wait for whoever writes threads, at each try.
+            lock_s: Likewise for whoever may still read a partition.
+        """
+        self._engine = engine
+        self._rest = rest
+        self._fence_s = fence_s
+        self._lock_s = lock_s
+
+    async def undo_moves(self, subject: Subject) -> None:
+        """Have the tenant's move taken back: it may yet stay."""
+        async with connection(self._engine) as driver:
+            await driver.execute(statement("undo_moves"), subject.tenant_id)
+
+    async def cancel_runs(self, subject: Subject) -> None:
+        """Tell a user's runs to stop. Those of a tenant that leaves stop by themselves."""
+        if subject.user_id is not None:
+            async with connection(self._engine) as driver:
+                await driver.execute(statement("cancel_runs"), subject.tenant_id, subject.user_id)
+
+    async def open_runs(self, subject: Subject) -> int:
+        """How many runs somebody works on."""
+        async with connection(self._engine) as driver:
+            runs: int = await driver.fetchval(statement("open_runs"), subject.tenant_id, subject.user_id)
+            return runs
+
+    async def places(self, subject: Subject) -> list[int]:
+        """Every placement that may hold threads of the tenant."""
+        async with connection(self._engine) as driver:
+            rows = await driver.fetch(statement("places"), subject.tenant_id)
+            return [row["placement"] for row in rows]
+
+    async def count_threads(self, subject: Subject, placements: Iterable[int]) -> int:
+        """How many threads there are. Cost: an index entry each."""
+        total = 0
+        async with connection(self._engine) as driver:
+            for placement in placements:
+                text = at_placement("count_threads", placement)
+                total += await driver.fetchval(text, subject.tenant_id, subject.user_id)
+        return total
+
+    async def fence(self, purge: Purge) -> None:
+        """Nobody makes a thread of the tenant from now on, and its move is over where it stands.
+
+        Raises:
+            LongTransactionError: Somebody has been writing threads for too long; to be tried again.
+        """
+        if purge.subject.user_id is not None:
+            return
+        async with self._claimed(purge) as driver:
+            await driver.execute(statement("stop_moves"), purge.subject.tenant_id)
+            await driver.execute(statement("close"), purge.subject.tenant_id)
+        # Whoever looked before has written before this ends.
+        async with connection(self._engine) as driver:
+            transactions = await driver.fetchval(between("writers", 0, 0))
+            give_up_at = time.monotonic() + self._fence_s
+            while transactions and await driver.fetchval(between("still_writing", 0, 0), transactions):
+                if time.monotonic() > give_up_at:
+                    raise await _long_transaction(driver)
+                await asyncio.sleep(_POLL_S)
+
+    async def is_shared(self, subject: Subject, placement: int) -> bool:
+        """Whether a placement is others' too: threads go one by one there."""
+        if placement < FIRST_OWN_PLACEMENT:
+            return True
+        async with connection(self._engine) as driver:
+            found: bool = await driver.fetchval(at_placement("others_there", placement), subject.tenant_id)
+            return found
+
+    async def drop_leaves(self, purge: Purge, placement: int) -> None:
+        """Detach and drop the leaves of a placement of the tenant's own; their sizes are noted.
+
+        Who reads or writes other placements waits for nothing.
+
+        Raises:
+            LongTransactionError: One that may still read a leaf is in the way; to be tried again.
+        """
+        async with self._claimed(purge) as driver:
+            rows = await driver.fetch(at_placement("leaf_sizes", placement))
+            sizes = {row["leaf"]: int(row["size_bytes"]) for row in rows}
+            await driver.execute(statement("note_sizes"), purge.offboarding_id, json.dumps(sizes))
+        async with connection(self._engine) as driver:
+            await driver.fetchval(statement("session_locks"), f"{int(1000 * self._lock_s)}ms")
+            try:
+                for row in await driver.fetch(between("attached_leaves", placement, placement)):
+                    await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
+                await driver.execute(between("drop_leaves", placement, placement))
+            except asyncpg.LockNotAvailableError as error:
+                raise await _long_transaction(driver) from error
+            finally:
+                await driver.fetchval(between("usual_locks", placement, placement))
+
+    async def purge_threads(self, purge: Purge, placement: int) -> None:
+        """Delete the threads of a shared placement with all that hangs below them, some at a time.
+
+        Raises:
+            ClaimLostError: Somebody else does so now.
+        """
+        after, most_rows = "", _FEWEST_ROWS
+        while True:
+            began = time.monotonic()
+            batch = await self._purge_batch(purge, placement, after, most_rows)
+            if batch.last is None:
+                if not after:
+                    return
+                after = ""  # once more: somebody may have been writing the first time
+                continue
+            after = batch.last
+            took_s = time.monotonic() - began
+            most_rows = _next_size(most_rows, took_s, batch.rows)
+            await asyncio.sleep(took_s * self._rest)
+
+    async def tables(self) -> list[Table]:
+        """Every table that says whose its rows are, from the catalogue."""
+        async with connection(self._engine) as driver:
+            return [Table(**row) for row in await driver.fetch(statement("tables"))]
+
+    async def purge_tables(self, purge: Purge) -> None:
+        """Delete what all other tables have; the tenant itself last.
+
+        Raises:
+            StorageError: A table's rows cannot be deleted.
+        """
+        subject = purge.subject
+        if subject.user_id is None:
+            async with self._claimed(purge) as driver:
+                await driver.execute(statement("keep_digests"), subject.tenant_id, purge.offboarding_id)
+                await driver.execute(statement("unlink_keys"), subject.tenant_id)
+                await driver.execute(statement("settle"), subject.tenant_id)
+        waiting = _in_order(await self.tables(), subject)
+        refused = 0
+        while waiting:
+            table = waiting.pop(0)
+            try:
+                await self._purge_table(purge, table)
+                refused = 0
+            except _ReferredToError:
+                # Others refer to its rows: they go first.
+                waiting.append(table)
+                refused += 1
+                if refused > len(waiting):
+                    raise StorageError(f"Rows that refer to {table} of the tenant are left.") from None
+
+    @asynccontextmanager
+    async def _claimed(self, purge: Purge) -> AsyncGenerator[_Driver]:
+        async with connection(self._engine) as driver, driver.transaction():
+            if purge.holder is not None and not await driver.fetch(
+                statement("claim"), purge.offboarding_id, purge.holder
+            ):
+                raise ClaimLostError
+            yield driver
+
+    async def _purge_batch(self, purge: Purge, placement: int, after: str, most_rows: int) -> _Batch:
+        subject = purge.subject
+        tenant_id = subject.tenant_id
+        async with self._claimed(purge) as driver:
+            if subject.user_id is None:
+                await driver.fetch(statement("quiet"))
+            else:
+                await driver.fetch(statement("counted"), tenant_id)
+            found = await driver.fetch(
+                at_placement("next_threads", placement), tenant_id, after, _MOST_THREADS, subject.user_id
+            )
+            ids, rows = _up_to(found, most_rows)
+            if not ids:
+                return _Batch(None, 0)
+            held = await driver.fetch(at_placement("hold_threads", placement), tenant_id, ids)
+            numbers = [row["thread_no"] for row in held]
+            counts: dict[str, int] = {}
+            for child in CHILDREN:
+                text = at_placement(f"purge_{child}", placement)
+                counts[f"agentflow_{child}"] = _count(await driver.execute(text, tenant_id, numbers))
+            if subject.user_id is not None:
+                public = [public_thread_id(subject.slug, one) for one in ids]
+                await driver.execute(statement("forget_answers"), tenant_id, public)
+            gone = _count(await driver.execute(at_placement("purge_threads", placement), tenant_id, ids))
+            counts["agentflow_threads"] = gone
+            await _note(driver, purge, gone, counts)
+            return _Batch(ids[-1], rows)
+
+    async def _purge_table(self, purge: Purge, table: str) -> None:
+        subject = purge.subject
+        of_user = subject.user_id is not None
+        text = of_table("purge_table_of_user" if of_user else "purge_table", table)
+        arguments: list[Any] = [subject.tenant_id, _TABLE_BATCH]
+        arguments += [subject.user_id] if of_user else []
+        while True:
+            try:
+                async with self._claimed(purge) as driver:
+                    deleted = _count(await driver.execute(text, *arguments))
+                    await _note(driver, purge, 0, {table: deleted})
+            except InvalidInputError as error:
+                if isinstance(error.__cause__, asyncpg.ForeignKeyViolationError):
+                    raise _ReferredToError from error
+                raise
+            if deleted < _TABLE_BATCH:
+                return
+
+
+class _ReferredToError(Exception):
+    """Rows of another table refer to these."""
+
+
+def _in_order(tables: list[Table], subject: Subject) -> list[str]:
+    """Those to be purged; the tenant's own row last."""
+    names = [
+        table.name
+        for table in tables
+        if not table.is_leaf and table.name not in KEPT and (subject.user_id is None or table.has_user)
+    ]
+    return sorted(names, key=lambda name: (name == _TENANTS, name))
+
+
+async def _note(driver: _Driver, purge: Purge, threads: int, counts: Mapping[str, int]) -> None:
+    some = json.dumps({name: number for name, number in counts.items() if number})
+    await driver.execute(statement("note_batch"), purge.offboarding_id, threads, some)
+
+
+async def _long_transaction(driver: _Driver) -> LongTransactionError:
+    row = await driver.fetchrow(statement("long_transactions"))
+    who = (
+        "another transaction" if row is None else f"a transaction of {row['open_s']:.0f} s (pid {row['pid']})"
+    )
+    return LongTransactionError(f"It waits for {who} to end; others are not held up.")
+
+
+def _up_to(found: list[asyncpg.Record], most_rows: int) -> tuple[list[str], int]:
+    """Ids of the first threads, as many as have so many rows, one at least; and about how many they have."""
+    chosen: list[str] = []
+    rows = 0
+    for row in found:
+        if chosen and rows + row["rows"] > most_rows:
+            break
+        rows += row["rows"]
+        chosen.append(row["thread_id"])
+    return chosen, rows
+
+
+def _count(status: str) -> int:
+    """Rows that a command says it changed."""
+    return int(status.rsplit(" ", 1)[-1])
+
+
+def _next_size(most_rows: int, took_s: float, rows: int) -> int:
+    if took_s > 2 * _BATCH_S:
+        return max(_FEWEST_ROWS, most_rows // 2)
+    if took_s < _BATCH_S and rows > most_rows // 2:
+        return min(_MOST_ROWS, most_rows * 2)
+    return most_rows

@@ -1,0 +1,1 @@
+"""Tenants that leave, users who are forgotten, and the receipts."""

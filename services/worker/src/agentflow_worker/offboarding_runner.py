@@ -1,0 +1,278 @@
+"""Carries out offboardings: takes one, goes on where it stands, and gives way when somebody else has it."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agentflow.errors import AgentFlowError, StorageError
+from agentflow_tenancy.moves.mover import ClaimLostError
+from agentflow_tenancy.offboarding import (
+    Exporter,
+    Offboarding,
+    OffboardingRepository,
+    Place,
+    Purge,
+    Purger,
+    ReceiptRepository,
+    Verifier,
+)
+from agentflow_tenancy.offboarding.records import State, Step
+from agentflow_tenancy.offboarding.verifier import left_over, parent_of
+from agentflow_tenancy.signing_keys import SigningKeys
+
+logger = logging.getLogger("agentflow.worker")
+
+_PUT_OFF_S = 2.0
+_POLL_S = 0.1
+
+
+class _LostError(Exception):
+    """Somebody else works on it now, or it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an offboarding is carried out with.
+
+    Attributes:
+        places: What holds something beside the tables; those of the verifier.
+        exporter: Keeps archives; None where none can be kept, and who asks for one waits.
+    """
+
+    repository: OffboardingRepository
+    purger: Purger
+    verifier: Verifier
+    receipts: ReceiptRepository
+    keys: SigningKeys
+    places: Sequence[Place] = ()
+    exporter: Exporter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long what takes.
+
+    Attributes:
+        settle_s: How long to wait after the request, until no replica remembers the time before.
+        wait_for_runs_s: How long runs have to reach their next node; then their threads go from under them.
+        lease_s: One is free again so long after its holder was last heard of.
+        poll_s: How long to wait before looking for more.
+    """
+
+    settle_s: float = 2.0
+    wait_for_runs_s: float = 30.0
+    lease_s: float = 5.0
+    poll_s: float = 1.0
+
+
+class OffboardingRunner:
+    """One offboarding at a time, until told to stop. Any number of processes may do so at once.
+
+    What was done is noted with each step, so that whoever comes after a crash goes on from there; what was
+    not noted is done once more, which changes nothing.
+    """
+
+    def __init__(
+        self, parts: Parts, pace: Pace | None = None, *, backups_kept: timedelta = timedelta(days=30)
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            parts: Do the steps.
+            pace: How long what takes.
+            backups_kept: How long this deployment's backups are, for the receipt.
+        """
+        self._repository = parts.repository
+        self._purger = parts.purger
+        self._verifier = parts.verifier
+        self._parts = parts
+        self._pace = pace or Pace()
+        self._backups_kept = backups_kept
+        self._holder = uuid.uuid4()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look for offboardings until `stop` is set; the one under way is left for somebody else."""
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                working = asyncio.ensure_future(self.work_once())
+                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not working.done():
+                    working.cancel()
+                    await asyncio.gather(working, return_exceptions=True)
+                elif not working.result():
+                    await asyncio.wait({stopping}, timeout=self._pace.poll_s)
+        finally:
+            stopping.cancel()
+
+    async def work_once(self) -> bool:
+        """Take one and carry it out as far as it goes; False when there was none."""
+        try:
+            found = await self._repository.take(self._holder, self._pace.lease_s)
+            if found is None:
+                return False
+            await self._carry_out(found)
+        except StorageError as error:
+            logger.warning("No offboarding this time: %s", error)
+            return False
+        return True
+
+    async def _carry_out(self, found: Offboarding) -> None:
+        held = asyncio.ensure_future(self._go_on(found))
+        beating = asyncio.ensure_future(self._beat(found, held))
+        try:
+            await held
+        except asyncio.CancelledError:
+            if beating.done() and not beating.cancelled():
+                return  # somebody else has it
+            # Told to stop: whoever looks next goes on.
+            await asyncio.shield(self._repository.put_off(found, None, 0.0))
+            raise
+        except (_LostError, ClaimLostError):
+            logger.warning("Offboarding %s is somebody else's now, or was cancelled.", found.offboarding_id)
+        except AgentFlowError as error:
+            logger.warning("Offboarding %s is put off: %s", found.offboarding_id, error)
+            await self._repository.put_off(found, str(error), _PUT_OFF_S)
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self, found: Offboarding, held: "asyncio.Future[None]") -> None:
+        while True:
+            await asyncio.sleep(self._pace.lease_s / 3)
+            try:
+                if not await self._repository.hold(found, self._pace.lease_s):
+                    held.cancel()
+                    return
+            except StorageError:
+                continue
+
+    async def _go_on(self, found: Offboarding) -> None:
+        if found.state == "measuring":
+            await self._measure(found)
+            return
+        if found.state == "suspended":
+            await self._stop_work(found)
+            found = await self._note(found, "exporting", "fence", fenced=True)
+        if found.state == "exporting":
+            await self._export(found)
+            await self._note(found, "grace", "fence")
+            await self._repository.leave(found)
+            return
+        if found.state == "purging":
+            found = await self._purge(found)
+        await self._verify(found)
+
+    async def _measure(self, found: Offboarding) -> None:
+        subject = found.subject
+        placements = await self._purger.places(subject)
+        counts: dict[str, int] = {}
+        for look in await self._verifier.looks(subject):
+            if look.found:
+                table = parent_of(look.place)
+                counts[table] = counts.get(table, 0) + look.found
+        threads = await self._purger.count_threads(subject, placements)
+        await self._repository.measured(found, counts, placements, threads)
+
+    async def _stop_work(self, found: Offboarding) -> None:
+        """Nobody is let in any more, and runs reach their next node."""
+        await self._purger.undo_moves(found.subject)
+        await asyncio.sleep(self._pace.settle_s)
+        await self._runs_ended(found)
+
+    async def _runs_ended(self, found: Offboarding) -> None:
+        give_up_at = time.monotonic() + self._pace.wait_for_runs_s
+        while await self._purger.open_runs(found.subject):
+            if time.monotonic() > give_up_at:
+                logger.warning("Offboarding %s goes on while runs work.", found.offboarding_id)
+                return
+            await asyncio.sleep(_POLL_S)
+
+    async def _export(self, found: Offboarding) -> None:
+        if not found.with_export:
+            return
+        if self._parts.exporter is None:
+            raise StorageError("This worker keeps no archives; cancel, or ask for no export.")
+        await self._parts.exporter(found.subject)
+
+    async def _purge(self, found: Offboarding) -> Offboarding:
+        purge = Purge(found.subject, found.offboarding_id, self._holder)
+        if found.step == "fence":
+            await self._purger.cancel_runs(found.subject)
+            if found.kind == "user":
+                await self._runs_ended(found)
+            await self._purger.fence(purge)
+            # Also where it was by an earlier try, which may have deleted what says so.
+            placements = sorted({*found.placements, *await self._purger.places(found.subject)})
+            shared = [place for place in placements if await self._is_shared(found, place)]
+            total = found.threads_purged + await self._purger.count_threads(found.subject, shared)
+            found = await self._note(
+                found, "purging", "leaves", fenced=True, placements=placements, threads_total=total
+            )
+        if found.step == "leaves":
+            for placement in found.placements:
+                if not await self._is_shared(found, placement):
+                    await self._purger.drop_leaves(purge, placement)
+            found = await self._note(found, "purging", "threads")
+        if found.step == "threads":
+            for placement in found.placements:
+                if await self._is_shared(found, placement):
+                    await self._purger.purge_threads(purge, placement)
+            found = await self._note(found, "purging", "tables")
+        if found.step == "tables":
+            await self._elsewhere(found)  # tickets name runs, which go next
+            await self._purger.purge_tables(purge)
+            found = await self._note(found, "purging", "elsewhere")
+        counts = await self._elsewhere(found)
+        return await self._note(found, "verifying", "elsewhere", counts=counts)
+
+    async def _is_shared(self, found: Offboarding, placement: int) -> bool:
+        return found.kind == "user" or await self._purger.is_shared(found.subject, placement)
+
+    async def _elsewhere(self, found: Offboarding) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for place in self._parts.places:
+            if purged := await place.purge(found.subject):
+                counts[place.name] = purged
+        return counts
+
+    async def _verify(self, found: Offboarding) -> None:
+        looks = await self._verifier.looks(found.subject)
+        if left := left_over(looks):
+            # Back to the beginning, which finds it; or says each time what is left.
+            await self._note(found, "purging", "fence")
+            places = ", ".join(f"{look.place} ({look.found})" for look in left)
+            raise StorageError(f"Something is left, and there is no receipt yet: {places}.")
+        key = await self._parts.keys.current()
+        if not await self._parts.receipts.issue(found, looks, key, backups_kept=self._backups_kept):
+            raise _LostError
+        logger.info("Offboarding %s: purged.", found.offboarding_id)
+
+    async def _note(
+        self,
+        found: Offboarding,
+        state: State,
+        step: Step,
+        *,
+        fenced: bool = False,
+        placements: Sequence[int] | None = None,
+        threads_total: int | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> Offboarding:
+        noted = await self._repository.step(
+            found,
+            state,
+            step,
+            lease_s=self._pace.lease_s,
+            fenced=fenced,
+            placements=placements,
+            threads_total=threads_total,
+            counts=counts,
+        )
+        if noted is None:
+            raise _LostError
+        return noted
