@@ -73,6 +73,8 @@ GOALS = (
     _at_most("moves.p99/alone", "writers' p99 while their tenant moves, to before", 5),
     _at_most("moves.worst", "their slowest write", 250, "ms"),
     Goal("moves.kept", "acknowledged checkpoints that a move keeps", 1),
+    Goal("retention.rate", "checkpoints/s of a sweep beside 4 writers", 50_000, "1/s"),
+    _at_most("retention.p99/alone", "p99 of a neighbour's writers during a sweep, to alone", 1.5),
     Goal("api.invoke/original", "invokes/s on new threads, 16 connections, to the original", 12),
     Goal("api.invoke/bare", "invokes/s on new threads, 16 connections, to a bare route", 0.10),
     _at_most("api.p95/original", "p95 of an invoke, 16 connections, to the original", 0.1),

@@ -12,7 +12,9 @@ from agentflow_cloud.admin.keys import add_key_commands
 from agentflow_cloud.admin.moves import add_operation_commands
 from agentflow_cloud.admin.signing_keys import add_signing_key_commands
 from agentflow_cloud.admin.tenants import add_tenant_commands
+from agentflow_cloud.doctor.command import add_doctor
 from agentflow_cloud.errors import CommandError, UsageError
+from agentflow_cloud.restore import add_restore_commands
 
 
 def main() -> None:
@@ -45,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     migrate_parser.set_defaults(do=_migrate)
     _add_login(commands)
+    add_doctor(commands)
+    add_restore_commands(commands)
     add_tenant_commands(commands)
     add_key_commands(commands)
     add_signing_key_commands(commands)

@@ -225,10 +225,28 @@ async def attributes_change_alone(checkpointer: BaseCheckpointer) -> None:
         ThreadChange(metadata={"a": "\0"}),
         ThreadChange(metadata={"a": float("nan")}),
         ThreadChange(metadata={"a": "\ud800"}),
+        ThreadChange(sets_expiry=True, expires_at=datetime(2031, 1, 1)),  # noqa: DTZ001 - that is the point
     ):
         await raised(InvalidError, checkpointer.update_thread(thread.scope, thread.id, wrong))
     committed = await thread.write({"goes": "on"})
     assert committed.head == before.head + 1
+
+
+@CASES.add
+async def threads_have_their_own_end(checkpointer: BaseCheckpointer) -> None:
+    """Set, taken away, and kept by whoever writes on; nothing else changes with it."""
+    thread, at = Thread(checkpointer), datetime(2031, 1, 1, 12, tzinfo=UTC)
+    await thread.write({"i": 0})
+    for expires_at in (at, None, at):
+        change = ThreadChange(sets_expiry=True, expires_at=expires_at)
+        assert (await checkpointer.update_thread(thread.scope, thread.id, change)).expires_at == expires_at
+    await thread.write({"i": 1})
+    named = ThreadChange(sets_name=True, name="named")
+    assert (await checkpointer.update_thread(thread.scope, thread.id, named)).expires_at == at
+    change = ThreadChange(sets_expiry=True, expires_at=at - timedelta(days=36_500))
+    await checkpointer.update_thread(thread.scope, thread.id, change)
+    await checkpointer.delete_expired()
+    assert await checkpointer.get_thread(thread.scope, thread.id) is None
 
 
 @CASES.add
