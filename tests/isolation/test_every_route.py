@@ -33,6 +33,7 @@ NEEDS = (
     ("", "/v1/usage", "usage:read"),
     ("", "/v1/issuers", "tenant:admin"),
     ("", "/v1/audit", "tenant:admin"),
+    ("", "/v1/tenant/", "tenant:admin"),
     ("", "/v1/webhook-secret", "tenant:admin"),
 )
 METHODS = ("get", "post", "put", "patch", "delete")

@@ -154,7 +154,8 @@ def test_a_redis_that_evicts(migrated_database_url: str, redis_url: str, state_d
 
 def test_nothing_to_look_at(state_dir: Any) -> None:
     """Says what to set; exit code 1, no traceback."""
-    done = doctor("", None, AGENTFLOW_STATE_DIR=str(state_dir))
+    nowhere = {"AGENTFLOW_OPERATIONS_DATABASE_URL": "", "AGENTFLOW_STATE_DIR": str(state_dir)}
+    done = doctor("postgresql://x/x", None, **nowhere)
     assert done.returncode == 1
     assert "Set AGENTFLOW_OPERATIONS_DATABASE_URL" in done.stderr
     gone = "postgresql+asyncpg://u:secret-word@127.0.0.1:1/x"

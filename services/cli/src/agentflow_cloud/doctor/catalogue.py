@@ -50,7 +50,7 @@ async def check_row_security(connection: AsyncConnection) -> Finding:
         [row["name"] for row in await rows(connection, "open_tables")],
         "forced on every table of tenants' content",
         "row level security is not forced on {}",
-        "for each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; find out who changed it",
+        "for each: ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; find out who changed it",
     )
 
 
