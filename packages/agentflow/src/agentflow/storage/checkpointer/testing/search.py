@@ -243,10 +243,19 @@ async def threads_have_their_own_end(checkpointer: BaseCheckpointer) -> None:
     await thread.write({"i": 1})
     named = ThreadChange(sets_name=True, name="named")
     assert (await checkpointer.update_thread(thread.scope, thread.id, named)).expires_at == at
-    change = ThreadChange(sets_expiry=True, expires_at=at - timedelta(days=36_500))
-    await checkpointer.update_thread(thread.scope, thread.id, change)
-    await checkpointer.delete_expired()
+
+
+@CASES.add
+async def threads_past_their_end_are_swept(checkpointer: BaseCheckpointer) -> None:
+    """And no other, however old."""
+    thread, other = Thread(checkpointer), Thread(checkpointer)
+    for one, years in ((thread, -1), (other, 1)):
+        await one.write({"i": 0})
+        change = ThreadChange(sets_expiry=True, expires_at=datetime.now(UTC) + timedelta(days=365 * years))
+        await checkpointer.update_thread(one.scope, one.id, change)
+    assert await checkpointer.delete_expired() >= 1
     assert await checkpointer.get_thread(thread.scope, thread.id) is None
+    assert await checkpointer.get_thread(other.scope, other.id) is not None
 
 
 @CASES.add
