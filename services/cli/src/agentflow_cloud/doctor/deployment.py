@@ -60,11 +60,11 @@ def _of_dev_file(environment: Mapping[str, str]) -> Deployment:
             "Set AGENTFLOW_OPERATIONS_DATABASE_URL (and AGENTFLOW_DATABASE_URL, AGENTFLOW_REDIS_URL) as the "
             f"services have them: no stack of `make run` is known here ({file} cannot be read)."
         ) from error
-    password = state_folder().secret("app_password")
+    password = state_folder().known_secret("app_password")
     app_url = make_url(database_url).set(username=_APP_LOGIN, password=password)
     return Deployment(
         operations_url=database_url,
-        app_url=app_url.render_as_string(hide_password=False),
+        app_url=None if password is None else app_url.render_as_string(hide_password=False),
         redis_url=redis_url,
         quota_redis_url=redis_url,
         connections=_connections(environment),
