@@ -101,7 +101,8 @@ def test_shell_of_page(page: Path, migrated_database_url: str, redis_url: str, s
             **SMALL_LIMITS,
         ),
     ):
-        dev = {"base_url": api.base_url, "operator_token": api.operator_token}
+        servers = {"database_url": migrated_database_url, "redis_url": redis_url}
+        dev = {"base_url": api.base_url, "operator_token": api.operator_token, **servers}
         (state_dir / "dev.json").write_text(json.dumps(dev))
         done = subprocess.run(
             ["bash", "-c", script],

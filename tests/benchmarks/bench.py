@@ -17,6 +17,7 @@ class Sizes:
         young, old: The turns that are compared for growth, with `around` turns on both sides.
         partitions: Of the largest database.
         moved_checkpoints: Of a tenant that moves.
+        swept_checkpoints: Of a tenant whose threads are past their time.
         grown_threads: Threads that are grown to the old turn.
         idle: Sockets, and then streams, that are open at once.
     """
@@ -32,6 +33,7 @@ class Sizes:
     writers: tuple[int, ...] = (1, 16, 64)
     partitions: int = 1000
     moved_checkpoints: int = 20_000
+    swept_checkpoints: int = 100_000
     idle: int = 10_000
 
 
@@ -46,6 +48,7 @@ SMOKE = Sizes(
     grown_threads=1,
     partitions=12,
     moved_checkpoints=40,
+    swept_checkpoints=40,
     idle=20,
     writers=(1, 16, 64),
 )

@@ -76,6 +76,8 @@ GOALS = (
     _at_most("offboarding.10x", "offboarding a dedicated tenant with 10 x the rows", 1.2),
     Goal("offboarding.rate", "rows/s of a pooled tenant that is offboarded", 50_000, "1/s"),
     _at_most("offboarding.p99/alone", "neighbours' p99 meanwhile, to alone", 1.5),
+    Goal("retention.rate", "checkpoints/s of a sweep beside 4 writers", 50_000, "1/s"),
+    _at_most("retention.p99/alone", "p99 of a neighbour's writers during a sweep, to alone", 1.5),
     Goal("api.invoke/original", "invokes/s on new threads, 16 connections, to the original", 12),
     Goal("api.invoke/bare", "invokes/s on new threads, 16 connections, to a bare route", 0.10),
     _at_most("api.p95/original", "p95 of an invoke, 16 connections, to the original", 0.1),

@@ -31,7 +31,12 @@ def _make(request: pytest.FixtureRequest) -> BaseCheckpointer:
 
 
 # Housekeeping over all tenants is not for the service's login, which is shown the tenants that it names.
-FOR_OPERATORS = {"pruning_keeps_the_last_versions_exactly", "unchanged_threads_are_swept"}
+FOR_OPERATORS = {
+    "pruning_keeps_the_last_versions_exactly",
+    "unchanged_threads_are_swept",
+    "living_threads_are_not_swept",
+    "threads_past_their_end_are_swept",
+}
 EXAMPLES = [
     (store, case)
     for store in STORES

@@ -36,6 +36,7 @@ NEEDS = (
     ("", "/v1/usage", "usage:read"),
     ("", "/v1/issuers", "tenant:admin"),
     ("", "/v1/audit", "tenant:admin"),
+    ("", "/v1/tenant/", "tenant:admin"),
     ("", "/v1/webhook-secret", "tenant:admin"),
     ("", "/v1/tenant/", "tenant:admin"),
 )

@@ -12,6 +12,7 @@ from tests.benchmarks.measures.partitions import measure_partitions
 from tests.benchmarks.measures.pools import measure_pools
 from tests.benchmarks.measures.quotas import measure_quotas
 from tests.benchmarks.measures.reads import measure_reads
+from tests.benchmarks.measures.retention import measure_retention
 from tests.benchmarks.measures.storage import measure_storage
 from tests.benchmarks.measures.turns import measure_turns
 from tests.benchmarks.measures.wire import measure_wire
@@ -28,6 +29,7 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "partitions": measure_partitions,
     "moves": measure_moves,
     "offboarding": measure_offboarding,
+    "retention": measure_retention,
     "quotas": measure_quotas,
     "neighbours": measure_neighbours,
     "api": measure_api,

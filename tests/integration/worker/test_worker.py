@@ -11,12 +11,15 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.utils import END
 from agentflow_embedded import EmbeddedPostgres
+from agentflow_hosting.retention_repository import RetentionRepository
+from agentflow_worker.retention_sweep import RetentionSweep
 from agentflow_worker.sweeper import Sweeper
 from tests.support import databases
 
@@ -41,6 +44,17 @@ async def database(migrated_database_url: str) -> AsyncIterator["asyncpg.Connect
     await connection.close()
 
 
+@pytest.fixture
+async def owner(migrated_database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(migrated_database_url)
+    yield engine
+    await engine.dispose()
+
+
+def sweeper(checkpointer: PgCheckpointer, owner: AsyncEngine, retention: timedelta | None = None) -> Sweeper:
+    return Sweeper(checkpointer, RetentionSweep(RetentionRepository(owner, retention)), every_s=60)
+
+
 def graph(checkpointer: PgCheckpointer) -> CompiledGraph[AgentState]:
     return (StateGraph().add_node("MAIN", answer).set_entry_point("MAIN").add_edge("MAIN", END)).compile(
         checkpointer
@@ -60,23 +74,23 @@ async def left(checkpointer: PgCheckpointer) -> list[str]:
 
 
 async def test_expired_threads_go_with_all_below_them(
-    checkpointer: PgCheckpointer, database: "asyncpg.Connection[asyncpg.Record]"
+    checkpointer: PgCheckpointer, database: "asyncpg.Connection[asyncpg.Record]", owner: AsyncEngine
 ) -> None:
     """In every partition, also past the cache; the others stay whole."""
     await make(checkpointer, "old", "new")
     await database.execute(
         "UPDATE agentflow_threads SET expires_at = now() - interval '1 second' WHERE thread_id = 'old'"
     )
-    assert await Sweeper(checkpointer, every_s=60, retention=None).sweep() == 2
+    assert await sweeper(checkpointer, owner).sweep() == 2
     assert await left(checkpointer) == ["new", "new"]
     assert await checkpointer.load(SCOPES[1], "old") is None
     for table, rows in (("agentflow_checkpoints", 4), ("agentflow_messages", 4)):
         assert await database.fetchval(f"SELECT count(*) FROM {table}") == rows
-    assert await Sweeper(checkpointer, every_s=60, retention=None).sweep() == 0
+    assert await sweeper(checkpointer, owner).sweep() == 0
 
 
 async def test_retention(
-    checkpointer: PgCheckpointer, database: "asyncpg.Connection[asyncpg.Record]"
+    checkpointer: PgCheckpointer, database: "asyncpg.Connection[asyncpg.Record]", owner: AsyncEngine
 ) -> None:
     """Threads that did not change for so long, whether they expire or not."""
     await make(checkpointer, "still", "lively")
@@ -84,19 +98,19 @@ async def test_retention(
         "UPDATE agentflow_threads SET updated_at = now() - interval '31 days', expires_at = NULL "
         "WHERE thread_id = 'still'"
     )
-    assert await Sweeper(checkpointer, every_s=60, retention=None).sweep() == 0
-    assert await Sweeper(checkpointer, every_s=60, retention=timedelta(days=30)).sweep() == 2
+    assert await sweeper(checkpointer, owner).sweep() == 0
+    assert await sweeper(checkpointer, owner, timedelta(days=30)).sweep() == 2
     assert await left(checkpointer) == ["lively", "lively"]
 
 
 async def test_two_sweepers_share_the_work(
-    checkpointer: PgCheckpointer, database: "asyncpg.Connection[asyncpg.Record]"
+    checkpointer: PgCheckpointer, database: "asyncpg.Connection[asyncpg.Record]", owner: AsyncEngine
 ) -> None:
     """Each thread is counted once."""
     await make(checkpointer, *(f"t{i}" for i in range(10)))
     await database.execute("UPDATE agentflow_threads SET expires_at = now() - interval '1 second'")
-    sweepers = [Sweeper(checkpointer, every_s=60, retention=None) for _ in range(4)]
-    assert sum(await asyncio.gather(*(sweeper.sweep() for sweeper in sweepers))) == 20
+    sweepers = [sweeper(checkpointer, owner) for _ in range(4)]
+    assert sum(await asyncio.gather(*(one.sweep() for one in sweepers))) == 20
     assert await left(checkpointer) == []
 
 

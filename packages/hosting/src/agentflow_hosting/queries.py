@@ -1,4 +1,4 @@
-"""The named statements of this package's `queries.sql` and `traces.sql`."""
+"""The named statements of this package's `.sql` files."""
 
 import re
 from dataclasses import dataclass
@@ -64,6 +64,6 @@ FROM s CROSS JOIN LATERAL (
 ) q"""  # noqa: S608 - of named statements
 
 
-_TEXTS: Final = _parts("queries.sql") | _parts("traces.sql")
+_TEXTS: Final = _parts("queries.sql") | _parts("traces.sql") | _parts("retention.sql")
 QUERIES: Final[dict[str, TextClause]] = {name: text(body) for name, body in _TEXTS.items()}
 STATEMENTS: Final = {name: _for_driver(body) for name, body in _TEXTS.items()}

@@ -13,6 +13,12 @@ MODE: Final = "agentflow.mode"
 
 DEGRADED: Final = "agentflow.degraded"
 
+RETENTION_THREADS: Final = "agentflow.retention.deleted_threads"
+RETENTION_VERSIONS: Final = "agentflow.retention.deleted_versions"
+RETENTION_KEPT: Final = "agentflow.retention.kept_threads"
+RETENTION_PRUNED: Final = "agentflow.retention.pruned_threads"
+RETENTION_SECONDS: Final = "agentflow.retention.sweep_duration"
+
 REQUEST_SPAN: Final = "{method} {route}"
 
 # As the library names them in the spans of runs (`agentflow.utils.span_names`).

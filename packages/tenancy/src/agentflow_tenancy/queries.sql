@@ -8,24 +8,24 @@ SELECT 1 AS one
 SELECT k.key_id, k.digest, k.scopes, k.expires_at, k.limits AS key_limits,
        k.revoked_at IS NOT NULL AS revoked, coalesce(k.expires_at <= now(), false) AS expired,
        t.tenant_id, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan,
-       t.limits, t.retention_days, t.created_at, t.updated_at, t.token_epoch
+       t.limits, t.retention_days, t.keep_checkpoints, t.created_at, t.updated_at, t.token_epoch
 FROM agentflow_api_keys k JOIN agentflow_tenants t USING (tenant_id)
 WHERE k.key_id = :key_id
 
 -- name: find_tenant
 SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
-       created_at, updated_at
+       keep_checkpoints, created_at, updated_at
 FROM agentflow_tenants WHERE slug = :slug
 
 -- name: find_tenant_by_id
 SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
-       created_at, updated_at
+       keep_checkpoints, created_at, updated_at
 FROM agentflow_tenants WHERE tenant_id = :tenant_id
 
 -- name: list_tenants
 -- Behind the slug :after, at most :most; filters that are null do not filter.
 SELECT tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
-       created_at, updated_at
+       keep_checkpoints, created_at, updated_at
 FROM agentflow_tenants
 WHERE slug > :after
   AND (CAST(:state AS text) IS NULL OR state = :state)
@@ -37,9 +37,10 @@ LIMIT :most
 
 -- name: create_tenant
 -- Into the pool partition with the fewest tenants. No row when the slug is taken, maybe by this call's own first try.
-INSERT INTO agentflow_tenants (tenant_id, slug, name, placement, agents, default_agent, plan, limits, retention_days)
+INSERT INTO agentflow_tenants (tenant_id, slug, name, placement, agents, default_agent, plan, limits, retention_days,
+                               keep_checkpoints)
 SELECT :tenant_id, :slug, :name, p.placement, CAST(:agents AS text[]), :default_agent, :plan, CAST(CAST(:limits AS text) AS jsonb),
-       :retention_days
+       :retention_days, :keep_checkpoints
 FROM unnest(CAST(:placements AS int[])) AS p (placement)
 LEFT JOIN agentflow_tenants t ON t.placement = p.placement
 GROUP BY p.placement
@@ -47,15 +48,18 @@ ORDER BY count(t.tenant_id), p.placement
 LIMIT 1
 ON CONFLICT (slug) DO NOTHING
 RETURNING tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
-          created_at, updated_at
+          keep_checkpoints, created_at, updated_at
 
 -- name: change_tenant
--- Each of :changes that is there, a JSON object; null in it is a value for `agents` and `retention_days`.
+-- Each of :changes that is there, a JSON object; null in it is a value for `agents`, `retention_days` and
+-- `keep_checkpoints`.
 UPDATE agentflow_tenants t
 SET name = CASE WHEN c ? 'name' THEN c ->> 'name' ELSE t.name END,
     plan = CASE WHEN c ? 'plan' THEN c ->> 'plan' ELSE t.plan END,
     limits = CASE WHEN c ? 'limits' THEN c -> 'limits' ELSE t.limits END,
     retention_days = CASE WHEN c ? 'retention_days' THEN CAST(c ->> 'retention_days' AS int) ELSE t.retention_days END,
+    keep_checkpoints = CASE WHEN c ? 'keep_checkpoints' THEN CAST(c ->> 'keep_checkpoints' AS int)
+                            ELSE t.keep_checkpoints END,
     default_agent = CASE WHEN c ? 'default_agent' THEN c ->> 'default_agent' ELSE t.default_agent END,
     agents = CASE WHEN NOT c ? 'agents' THEN t.agents
                   WHEN jsonb_typeof(c -> 'agents') = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(c -> 'agents')) END,
@@ -63,7 +67,7 @@ SET name = CASE WHEN c ? 'name' THEN c ->> 'name' ELSE t.name END,
 FROM (SELECT CAST(CAST(:changes AS text) AS jsonb) AS c) AS given
 WHERE t.tenant_id = :tenant_id
 RETURNING tenant_id, slug, name, state, placement, moving_to, epoch, agents, default_agent, plan, limits, retention_days,
-          created_at, updated_at
+          keep_checkpoints, created_at, updated_at
 
 -- name: set_tenant_state
 -- Suspended or active; new epochs void what is cached and every token. No row when it is so already, or it leaves.
@@ -332,6 +336,13 @@ DELETE FROM agentflow_issuers WHERE tenant_id = :tenant_id AND issuer_id = :issu
 -- With its tenant.
 SELECT i.issuer_id, i.tenant_id, i.issuer, i.audience, i.jwks_uri, i.jwks, i.algorithms, i.scopes, i.user_claim,
        i.scope_claim, i.limits AS issuer_limits, t.token_epoch, t.created_at, t.slug, t.name, t.state, t.placement, t.moving_to, t.epoch, t.agents, t.default_agent, t.plan, t.limits,
-       t.retention_days, t.updated_at
+       t.retention_days, t.keep_checkpoints, t.updated_at
 FROM agentflow_issuers i JOIN agentflow_tenants t USING (tenant_id)
 WHERE i.issuer = :issuer AND i.audience = :audience
+
+-- name: restore_id
+-- Of the restore that this server was started from; null for none.
+SELECT nullif(current_setting('agentflow.restore', true), '') AS restore_id
+
+-- name: find_restore
+SELECT restore_id FROM agentflow_restores WHERE restore_id = :restore_id

@@ -128,7 +128,8 @@ class TenantRepository:
 
         Args:
             tenant: As it was read.
-            changes: Of `name`, `plan`, `limits` (a JSON object), `retention_days`, `agents`, `default_agent`.
+            changes: Of `name`, `plan`, `limits` (a JSON object), `retention_days`, `keep_checkpoints`,
+                `agents`, `default_agent`.
             actor: Who does.
 
         Raises:
@@ -178,6 +179,7 @@ def _making(new: NewTenant, tenant_id: uuid.UUID, actor: Actor) -> Callable[[Tra
             plan=new.plan,
             limits=json.dumps(new.own_limits.as_json()),
             retention_days=new.retention_days,
+            keep_checkpoints=new.keep_checkpoints,
             placements=list(POOL_PLACEMENTS),
         )
         if row is None:
@@ -210,6 +212,7 @@ def tenant_of(row: RowMapping) -> Tenant:
         plan=row["plan"],
         own_limits=own,
         retention_days=row["retention_days"],
+        keep_checkpoints=row["keep_checkpoints"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow_tenancy.queries import QUERIES
+from agentflow_tenancy.restores import check_restored
 
 APP_ROLE: Final = "agentflow_app"
 
@@ -59,7 +60,7 @@ async def check_app_role(engine: AsyncEngine) -> None:
 
 
 class RoleGuard:
-    """Asks once whether the login is safe; until then nobody is served."""
+    """Asks once whether the login is safe and the database whole; until then nobody is served."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Nothing is asked yet."""
@@ -68,14 +69,16 @@ class RoleGuard:
         self._is_safe = False
 
     async def require(self) -> None:
-        """Go on only with a safe login. Costs nothing once it is known to be.
+        """Go on only with a safe login, and no half-done restore. Costs nothing once that is known.
 
         Raises:
             UnsafeRoleError, StoreUnavailableError: See `check_app_role`.
+            UnappliedTombstonesError: See `check_restored`.
         """
         if self._is_safe:
             return
         async with self._asking:
             if not self._is_safe:
                 await check_app_role(self._engine)
+                await check_restored(self._engine)
                 self._is_safe = True

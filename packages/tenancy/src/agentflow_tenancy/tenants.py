@@ -35,6 +35,7 @@ class Tenant:
         moving_to: The placement it is being moved to, if it is.
         own_limits: What it has instead of its plan's.
         retention_days: Threads left alone for so long are deleted; None keeps them.
+        keep_checkpoints: So many versions of a thread left alone are kept, the latest; None keeps all.
     """
 
     tenant_id: uuid.UUID
@@ -50,6 +51,7 @@ class Tenant:
     plan: str = DEFAULT_PLAN
     own_limits: Limits = NO_LIMITS
     retention_days: int | None = None
+    keep_checkpoints: int | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -63,6 +65,7 @@ class NewTenant:
     plan: str = DEFAULT_PLAN
     own_limits: Limits = NO_LIMITS
     retention_days: int | None = None
+    keep_checkpoints: int | None = None
     agents: tuple[str, ...] | None = None
     default_agent: str = "memory"
 

@@ -12,6 +12,7 @@ from agentflow_api.server import serve
 from agentflow_api.settings import Settings, SettingsError, read_settings
 from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_telemetry import configure_logging
+from agentflow_tenancy.restores import UnappliedTombstonesError, check_restored
 from agentflow_tenancy.roles import UnsafeRoleError, check_app_role
 
 logger = logging.getLogger("agentflow.api")
@@ -47,7 +48,8 @@ async def _check_role(settings: Settings) -> None:
     engine = engine_from_url(settings.database_url, pool_size=1, max_overflow=0, timeout_s=5)
     try:
         await check_app_role(engine)
-    except UnsafeRoleError as error:
+        await check_restored(engine)
+    except (UnsafeRoleError, UnappliedTombstonesError) as error:
         sys.exit(str(error))
     except (StorageError, ConfigurationError) as error:
         logger.warning("Postgres does not answer yet: %s", error)

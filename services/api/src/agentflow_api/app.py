@@ -30,6 +30,7 @@ from agentflow_api.observability.routes import observability_router
 from agentflow_api.offboarding.receipts import receipts_router
 from agentflow_api.offboarding.routes import offboarding_router
 from agentflow_api.operations.routes import operations_router
+from agentflow_api.retention.routes import retention_router
 from agentflow_api.runs.routes import runs_router, thread_runs_router
 from agentflow_api.settings import Settings, read_settings
 from agentflow_api.tenants.routes import tenants_router
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             thread_runs_router,
             runs_router,
             usage_router,
+            retention_router,
             keys_router,
             tenants_router,
             audit_router,

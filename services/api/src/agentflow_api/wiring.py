@@ -19,6 +19,7 @@ from agentflow_hosting.executor import THREAD_LEASE_S, RunExecutor
 from agentflow_hosting.idempotency import IdempotencyKeys
 from agentflow_hosting.principals import Principals
 from agentflow_hosting.remote_tools import RemoteTools
+from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_hosting.run_feed import RunFeed
 from agentflow_hosting.run_reader import RunReader
 from agentflow_hosting.run_repository import RunRepository
@@ -81,6 +82,7 @@ class Wiring:
     trace_writer: TraceWriter | None
     gates: Gatekeeper
     remote_tools: RemoteTools
+    retention: RetentionRepository
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -174,6 +176,7 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
             trace_writer=trace_writer,
             gates=gates,
             remote_tools=remote_tools,
+            retention=RetentionRepository(engine),
         )
     finally:
         gauge.close()

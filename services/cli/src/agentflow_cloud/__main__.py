@@ -14,7 +14,9 @@ from agentflow_cloud.admin.offboardings import add_offboarding_commands
 from agentflow_cloud.admin.receipts import add_receipt_commands
 from agentflow_cloud.admin.signing_keys import add_signing_key_commands
 from agentflow_cloud.admin.tenants import add_tenant_commands
+from agentflow_cloud.doctor.command import add_doctor
 from agentflow_cloud.errors import CommandError, UsageError
+from agentflow_cloud.restore import add_restore_commands
 
 
 def main() -> None:
@@ -47,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     migrate_parser.set_defaults(do=_migrate)
     _add_login(commands)
+    add_doctor(commands)
+    add_restore_commands(commands)
     add_tenant_commands(commands)
     add_key_commands(commands)
     add_signing_key_commands(commands)

@@ -16,9 +16,9 @@ def migrate(database_url: str) -> None:
     Raises:
         CommandError: The migrations are not there, or one failed.
     """
-    configuration = _find()
+    path = configuration()
     done = subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", str(configuration), "upgrade", "head"],
+        [sys.executable, "-m", "alembic", "-c", str(path), "upgrade", "head"],
         env={**os.environ, "AGENTFLOW_DATABASE_URL": database_url},
         capture_output=True,
         text=True,
@@ -28,8 +28,12 @@ def migrate(database_url: str) -> None:
         raise CommandError(f"The migrations failed:\n{done.stderr.strip()[-2000:]}")
 
 
-def _find() -> Path:
-    """The migrations of the tree this command was installed from, or of the folder it is called in."""
+def configuration() -> Path:
+    """The migrations' own settings: of the tree this command came from, or of the folder it is called in.
+
+    Raises:
+        CommandError: There are none.
+    """
     for folder in (Path.cwd(), *Path(__file__).resolve().parents):
         if (folder / _CONFIGURATION).is_file():
             return folder / _CONFIGURATION

@@ -44,12 +44,17 @@ class StateFolder:
 
     def secret(self, name: str) -> str:
         """A random word that stays the same from now on."""
-        file = self.path / f"{name}.secret"
-        if file.exists():
-            return file.read_text(encoding="utf-8").strip()
+        known = self.known_secret(name)
+        if known is not None:
+            return known
         word = secrets.token_urlsafe(32)
-        self._write(file, word)
+        self._write(self.path / f"{name}.secret", word)
         return word
+
+    def known_secret(self, name: str) -> str | None:
+        """The same, if it was ever asked for."""
+        file = self.path / f"{name}.secret"
+        return file.read_text(encoding="utf-8").strip() if file.exists() else None
 
     def read_key(self, database_url: str) -> str | None:
         """The demo tenant's key for this database, if it was made before."""

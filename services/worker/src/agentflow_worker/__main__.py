@@ -10,6 +10,7 @@ from typing import Protocol
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import PgCheckpointer
 from agentflow.storage.checkpointer.pool import engine_from_url
+from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.webhook_sender import WebhookSender
 from agentflow_hosting.webhooks import Webhooks
@@ -20,6 +21,7 @@ from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.offboarding_parts import opened_offboarding
 from agentflow_worker.operation_runner import OperationRunner
 from agentflow_worker.partition_janitor import PartitionJanitor
+from agentflow_worker.retention_sweep import RetentionSweep
 from agentflow_worker.run_sweeper import RunSweeper
 from agentflow_worker.run_worker import opened_run_worker
 from agentflow_worker.settings import Settings, SettingsError, read_settings
@@ -38,14 +40,14 @@ logger = logging.getLogger("agentflow.worker")
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set."""
     checkpointer = PgCheckpointer(settings.database_url, redis_url=settings.redis_url, pool_size=2)
+    engine = engine_from_url(settings.database_url, pool_size=10, max_overflow=0, timeout_s=60)
     sweeper = Sweeper(
         checkpointer,
+        RetentionSweep(RetentionRepository(engine, settings.retention)),
         every_s=settings.sweep_every_s,
-        retention=settings.retention,
         keep_checkpoints=settings.keep_checkpoints,
         pack_after=settings.pack_after,
     )
-    engine = engine_from_url(settings.database_url, pool_size=10, max_overflow=0, timeout_s=60)
     roller = UsageRoller(UsageRepository(engine), every_s=settings.roll_up_every_s)
     operations = OperationRepository(engine)
     planner = MovePlanner(

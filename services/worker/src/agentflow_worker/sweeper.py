@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from agentflow.errors import StorageError
 from agentflow.storage.checkpointer import BaseCheckpointer
+from agentflow_worker.retention_sweep import RetentionSweep
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -16,9 +17,9 @@ class Sweeper:
     def __init__(
         self,
         checkpointer: BaseCheckpointer,
+        retention: RetentionSweep,
         *,
         every_s: float,
-        retention: timedelta | None,
         keep_checkpoints: int | None = None,
         pack_after: timedelta = timedelta(minutes=10),
     ) -> None:
@@ -26,9 +27,9 @@ class Sweeper:
 
         Args:
             checkpointer: Whose threads to sweep.
+            retention: Deletes those that are due, in the same database.
             every_s: Seconds between two sweeps.
-            retention: Also delete threads that did not change for so long; None keeps them.
-            keep_checkpoints: How many versions of a thread to keep; None keeps all.
+            keep_checkpoints: How many versions of a thread to keep, of every tenant; None leaves it to them.
             pack_after: How long a thread must be left alone before its versions are packed or forgotten.
         """
         self._checkpointer = checkpointer
@@ -46,9 +47,12 @@ class Sweeper:
         Raises:
             StoreUnavailableError: Postgres does not answer.
         """
-        deleted = await self._checkpointer.delete_expired(older_than=self._retention)
+        deleted = (await self._retention.delete()).threads
         if deleted:
             logger.info("Deleted %d expired threads.", deleted)
+        forgotten = await self._retention.forget(self._checkpointer, self._pack_after)
+        if forgotten:
+            logger.info("Forgot versions of %d threads that their tenants do not keep.", forgotten)
         if self._keep_checkpoints is not None:
             pruned = await self._checkpointer.prune(
                 keep_last=self._keep_checkpoints, idle_for=self._pack_after

@@ -197,6 +197,7 @@ class Thread(Value):
     metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    expires_at: datetime | None = None
     run_id: str | None = None
     status: str | None = None
     interrupts: list[dict[str, Any]] | None = None

@@ -13,6 +13,7 @@ _FILES: Final = {
     5: "0005_run_traces.sql",
     9: "0009_operator_keys.sql",
     10: "0010_ends_of_threads.sql",
+    12: "0012_plain_deletes.sql",
 }
 
 

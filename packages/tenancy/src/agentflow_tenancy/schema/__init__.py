@@ -18,6 +18,7 @@ _FILES: Final = {
     8: "0008_archives.sql",
     9: "0009_by_hand.sql",
     10: "0010_offboarding.sql",
+    12: "0012_retention.sql",
 }
 
 

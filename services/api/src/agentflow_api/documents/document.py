@@ -14,6 +14,7 @@ from agentflow_api.keys.document import OPERATIONS as KEYS
 from agentflow_api.observability.document import OPERATIONS as OBSERVED
 from agentflow_api.offboarding.document import OPERATIONS as OFFBOARDING
 from agentflow_api.operations.document import OPERATIONS as MOVES
+from agentflow_api.retention.document import OPERATIONS as RETENTION
 from agentflow_api.runs.document import OPERATIONS as RUNS
 from agentflow_api.tenants.document import OPERATIONS as TENANTS
 from agentflow_api.threads.document import OPERATIONS as THREADS
@@ -22,7 +23,7 @@ from agentflow_api.unavailable.document import OPERATIONS as UNAVAILABLE
 from agentflow_api.usage.document import OPERATIONS as USAGE
 from agentflow_api.webhooks.document import OPERATIONS as WEBHOOKS
 
-_PARTS: Final = (AUDIT, GRAPH, HEALTH, HISTORY, KEYS, MOVES, OBSERVED, RUNS)
+_PARTS: Final = (AUDIT, GRAPH, HEALTH, HISTORY, KEYS, MOVES, OBSERVED, RETENTION, RUNS)
 _MORE_PARTS: Final = (OFFBOARDING, TENANTS, THREADS, TOKENS, UNAVAILABLE, USAGE, WEBHOOKS)
 _OPERATIONS: Final[Operations] = {key: said for part in (*_PARTS, *_MORE_PARTS) for key, said in part.items()}
 _TAGS: Final = {
@@ -32,6 +33,7 @@ _TAGS: Final = {
     "runs": "Runs as resources: in the background, followed, joined, cancelled.",
     "keys": "A tenant's own API keys.",
     "tokens": "Short-lived tokens, and issuers whose tokens are trusted.",
+    "tenant": "The tenant itself: how long it keeps what it has.",
     "usage": "What a tenant used.",
     "audit": "What was changed, and by whom.",
     "offboarding": "Leaving with everything, forgetting a user, and the receipts.",

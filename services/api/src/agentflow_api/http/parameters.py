@@ -69,6 +69,17 @@ def whole(request: Request[Any, Any, Any], name: str) -> int | None:
     return _number(request, name, 0, least=0, most=_MAX_OFFSET)
 
 
+def whole_between(request: Request[Any, Any, Any], name: str, least: int, most: int) -> int | None:
+    """A whole number, if the query has it.
+
+    Raises:
+        InvalidParameterError: It is none, or outside of the bounds.
+    """
+    if not request.query_params.get(name):
+        return None
+    return _number(request, name, least, least=least, most=most)
+
+
 def _number(request: Request[Any, Any, Any], name: str, default: int, *, least: int, most: int) -> int:
     text = request.query_params.get(name)
     if text is None or text == "":

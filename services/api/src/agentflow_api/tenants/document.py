@@ -29,6 +29,7 @@ _FIELDS: Final = {
     "limits": LIMITS,
     "own_limits": LIMITS,
     "retention_days": maybe(whole(90, 1)),
+    "keep_checkpoints": maybe(whole(50, 1)),
     "placement": whole(0),
     "moving_to": maybe(whole(1000), None),
     "epoch": whole(1),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from agentflow_api.keys.schemas import Name, Scopes
 
 Retention = Annotated[StrictInt, Field(ge=1, le=36_500)]
+Versions = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Agents = Annotated[list[str], Field(max_length=200)]
 
 
@@ -22,6 +23,7 @@ class NewTenantBody(BaseModel):
     agents: Agents | None = None
     default_agent: str | None = None
     retention_days: Retention | None = None
+    keep_checkpoints: Versions | None = None
     scopes: Scopes | None = None
 
 
@@ -36,3 +38,4 @@ class TenantChanges(BaseModel):
     agents: Agents | None = None
     default_agent: str | None = None
     retention_days: Retention | None = None
+    keep_checkpoints: Versions | None = None

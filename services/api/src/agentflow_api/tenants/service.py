@@ -16,7 +16,7 @@ from agentflow_tenancy.keys import ApiKey, made_api_key
 from agentflow_tenancy.tenants import NewTenant
 
 _NAMED: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
-_MAY_BE_NULL: Final = frozenset({"agents", "retention_days"})
+_MAY_BE_NULL: Final = frozenset({"agents", "retention_days", "keep_checkpoints"})
 
 
 def first_key(wiring: Wiring, effect_id: uuid.UUID) -> ApiKey:
@@ -42,6 +42,7 @@ async def create_tenant(
         plan=body.plan,
         own_limits=Limits.parse(body.limits or {}),
         retention_days=body.retention_days,
+        keep_checkpoints=body.keep_checkpoints,
         agents=agents,
         default_agent=default,
     )

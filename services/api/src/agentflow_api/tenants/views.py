@@ -17,6 +17,7 @@ def tenant_view(tenant: Tenant) -> dict[str, Any]:
         "limits": tenant.limits.as_json(),
         "own_limits": tenant.own_limits.as_json(),
         "retention_days": tenant.retention_days,
+        "keep_checkpoints": tenant.keep_checkpoints,
         "placement": tenant.placement,
         "moving_to": tenant.moving_to,
         "epoch": tenant.epoch,

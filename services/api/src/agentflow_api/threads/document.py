@@ -58,7 +58,14 @@ OPERATIONS: Final[Operations] = {
     f"GET {_ONE}": _thread(whole_thread(waits=True)),
     f"PATCH {_ONE}": _thread(
         whole_thread(waits=False),
-        body=of_model(ThreadPatch, {"thread_name": "Order 7391", "metadata": {"topic": "billing"}}),
+        body=of_model(
+            ThreadPatch,
+            {
+                "thread_name": "Order 7391",
+                "metadata": {"topic": "billing"},
+                "expires_at": "2031-01-01T00:00:00Z",
+            },
+        ),
         errors=(409,),
     ),
     f"DELETE {_ONE}": _deletion(done({"thread_id": THREAD_ID}), errors=(409,)),

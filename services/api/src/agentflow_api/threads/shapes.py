@@ -75,6 +75,7 @@ _THREAD: Final = {
     "user_id": maybe(text("u-17")),
     "metadata": DATA,
     "updated_at": TIME,
+    "expires_at": maybe(TIME, None),
     "run_id": maybe(text("0198f3c2-7a51-7c3e-9d43-1f0e5a6b7c8d")),
     "status": STATUS,
 }

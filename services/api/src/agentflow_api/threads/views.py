@@ -17,6 +17,7 @@ def thread_view(info: ThreadInfo, principal: Principal) -> dict[str, Any]:
         "user_id": info.user_id,
         "metadata": info.metadata,
         "updated_at": info.updated_at.isoformat(),
+        "expires_at": None if info.expires_at is None else info.expires_at.isoformat(),
         "run_id": info.run_id,
         "status": info.status,
     }

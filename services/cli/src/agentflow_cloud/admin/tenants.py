@@ -16,12 +16,18 @@ from agentflow_cloud.admin.client import service
 from agentflow_cloud.admin.moves import add_move
 from agentflow_cloud.admin.offboardings import add_leaving
 from agentflow_cloud.admin.output import show_all, show_key, show_one
+from agentflow_cloud.admin.retention import add_retention
 from agentflow_cloud.errors import UsageError
 
 _COLUMNS: Final = ("slug", "state", "plan", "placement", "name", "created_at")
 _FILTERS: Final = ("state", "plan", "placement", "search")
-_CHANGES: Final = ("name", "plan", "limits", "agents", "default_agent", "retention_days")
-_NULLED: Final = {"no_limits": "limits", "all_agents": "agents", "keep_forever": "retention_days"}
+_CHANGES: Final = ("name", "plan", "limits", "agents", "default_agent", "retention_days", "keep_checkpoints")
+_NULLED: Final = {
+    "no_limits": "limits",
+    "all_agents": "agents",
+    "keep_forever": "retention_days",
+    "keep_all_checkpoints": "keep_checkpoints",
+}
 
 
 def add_tenant_commands(commands: Commands) -> None:
@@ -35,6 +41,7 @@ def add_tenant_commands(commands: Commands) -> None:
     add_tenant(command(tenant, "suspend", _suspend, suspend, "tenant suspend acme"))
     resume = "take a suspended tenant's keys again"
     add_tenant(command(tenant, "resume", _resume, resume, "tenant resume acme"))
+    add_retention(tenant)
     add_move(tenant)
     add_leaving(tenant)
 
@@ -80,6 +87,7 @@ def _add_update(commands: Commands) -> None:
     parser.add_argument("--no-limits", action="store_true", help="take its own limits away: its plan's hold")
     parser.add_argument("--all-agents", action="store_true", help="let it use every hosted agent")
     parser.add_argument("--keep-forever", action="store_true", help="take its own retention away")
+    parser.add_argument("--keep-all-checkpoints", action="store_true", help="keep every version of a thread")
 
 
 def _add_values(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +99,9 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--default-agent", metavar="AGENT", help="the one it gets if it names none")
     parser.add_argument("--retention-days", type=int, metavar="DAYS", help="until an idle thread is deleted")
+    parser.add_argument(
+        "--keep-checkpoints", type=int, metavar="N", help="versions of an idle thread to keep"
+    )
 
 
 def _create(chosen: argparse.Namespace) -> None:

@@ -380,6 +380,9 @@ class BaseCheckpointer(ABC):
     async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
         """Delete threads past their `expires_at`, or unchanged for `older_than`, over all tenants.
 
+        A thread that lives stays: one that waits for an answer, and one whose last checkpoint says that it
+        runs and is younger than a day (a killed process leaves that behind).
+
         For a background job: works in batches of `batch_size` threads, each its own transaction.
 
         Returns:

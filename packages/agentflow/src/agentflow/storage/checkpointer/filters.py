@@ -70,11 +70,14 @@ class ThreadChange:
     Attributes:
         sets_name: Whether `name` is to be set; None takes it away.
         metadata: Keys to set; those whose value is None are taken away. None leaves all as they are.
+        sets_expiry: Whether `expires_at` is to be set; None has it never expire.
     """
 
     sets_name: bool = False
     name: str | None = None
     metadata: Mapping[str, Any] | None = None
+    sets_expiry: bool = False
+    expires_at: datetime | None = None
 
     @property
     def set_keys(self) -> dict[str, Any]:
@@ -159,6 +162,7 @@ def check_change(change: ThreadChange) -> None:
     """
     check_texts("thread", [change.name or "", *change.removed_keys])
     metadata_text(change.set_keys)
+    _check_time("expires_at", change.expires_at)
 
 
 def changed(attributes: NewThread, metadata: Mapping[str, Any], change: ThreadChange) -> NewThread:

@@ -324,6 +324,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
         attributes = changed(thread.attributes, json.loads(thread.metadata), change)
         check_new_thread(attributes)
         thread.attributes, thread.metadata = attributes, json_text(attributes.metadata, field="metadata")
+        if change.sets_expiry:
+            thread.expires_at = change.expires_at
         return thread.info()
 
     async def copy_thread(self, scope: Scope, thread_id: str, to_thread: str) -> CopiedThread:
@@ -418,8 +420,11 @@ class InMemoryCheckpointer(BaseCheckpointer):
         gone = [
             key
             for key, thread in list(self._threads.items())
-            if (thread.expires_at is not None and thread.expires_at <= now)
-            or (older_than is not None and thread.updated_at <= now - older_than)
+            if (
+                (thread.expires_at is not None and thread.expires_at <= now)
+                or (older_than is not None and thread.updated_at <= now - older_than)
+            )
+            and not _lives(thread, now)
         ]
         for key in gone:
             self._threads.pop(key, None)
@@ -516,7 +521,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
         )
         thread.patches.append(patch)
         thread.fields, thread.run_id, thread.updated_at = fields, write.run_id, now
-        thread.expires_at = None if self._ttl is None else now + self._ttl
+        if self._ttl is not None:
+            thread.expires_at = now + self._ttl
         thread.finish(write.tool_results)
         if write.starts_run:
             thread.stop_requested = False
@@ -602,6 +608,14 @@ def _is_own_commit(thread: _Thread, write: CheckpointWrite) -> bool:
 
 def _holds(search: str | None, *texts: Any) -> bool:
     return search is None or any(text is not None and search.lower() in text.lower() for text in texts)
+
+
+def _lives(thread: _Thread, now: datetime) -> bool:
+    """Whether somebody goes on with a thread: see `BaseCheckpointer.delete_expired`."""
+    info = thread.info()
+    if info.status in ("running", "interrupted") and info.interrupts:
+        return True
+    return info.status == "running" and thread.updated_at > now - timedelta(days=1)
 
 
 def _pruned(thread: _Thread, keep_last: int) -> int:

@@ -62,6 +62,8 @@ class PostgresSearch:
             added,
             change.removed_keys,
             MAX_METADATA_BYTES,
+            change.sets_expiry,
+            change.expires_at,
         )
         if rows:
             return info_of(rows[0])

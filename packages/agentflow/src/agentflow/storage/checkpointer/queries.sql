@@ -548,13 +548,29 @@ WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL
 
 -- name: delete_expired
 -- Housekeeping over all tenants, on the database's clock: $1 threads at most, older than $2 or past their time.
--- Threads a writer holds at this moment are left for the next round.
+-- Threads a writer holds at this moment are left for the next round. Those that live are left: that wait for an answer
+-- (LangGraph's by the writes of its last checkpoint), or say that they run and did within a day.
 DELETE FROM agentflow_threads t
 USING (
-    SELECT placement, tenant_id, thread_id FROM agentflow_threads
-    WHERE expires_at <= now() OR updated_at <= now() - $2::interval
+    SELECT d.placement, d.tenant_id, d.thread_id
+    FROM agentflow_threads d
+    CROSS JOIN LATERAL (
+        SELECT substring(d.state FROM
+                   '"execution_meta":\{"current_node":"(?:[^"\\]|\\.)*","step":[0-9]+,"status":"([a-z_]+)"') AS status
+    ) s
+    WHERE (d.expires_at <= now() OR d.updated_at <= now() - $2::interval)
+      AND NOT coalesce(s.status = 'running' AND d.updated_at > now() - interval '1 day', false)
+      AND NOT coalesce(s.status IN ('running', 'interrupted_before', 'interrupted_after')
+                       AND strpos(d.state, '"interrupts":[{') > 0, false)
+      AND NOT (starts_with(d.state, '{"langgraph":') AND EXISTS (
+          SELECT FROM agentflow_writes w
+          WHERE w.placement = d.placement AND w.tenant_id = d.tenant_id AND w.thread_no = d.thread_no
+            AND w.channel = '__interrupt__'
+            AND w.checkpoint = (SELECT c.checkpoint_id::text FROM agentflow_checkpoints c
+                                WHERE c.placement = d.placement AND c.tenant_id = d.tenant_id
+                                  AND c.thread_no = d.thread_no AND c.node = '' ORDER BY c.seq DESC LIMIT 1)))
     LIMIT $1
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF d SKIP LOCKED
 ) gone
 WHERE t.placement = gone.placement AND t.tenant_id = gone.tenant_id AND t.thread_id = gone.thread_id
 RETURNING t.thread_no

@@ -97,10 +97,12 @@ WHERE d.placement = $1 AND d.tenant_id = $2 AND d.placement = g.placement AND d.
 RETURNING d.thread_id, d.thread_no
 
 -- name: update_thread
--- $5 whether the name becomes $6; $7 metadata to add and $8 keys to take away, unless it gets longer than $9 then.
+-- $5 whether the name becomes $6; $7 metadata to add and $8 keys to take away, unless it gets longer than $9 then;
+-- $10 whether it expires at $11.
 UPDATE agentflow_threads
 SET name = CASE WHEN $5::boolean THEN $6::text ELSE name END,
-    metadata = CASE WHEN $7::text IS NULL THEN metadata ELSE (metadata || $7::text::jsonb) - $8::text[] END
+    metadata = CASE WHEN $7::text IS NULL THEN metadata ELSE (metadata || $7::text::jsonb) - $8::text[] END,
+    expires_at = CASE WHEN $10::boolean THEN $11::timestamptz ELSE expires_at END
 WHERE placement = $1 AND tenant_id = $2 AND thread_id = $3 AND ($4::text IS NULL OR user_id = $4)
   AND ($7::text IS NULL OR octet_length(((metadata || $7::text::jsonb) - $8::text[])::text) <= $9::int)
 RETURNING thread_id, head, user_id, name, metadata::text AS metadata, run_id, created_at, updated_at, expires_at,

@@ -225,10 +225,37 @@ async def attributes_change_alone(checkpointer: BaseCheckpointer) -> None:
         ThreadChange(metadata={"a": "\0"}),
         ThreadChange(metadata={"a": float("nan")}),
         ThreadChange(metadata={"a": "\ud800"}),
+        ThreadChange(sets_expiry=True, expires_at=datetime(2031, 1, 1)),  # noqa: DTZ001 - that is the point
     ):
         await raised(InvalidError, checkpointer.update_thread(thread.scope, thread.id, wrong))
     committed = await thread.write({"goes": "on"})
     assert committed.head == before.head + 1
+
+
+@CASES.add
+async def threads_have_their_own_end(checkpointer: BaseCheckpointer) -> None:
+    """Set, taken away, and kept by whoever writes on; nothing else changes with it."""
+    thread, at = Thread(checkpointer), datetime(2031, 1, 1, 12, tzinfo=UTC)
+    await thread.write({"i": 0})
+    for expires_at in (at, None, at):
+        change = ThreadChange(sets_expiry=True, expires_at=expires_at)
+        assert (await checkpointer.update_thread(thread.scope, thread.id, change)).expires_at == expires_at
+    await thread.write({"i": 1})
+    named = ThreadChange(sets_name=True, name="named")
+    assert (await checkpointer.update_thread(thread.scope, thread.id, named)).expires_at == at
+
+
+@CASES.add
+async def threads_past_their_end_are_swept(checkpointer: BaseCheckpointer) -> None:
+    """And no other, however old."""
+    thread, other = Thread(checkpointer), Thread(checkpointer)
+    for one, years in ((thread, -1), (other, 1)):
+        await one.write({"i": 0})
+        change = ThreadChange(sets_expiry=True, expires_at=datetime.now(UTC) + timedelta(days=365 * years))
+        await checkpointer.update_thread(one.scope, one.id, change)
+    assert await checkpointer.delete_expired() >= 1
+    assert await checkpointer.get_thread(thread.scope, thread.id) is None
+    assert await checkpointer.get_thread(other.scope, other.id) is not None
 
 
 @CASES.add

@@ -8,7 +8,7 @@ from typing import Final
 
 from agentflow.errors import InvalidError, InvalidIdError, StaleCheckpointError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
-from agentflow.storage.checkpointer.run_status import ThreadStatus, new_interrupt
+from agentflow.storage.checkpointer.run_status import PendingInterrupt, ThreadStatus, new_interrupt
 from agentflow.storage.checkpointer.testing.case import (
     Cases,
     Thread,
@@ -228,3 +228,26 @@ async def unchanged_threads_are_swept(checkpointer: BaseCheckpointer) -> None:
     assert await checkpointer.delete_expired(batch_size=2, older_than=timedelta(0)) >= 5
     assert list(await checkpointer.list_threads(scope)) == []
     assert (await Thread(checkpointer, scope, "t0").write({"again": True})).head == 1
+
+
+@CASES.add
+async def living_threads_are_not_swept(checkpointer: BaseCheckpointer) -> None:
+    """What waits for an answer or runs stays, however old; what was stopped, failed or ended goes."""
+    scope = new_scope()
+    waits, breakpoint_ = new_interrupt("A", {"q": 1}), new_interrupt("B", reason="interrupt_before")
+    stands: dict[str, tuple[str, PendingInterrupt | None]] = {
+        "asked": ("interrupted_after", waits),
+        "paused": ("interrupted_before", breakpoint_),
+        "answered in part": ("running", waits),
+        "runs": ("running", None),
+        "stopped": ("interrupted_after", None),
+        "failed": ("error", None),
+        "ended": ("completed", waits),
+    }
+    for name, (status, asked) in stands.items():
+        data = None if asked is None else {"interrupts": [asked.as_data()]}
+        meta = {"current_node": "A", "step": 1, "status": status, "interrupt_data": data}
+        await Thread(checkpointer, scope, name).write({"execution_meta": meta})
+    await checkpointer.delete_expired(older_than=timedelta(0))
+    left = [info.thread_id for info in await checkpointer.list_threads(scope)]
+    assert sorted(left) == ["answered in part", "asked", "paused", "runs"]

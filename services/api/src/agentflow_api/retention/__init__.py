@@ -1,0 +1,1 @@
+"""How long threads are kept, and what that would delete."""
