@@ -18,6 +18,7 @@ class Sizes:
         partitions: Of the largest database.
         moved_checkpoints: Of a tenant that moves.
         grown_threads: Threads that are grown to the old turn.
+        exported_threads: Of a tenant that is exported, of 23 KB each.
         idle: Sockets, and then streams, that are open at once.
     """
 
@@ -33,6 +34,7 @@ class Sizes:
     partitions: int = 1000
     moved_checkpoints: int = 20_000
     idle: int = 10_000
+    exported_threads: int = 4000
 
 
 SMOKE = Sizes(
@@ -47,6 +49,7 @@ SMOKE = Sizes(
     partitions=12,
     moved_checkpoints=40,
     idle=20,
+    exported_threads=3,
     writers=(1, 16, 64),
 )
 

@@ -36,6 +36,7 @@ from agentflow_tenancy import (
     UsageRepository,
 )
 from agentflow_tenancy.control_plane import AuditLog
+from agentflow_tenancy.exports import ExportFolder, ExportRepository, Links, ThreadImporter
 from agentflow_tenancy.external_tokens import ExternalTokens, IssuerKeys
 from agentflow_tenancy.issuers import IssuerRepository
 from agentflow_tenancy.jwks_fetcher import JwksFetcher
@@ -78,6 +79,10 @@ class Wiring:
     trace_writer: TraceWriter | None
     gates: Gatekeeper
     remote_tools: RemoteTools
+    exports: ExportRepository
+    importer: ThreadImporter
+    export_folder: ExportFolder | None
+    links: Links
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -169,6 +174,10 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
             trace_writer=trace_writer,
             gates=gates,
             remote_tools=remote_tools,
+            exports=ExportRepository(engine),
+            importer=ThreadImporter(engine),
+            export_folder=None if settings.exports is None else ExportFolder(settings.exports),
+            links=Links(settings.key_pepper),
         )
     finally:
         gauge.close()

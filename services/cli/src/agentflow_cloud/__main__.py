@@ -8,6 +8,7 @@ import os
 import sys
 
 from agentflow_cloud.admin.arguments import Commands
+from agentflow_cloud.admin.exports import add_export_commands
 from agentflow_cloud.admin.keys import add_key_commands
 from agentflow_cloud.admin.moves import add_operation_commands
 from agentflow_cloud.admin.signing_keys import add_signing_key_commands
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add_key_commands(commands)
     add_signing_key_commands(commands)
     add_operation_commands(commands)
+    add_export_commands(commands)
     return parser
 
 

@@ -17,6 +17,7 @@ _FILES: Final = {
     7: "0007_copies.sql",
     8: "0008_archives.sql",
     9: "0009_by_hand.sql",
+    11: "0011_exports.sql",
 }
 
 

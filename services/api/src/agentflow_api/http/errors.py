@@ -50,6 +50,13 @@ from agentflow_tenancy import (
     SlugTakenError,
 )
 from agentflow_tenancy.errors import IssuerTakenError, MoveConflictError, TooManyIssuersError
+from agentflow_tenancy.exports.errors import (
+    ExportError,
+    LinkError,
+    NoRoomError,
+    ThreadsExistError,
+    TooManyExportsError,
+)
 from agentflow_tenancy.quotas import DAY_S
 
 logger = logging.getLogger("agentflow.api")
@@ -79,6 +86,11 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (IdempotencyKeyReusedError, 422),
     (SlugTakenError, 409),
     (IssuerTakenError, 409),
+    (ThreadsExistError, 409),
+    (NoRoomError, 429),
+    (TooManyExportsError, 409),
+    (ExportError, 422),
+    (LinkError, 410),
     (TooManyIssuersError, 409),
     (MoveConflictError, 409),
     (InvalidSlugError, 422),

@@ -49,6 +49,8 @@ _IN_PATHS: Final[dict[str, tuple[Shape, str]]] = {
     "issuer_id": (_UUID, "The issuer's id."),
     "named": (text("acme", minLength=1), "The tenant's slug or id."),
     "operation_id": (_UUID, "The operation's id."),
+    "export_id": (_UUID, "The export's id."),
+    "import_id": (_UUID, "The import's id."),
     "memory_id": (text("m1", minLength=1), "The memory's id."),
     "file_id": (text("f1", minLength=1), "The file's id."),
 }
