@@ -98,7 +98,9 @@ def _operation(path: str, handler: HTTPRouteHandler, said: Described) -> dict[st
         }
         operation["requestBody"] = {"required": said.needs_body, "content": content}
     elif said.takes:
-        content = {media: {"schema": shape.schema} for media, shape in said.takes.items()}
+        content = {
+            media: {"schema": shape.schema, "example": shape.example} for media, shape in said.takes.items()
+        }
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
