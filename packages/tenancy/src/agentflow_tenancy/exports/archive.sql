@@ -1,5 +1,7 @@
 -- What an export reads and an import writes, by name. `{places}` are the placements that the tenant's threads may be in,
 -- written as numbers, and `{placement}` the one where new ones are made. $1 is the tenant.
+-- What hangs below threads is looked up thread by thread, which OFFSET holds the planner to: without statistics, or with those
+-- of when the tenant was small, it would read all of the tenant for each part.
 
 -- name: settings
 -- Shows the tenant's rows; what is loaded is counted by `count_loaded`; plans are made for the leaves at hand.
@@ -29,13 +31,18 @@ LIMIT $6
 -- name: any_packed
 -- Whether a thread behind $5, up to $6, has packed checkpoints.
 SELECT EXISTS (
-    SELECT FROM agentflow_threads t
-    JOIN agentflow_checkpoints c
-      ON c.placement IN ({places}) AND c.tenant_id = $1 AND c.thread_no IN (t.thread_no, -t.thread_no)
-     AND c.archive IS NOT NULL
-    WHERE t.placement IN ({places}) AND t.tenant_id = $1 AND starts_with(t.thread_id, $2)
-      AND ($3::text IS NULL OR t.user_id = $3) AND ($4::text IS NULL OR t.thread_id = $4)
-      AND t.thread_id > $5 AND t.thread_id <= $6
+    SELECT FROM (
+        SELECT thread_id, thread_no FROM agentflow_threads
+        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+          AND thread_id > $5 AND thread_id <= $6
+        ORDER BY thread_id OFFSET 0
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT FROM agentflow_checkpoints
+        WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no IN (t.thread_no, -t.thread_no) AND archive IS NOT NULL
+        LIMIT 1
+    ) c
 ) AS packed
 
 -- name: threads
@@ -59,12 +66,18 @@ SELECT row_to_json(l) FROM (
     SELECT substr(t.thread_id, length($2) + 1) AS thread, c.seq,
            to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
            c.step, c.is_full AS "full", c.checkpoint_id AS id, c.source, c.node, c.run_id AS run, c.delta
-    FROM agentflow_threads t
-    JOIN agentflow_checkpoints c
-      ON c.placement IN ({places}) AND c.tenant_id = $1 AND c.thread_no = t.thread_no
-    WHERE t.placement IN ({places}) AND t.tenant_id = $1 AND starts_with(t.thread_id, $2)
-      AND ($3::text IS NULL OR t.user_id = $3) AND ($4::text IS NULL OR t.thread_id = $4)
-      AND t.thread_id > $5 AND t.thread_id <= $6 AND c.archive IS NULL
+    FROM (
+        SELECT thread_id, thread_no FROM agentflow_threads
+        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+          AND thread_id > $5 AND thread_id <= $6
+        ORDER BY thread_id OFFSET 0
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT * FROM agentflow_checkpoints
+        WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no AND archive IS NULL
+        ORDER BY seq OFFSET 0
+    ) c
     ORDER BY t.thread_id, c.seq
 ) l
 
@@ -72,12 +85,18 @@ SELECT row_to_json(l) FROM (
 -- The same as rows, with archives among them where their checkpoints belong.
 SELECT substr(t.thread_id, length($2) + 1) AS thread, c.seq, c.created_at, c.step, c.is_full, c.checkpoint_id, c.source,
        c.node, c.run_id, c.delta, c.archive
-FROM agentflow_threads t
-JOIN agentflow_checkpoints c
-  ON c.placement IN ({places}) AND c.tenant_id = $1 AND c.thread_no IN (t.thread_no, -t.thread_no)
-WHERE t.placement IN ({places}) AND t.tenant_id = $1 AND starts_with(t.thread_id, $2)
-  AND ($3::text IS NULL OR t.user_id = $3) AND ($4::text IS NULL OR t.thread_id = $4)
-  AND t.thread_id > $5 AND t.thread_id <= $6
+FROM (
+    SELECT thread_id, thread_no FROM agentflow_threads
+    WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+      AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+      AND thread_id > $5 AND thread_id <= $6
+    ORDER BY thread_id OFFSET 0
+) t
+CROSS JOIN LATERAL (
+    SELECT * FROM agentflow_checkpoints
+    WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no IN (t.thread_no, -t.thread_no)
+    ORDER BY seq OFFSET 0
+) c
 ORDER BY t.thread_id, c.seq
 
 -- name: messages
@@ -85,11 +104,18 @@ SELECT row_to_json(l) FROM (
     SELECT substr(t.thread_id, length($2) + 1) AS thread, m.pos, m.seq, m.removed_seq AS removed,
            to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
            m.sent_at, m.content_kind AS kind, m.message_id AS id, m.role, m.content, m.extra
-    FROM agentflow_threads t
-    JOIN agentflow_messages m ON m.placement IN ({places}) AND m.tenant_id = $1 AND m.thread_no = t.thread_no
-    WHERE t.placement IN ({places}) AND t.tenant_id = $1 AND starts_with(t.thread_id, $2)
-      AND ($3::text IS NULL OR t.user_id = $3) AND ($4::text IS NULL OR t.thread_id = $4)
-      AND t.thread_id > $5 AND t.thread_id <= $6
+    FROM (
+        SELECT thread_id, thread_no FROM agentflow_threads
+        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+          AND thread_id > $5 AND thread_id <= $6
+        ORDER BY thread_id OFFSET 0
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT * FROM agentflow_messages
+        WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no
+        ORDER BY pos, seq OFFSET 0
+    ) m
     ORDER BY t.thread_id, m.pos, m.seq
 ) l
 
@@ -99,11 +125,18 @@ SELECT row_to_json(l) FROM (
            to_char(c.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at,
            to_char(c.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at,
            c.started_by, c.call_id, c.name, c.node, c.run_id AS run, c.result
-    FROM agentflow_threads t
-    JOIN agentflow_tool_calls c ON c.placement IN ({places}) AND c.tenant_id = $1 AND c.thread_no = t.thread_no
-    WHERE t.placement IN ({places}) AND t.tenant_id = $1 AND starts_with(t.thread_id, $2)
-      AND ($3::text IS NULL OR t.user_id = $3) AND ($4::text IS NULL OR t.thread_id = $4)
-      AND t.thread_id > $5 AND t.thread_id <= $6
+    FROM (
+        SELECT thread_id, thread_no FROM agentflow_threads
+        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+          AND thread_id > $5 AND thread_id <= $6
+        ORDER BY thread_id OFFSET 0
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT * FROM agentflow_tool_calls
+        WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no
+        ORDER BY tool_key OFFSET 0
+    ) c
     ORDER BY t.thread_id, c.tool_key
 ) l
 
@@ -111,11 +144,18 @@ SELECT row_to_json(l) FROM (
 SELECT row_to_json(l) FROM (
     SELECT substr(t.thread_id, length($2) + 1) AS thread, w.checkpoint, w.task_id AS task, w.idx, w.task_path AS path,
            w.channel, w.kind, encode(w.value, 'hex') AS value
-    FROM agentflow_threads t
-    JOIN agentflow_writes w ON w.placement IN ({places}) AND w.tenant_id = $1 AND w.thread_no = t.thread_no
-    WHERE t.placement IN ({places}) AND t.tenant_id = $1 AND starts_with(t.thread_id, $2)
-      AND ($3::text IS NULL OR t.user_id = $3) AND ($4::text IS NULL OR t.thread_id = $4)
-      AND t.thread_id > $5 AND t.thread_id <= $6
+    FROM (
+        SELECT thread_id, thread_no FROM agentflow_threads
+        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+          AND thread_id > $5 AND thread_id <= $6
+        ORDER BY thread_id OFFSET 0
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT * FROM agentflow_writes
+        WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no
+        ORDER BY checkpoint COLLATE "C", task_id COLLATE "C", idx OFFSET 0
+    ) w
     ORDER BY t.thread_id, w.checkpoint COLLATE "C", w.task_id COLLATE "C", w.idx
 ) l
 

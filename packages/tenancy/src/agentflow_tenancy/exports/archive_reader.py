@@ -19,7 +19,7 @@ from agentflow_tenancy.exports.lines import DECODERS, MOST_LINE_BYTES, Line, che
 
 # What a NUL looks like, or a text that shows one.
 _NUL: Final = b"\\u0000"
-_READ_BYTES: Final = 1024 * 1024
+_READ_BYTES: Final = 256 * 1024
 _NOT_ONE: Final = "This is no archive of an export: a tar file as an export makes it is taken."
 
 

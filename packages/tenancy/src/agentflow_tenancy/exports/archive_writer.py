@@ -12,7 +12,7 @@ from typing import IO, Final, Self
 from agentflow_tenancy.exports import layout
 from agentflow_tenancy.exports.layout import BLOCK, Listed
 
-_COPY_BYTES: Final = 1024 * 1024
+_COPY_BYTES: Final = 256 * 1024
 
 
 class ArchiveWriter:

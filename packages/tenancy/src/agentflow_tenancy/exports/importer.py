@@ -29,11 +29,12 @@ from agentflow_tenancy.tenants import Tenant
 from agentflow_tenancy.usage_repository import UsageRepository
 
 # A statement carries so much, and one line at least.
-_MOST_BYTES: Final = 2 * 1024 * 1024
-_MOST_LINES: Final = 2000
+_MOST_BYTES: Final = 1024 * 1024
+_MOST_LINES: Final = 1000
 _SHOWN: Final = 3
 
 type _Driver = asyncpg.Connection[Any]
+type Rows = Sequence[tuple[Any, ...]]
 
 
 class ImportLostError(Exception):
@@ -184,20 +185,28 @@ class _Load:
 
     async def all(self, kind: str, lines: Iterable[Line]) -> None:
         """Every line of a file."""
-        for batch in _batches(lines):
-            if kind == "threads":
-                await self._threads(batch)
-            else:
-                rows = [COLUMNS[kind](self._numbers, line) for line in batch]
-                self._bytes += await self._send(f"load_{kind}", rows)
+        named = self._prefix if kind == "threads" else self._numbers
+        batches = _batches(lines, kind, named)
+        sending: asyncio.Future[None] | None = None
+        try:
+            # The next lines are read while the server stores those before.
+            while (rows := await asyncio.to_thread(next, batches, None)) is not None:
+                if sending is not None:
+                    await sending
+                sending = asyncio.ensure_future(self._send(kind, rows))
+            if sending is not None:
+                await sending
+        finally:
+            if sending is not None and not sending.done():
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
 
     async def count(self, threads: int) -> None:
         """What is kept from now on."""
         statement = writing("count_loaded", self._placement)
         await self._driver.execute(statement, self._tenant.tenant_id, threads, self._bytes)
 
-    async def _threads(self, batch: Sequence[Line]) -> None:
-        rows = [COLUMNS["threads"](self._prefix, line) for line in batch]
+    async def _threads(self, rows: Rows) -> None:
         statement = writing("load_threads", self._placement)
         try:
             made = await self._driver.fetch(statement, self._tenant.tenant_id, *zip(*rows, strict=True))
@@ -209,11 +218,13 @@ class _Load:
         for row in made:
             self._numbers[row["thread_id"].removeprefix(self._prefix)] = row["thread_no"]
 
-    async def _send(self, name: str, rows: Sequence[Sequence[Any]]) -> int:
+    async def _send(self, kind: str, rows: Rows) -> None:
+        if kind == "threads":
+            await self._threads(rows)
+            return
+        statement = writing(f"load_{kind}", self._placement)
         columns = zip(*rows, strict=True)
-        statement = writing(name, self._placement)
-        size: int = await self._driver.fetchval(statement, self._tenant.tenant_id, *columns)
-        return size
+        self._bytes += await self._driver.fetchval(statement, self._tenant.tenant_id, *columns)
 
 
 async def _placement(driver: _Driver, tenant: Tenant) -> int:
@@ -228,11 +239,12 @@ async def _placement(driver: _Driver, tenant: Tenant) -> int:
     return placement
 
 
-def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    batch: list[Line] = []
+def _batches(lines: Iterable[Line], kind: str, named: object) -> Iterator[Rows]:
+    batch: list[tuple[Any, ...]] = []
     size = 0
+    row_of = COLUMNS[kind]
     for line in lines:
-        batch.append(line)
+        batch.append(row_of(named, line))
         size += weight(line)
         if size > _MOST_BYTES or len(batch) == _MOST_LINES:
             yield batch
