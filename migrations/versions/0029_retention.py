@@ -6,7 +6,7 @@ from agentflow_hosting.schema import hosting_statements
 from agentflow_tenancy.schema import tenancy_statements
 
 revision = "0029"
-down_revision = "0027"
+down_revision = "0028"
 
 
 def upgrade() -> None:

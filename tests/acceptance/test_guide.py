@@ -97,6 +97,7 @@ def test_shell_of_page(page: Path, migrated_database_url: str, redis_url: str, s
             redis_url,
             AGENTFLOW_DATABASE_URL=databases.app_url(migrated_database_url),
             AGENTFLOW_KEY_PEPPER=api.pepper,
+            AGENTFLOW_EXPORTS=str(api.exports),
             **private,
             **SMALL_LIMITS,
         ),

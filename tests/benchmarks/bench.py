@@ -19,6 +19,7 @@ class Sizes:
         moved_checkpoints: Of a tenant that moves.
         swept_checkpoints: Of a tenant whose threads are past their time.
         grown_threads: Threads that are grown to the old turn.
+        exported_threads: Of a tenant that is exported, of 23 KB each.
         idle: Sockets, and then streams, that are open at once.
     """
 
@@ -35,6 +36,7 @@ class Sizes:
     moved_checkpoints: int = 20_000
     swept_checkpoints: int = 100_000
     idle: int = 10_000
+    exported_threads: int = 4000
 
 
 SMOKE = Sizes(
@@ -50,6 +52,7 @@ SMOKE = Sizes(
     moved_checkpoints=40,
     swept_checkpoints=40,
     idle=20,
+    exported_threads=3,
     writers=(1, 16, 64),
 )
 

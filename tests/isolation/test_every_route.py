@@ -15,11 +15,11 @@ from tests.support.waiting import soon
 
 PUBLIC = {
     "/ping", "/health/ready", "/.well-known/jwks.json", "/openapi.json",
-    "/.well-known/receipts-jwks.json", "/receipts/{receipt_id}",
+    "/.well-known/receipts-jwks.json", "/receipts/{receipt_id}", "/downloads",
 }  # fmt: skip
 OPERATORS = "/v1/admin/"
 # What takes an id of something that belongs to a tenant, and how it is said that there is none.
-OWNED = ("{thread_id}", "{key_id}", "{issuer_id}")
+OWNED = ("{thread_id}", "{key_id}", "{issuer_id}", "{export_id}")
 # What this deployment has nothing behind.
 NOT_CONFIGURED = ("/v1/store", "/v1/files", "/v1/config")
 # What each route asks for: the first that fits.
@@ -37,8 +37,9 @@ NEEDS = (
     ("", "/v1/issuers", "tenant:admin"),
     ("", "/v1/audit", "tenant:admin"),
     ("", "/v1/tenant/", "tenant:admin"),
+    ("", "/v1/exports", "tenant:admin"),
+    ("", "/v1/imports", "tenant:admin"),
     ("", "/v1/webhook-secret", "tenant:admin"),
-    ("", "/v1/tenant/", "tenant:admin"),
 )
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -66,7 +67,10 @@ def need(method: str, path: str) -> str:
 
 
 def filled(path: str, value: str = "x") -> str:
-    for name in ("thread_id", "key_id", "issuer_id", "named", "operation_id", "offboarding_id", "receipt_id"):
+    for name in (
+        "thread_id", "key_id", "issuer_id", "named", "operation_id", "offboarding_id", "receipt_id",
+        "export_id", "import_id",
+    ):  # fmt: skip
         path = path.replace(f"{{{name}}}", value)
     for name in ("memory_id", "file_id", "message_id"):
         path = path.replace(f"{{{name}}}", "x")
@@ -102,6 +106,7 @@ def victim(api: Api) -> tuple[TenantKey, str]:
         assert client.post(
             "/v1/issuers", json={**issuer, "jwks_uri": f"https://{canary}.example/j"}
         ).is_success
+        assert client.post("/v1/exports", json={"thread_id": canary}).status_code == 202
     return tenant, canary
 
 
@@ -164,7 +169,10 @@ def test_who_may_is_let_in(api: Api, tenant: TenantKey) -> None:
             if path.startswith(NOT_CONFIGURED):
                 assert answer.status_code == 503
                 continue
-            assert answer.status_code in {200, 201, 404, 422}, (method, path, answer.text)
+            if path == "/downloads":  # without a link
+                assert answer.status_code == 410
+                continue
+            assert answer.status_code in {200, 201, 202, 404, 422}, (method, path, answer.text)
             if method == "GET" and "{" not in path.replace("{thread_id}", ""):
                 assert answer.status_code == 200, (method, path, answer.text)
 
@@ -188,6 +196,10 @@ def test_what_is_anothers_is_missing(api: Api, victim: tuple[TenantKey, str], te
             "{key_id}": (theirs.get("/v1/keys").json()["data"]["keys"][0]["key_id"], "0" * 12),
             "{issuer_id}": (
                 theirs.get("/v1/issuers").json()["data"]["issuers"][0]["issuer_id"],
+                "00000000-0000-0000-0000-000000000000",
+            ),
+            "{export_id}": (
+                theirs.get("/v1/exports").json()["data"]["exports"][0]["export_id"],
                 "00000000-0000-0000-0000-000000000000",
             ),
         }

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -47,6 +49,7 @@ class Api:
         self.pepper = secrets.token_hex(32)
         self.operator_token = secrets.token_hex(32)
         self.port = free_port()
+        self.exports = Path(tempfile.gettempdir()) / f"af-exports-{secrets.token_hex(6)}"
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ,
@@ -55,6 +58,7 @@ class Api:
             "AGENTFLOW_KEY_PEPPER": self.pepper,
             "AGENTFLOW_OPERATOR_TOKEN": self.operator_token,
             "AGENTFLOW_PORT": str(self.port),
+            "AGENTFLOW_EXPORTS": str(self.exports),
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,6 +153,7 @@ def running(api: Api) -> Iterator[Api]:
         yield api
     finally:
         api.stop()
+        shutil.rmtree(api.exports, ignore_errors=True)
 
 
 def say(text: str, thread_id: str | None = "t", **other: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.api import measure_api
+from tests.benchmarks.measures.export import measure_export
 from tests.benchmarks.measures.growth import measure_growth
 from tests.benchmarks.measures.moves import measure_moves
 from tests.benchmarks.measures.neighbours import measure_neighbours
@@ -32,5 +33,6 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "retention": measure_retention,
     "quotas": measure_quotas,
     "neighbours": measure_neighbours,
+    "export": measure_export,
     "api": measure_api,
 }

@@ -14,5 +14,5 @@ def _named(file: str) -> dict[str, TextClause]:
     return {name: text(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-QUERIES: Final = _named("queries.sql") | _named("offboarding/records.sql")
+QUERIES: Final = _named("queries.sql") | _named("offboarding/records.sql") | _named("exports/exports.sql")
 USAGE_QUERIES: Final = _named("usage_queries.sql")

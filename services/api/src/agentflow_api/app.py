@@ -10,6 +10,9 @@ from litestar.types import ASGIApp
 
 from agentflow_api.audit.routes import audit_router
 from agentflow_api.documents.routes import documents_router
+from agentflow_api.exports.downloading import download_export
+from agentflow_api.exports.operator_routes import operators_exports_router
+from agentflow_api.exports.routes import exports_router
 from agentflow_api.graph.routes import graph_router
 from agentflow_api.graph.tool_routes import get_state_schema
 from agentflow_api.graph.websocket import sockets_router
@@ -96,6 +99,9 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
             offboarding_router,
             receipts_router,
             tokens_router,
+            exports_router,
+            operators_exports_router,
+            download_export,
             get_webhook_secret,
         ],
         dependencies={

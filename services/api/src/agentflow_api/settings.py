@@ -4,9 +4,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from agentflow_hosting.agents.registry import DEMO_AGENTS, parse_agents
+from agentflow_tenancy.exports.folder import MEANING as EXPORTS_MEANING
+from agentflow_tenancy.exports.folder import VARIABLE as EXPORTS_VARIABLE
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
 from agentflow_tenancy.moves.policy import MovePolicy
 
@@ -40,6 +43,8 @@ class Settings:
     quota_grace_s: float = 30.0
     requests_at_once: int = 16
     store_traces: bool = True
+    exports: Path | None = None
+    max_import_bytes: int = 10 * 1024**3
 
 
 _SECRET_CHARACTERS: Final = 32
@@ -69,6 +74,8 @@ VARIABLES: Final = {
     "AGENTFLOW_QUOTA_GRACE_S": "Seconds without Redis that limited tenants may spend on. 30 if not set.",
     "AGENTFLOW_REQUESTS_AT_ONCE": "Requests that each process works on; half for one tenant. 16 if not set.",
     "AGENTFLOW_STORE_TRACES": "`false` keeps nothing of what runs did. They are stored if not set.",
+    EXPORTS_VARIABLE: EXPORTS_MEANING,
+    "AGENTFLOW_MAX_IMPORT_BYTES": "Largest archive that is imported. 10737418240 if not set.",
     **MOVE_VARIABLES,
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
@@ -116,6 +123,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1, least=1),
         quota_grace_s=_whole(environment, "AGENTFLOW_QUOTA_GRACE_S", 30, least=0),
         requests_at_once=_whole(environment, "AGENTFLOW_REQUESTS_AT_ONCE", 16, least=2),
+        exports=Path(exports) if (exports := environment.get(EXPORTS_VARIABLE)) else None,
+        max_import_bytes=_whole(environment, "AGENTFLOW_MAX_IMPORT_BYTES", 10 * 1024**3, least=1024),
         store_traces=environment.get("AGENTFLOW_STORE_TRACES", "").lower() != "false",
     )
 

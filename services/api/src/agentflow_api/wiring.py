@@ -37,6 +37,7 @@ from agentflow_tenancy import (
     UsageRepository,
 )
 from agentflow_tenancy.control_plane import AuditLog
+from agentflow_tenancy.exports import ExportFolder, ExportRepository, Links, ThreadImporter
 from agentflow_tenancy.external_tokens import ExternalTokens, IssuerKeys
 from agentflow_tenancy.issuers import IssuerRepository
 from agentflow_tenancy.jwks_fetcher import JwksFetcher
@@ -83,6 +84,10 @@ class Wiring:
     gates: Gatekeeper
     remote_tools: RemoteTools
     retention: RetentionRepository
+    exports: ExportRepository
+    importer: ThreadImporter
+    export_folder: ExportFolder | None
+    links: Links
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -177,6 +182,10 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
             gates=gates,
             remote_tools=remote_tools,
             retention=RetentionRepository(engine),
+            exports=ExportRepository(engine),
+            importer=ThreadImporter(engine),
+            export_folder=None if settings.exports is None else ExportFolder(settings.exports),
+            links=Links(settings.key_pepper),
         )
     finally:
         gauge.close()

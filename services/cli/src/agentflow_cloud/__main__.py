@@ -8,6 +8,7 @@ import os
 import sys
 
 from agentflow_cloud.admin.arguments import Commands
+from agentflow_cloud.admin.exports import add_export_commands
 from agentflow_cloud.admin.keys import add_key_commands
 from agentflow_cloud.admin.moves import add_operation_commands
 from agentflow_cloud.admin.offboardings import add_offboarding_commands
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add_operation_commands(commands)
     add_offboarding_commands(commands)
     add_receipt_commands(commands)
+    add_export_commands(commands)
     return parser
 
 

@@ -80,6 +80,7 @@ def _serve(stack: ExitStack) -> int:
         "AGENTFLOW_REDIS_URL": redis_url,
         "AGENTFLOW_KEY_PEPPER": pepper,
         "AGENTFLOW_OPERATOR_TOKEN": dev.operator_token,
+        "AGENTFLOW_EXPORTS": os.environ.get("AGENTFLOW_EXPORTS") or str(state.path / "exports"),
         "AGENTFLOW_HOST": "127.0.0.1",
         "AGENTFLOW_PORT": str(port),
     }

@@ -5,7 +5,11 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import PgCheckpointer
@@ -16,7 +20,9 @@ from agentflow_hosting.webhook_sender import WebhookSender
 from agentflow_hosting.webhooks import Webhooks
 from agentflow_telemetry import Tracing, configure_logging
 from agentflow_tenancy import TenantRepository, UsageRepository
+from agentflow_tenancy.exports import ExportFolder, ExportQueue, ThreadExporter, ThreadImporter
 from agentflow_tenancy.moves import Mover, OperationRepository
+from agentflow_worker.export_runner import ExportRunner
 from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.offboarding_parts import opened_offboarding
 from agentflow_worker.operation_runner import OperationRunner
@@ -69,6 +75,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(checkpointer.aclose)
         parts: list[_Part] = [sweeper, roller, planner, runner, janitor, run_sweeper, trace_sweeper]
+        if settings.exports is not None:
+            parts.append(_export_runner(settings.exports, settings.keep_exports, engine))
         if settings.runs is not None:
             collector = TraceCollector() if settings.runs.store_traces else None
             tracing = Tracing("agentflow-worker", processors=[] if collector is None else [collector])
@@ -82,6 +90,19 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         logger.info("The worker runs.")
         await asyncio.gather(*(part.run(stop) for part in parts))
     logger.info("The worker stopped.")
+
+
+def _export_runner(path: Path, keep: timedelta, engine: AsyncEngine) -> ExportRunner:
+    folder = ExportFolder(path)
+    folder.make()
+    return ExportRunner(
+        ExportQueue(engine),
+        TenantRepository(engine),
+        ThreadExporter(engine, folder),
+        ThreadImporter(engine),
+        folder,
+        keep_s=keep.total_seconds(),
+    )
 
 
 async def _until_signalled(settings: Settings) -> None:

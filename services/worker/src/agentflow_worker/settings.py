@@ -4,8 +4,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
+from agentflow_tenancy.exports.folder import MEANING as EXPORTS_MEANING
+from agentflow_tenancy.exports.folder import VARIABLE as EXPORTS_VARIABLE
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
 from agentflow_tenancy.moves.policy import MovePolicy
 from agentflow_worker.run_settings import VARIABLES as RUN_VARIABLES
@@ -33,6 +36,8 @@ class Settings:
     keep_runs: timedelta = timedelta(days=30)
     keep_traces: timedelta = timedelta(days=7)
     backups_kept: timedelta = timedelta(days=30)
+    exports: Path | None = None
+    keep_exports: timedelta = timedelta(days=1)
     runs: RunSettings | None = None
 
 
@@ -52,6 +57,8 @@ VARIABLES: Final = {
     "AGENTFLOW_KEEP_TRACES_DAYS": "Days that what a run did is kept after its end. 7 if not set.",
     "AGENTFLOW_BACKUPS_KEPT_DAYS": "Days until no backup holds what was deleted, for receipts. 30 if not "
     "set.",
+    EXPORTS_VARIABLE: EXPORTS_MEANING,
+    "AGENTFLOW_KEEP_EXPORTS_S": "Seconds that the file of an export is kept. 86400 if not set.",
     **RUN_VARIABLES,
 }
 
@@ -84,6 +91,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         keep_runs=timedelta(days=_positive(environment, "AGENTFLOW_KEEP_RUNS_DAYS") or 30.0),
         keep_traces=timedelta(days=_positive(environment, "AGENTFLOW_KEEP_TRACES_DAYS") or 7.0),
         backups_kept=timedelta(days=_positive(environment, "AGENTFLOW_BACKUPS_KEPT_DAYS") or 30.0),
+        exports=Path(exports) if (exports := environment.get(EXPORTS_VARIABLE)) else None,
+        keep_exports=timedelta(seconds=_positive(environment, "AGENTFLOW_KEEP_EXPORTS_S") or 86400.0),
         runs=runs,
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )

@@ -5,6 +5,7 @@ from typing import Any, Final
 from litestar import Litestar
 
 from agentflow_api.audit.document import OPERATIONS as AUDIT
+from agentflow_api.exports.document import OPERATIONS as EXPORTS
 from agentflow_api.graph.document import OPERATIONS as GRAPH
 from agentflow_api.health.document import OPERATIONS as HEALTH
 from agentflow_api.history.document import OPERATIONS as HISTORY
@@ -23,8 +24,8 @@ from agentflow_api.unavailable.document import OPERATIONS as UNAVAILABLE
 from agentflow_api.usage.document import OPERATIONS as USAGE
 from agentflow_api.webhooks.document import OPERATIONS as WEBHOOKS
 
-_PARTS: Final = (AUDIT, GRAPH, HEALTH, HISTORY, KEYS, MOVES, OBSERVED, RETENTION, RUNS)
-_MORE_PARTS: Final = (OFFBOARDING, TENANTS, THREADS, TOKENS, UNAVAILABLE, USAGE, WEBHOOKS)
+_PARTS: Final = (AUDIT, EXPORTS, GRAPH, HEALTH, HISTORY, KEYS, MOVES, OBSERVED, OFFBOARDING)
+_MORE_PARTS: Final = (RETENTION, RUNS, TENANTS, THREADS, TOKENS, UNAVAILABLE, USAGE, WEBHOOKS)
 _OPERATIONS: Final[Operations] = {key: said for part in (*_PARTS, *_MORE_PARTS) for key, said in part.items()}
 _TAGS: Final = {
     "agents": "What an agent looks like, and running it.",
@@ -37,6 +38,7 @@ _TAGS: Final = {
     "usage": "What a tenant used.",
     "audit": "What was changed, and by whom.",
     "offboarding": "Leaving with everything, forgetting a user, and the receipts.",
+    "exports": "Threads as an archive: to take along, and to bring back.",
     "webhooks": "What webhooks are checked with.",
     "health": "Whether the service is up.",
     "operator: tenants": "For who runs the service: tenants.",
@@ -45,6 +47,7 @@ _TAGS: Final = {
     "operator: audit": "Likewise: every change.",
     "operator: moves": "Likewise: where tenants live.",
     "operator: offboarding": "Likewise: tenants that leave, and users who are forgotten.",
+    "operator: exports": "Likewise: archives of tenants.",
     "not configured": "Known to clients; this deployment answers 503.",
 }
 _DESCRIPTION: Final = """Durable memory for AI agents.

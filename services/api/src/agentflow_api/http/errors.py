@@ -57,6 +57,13 @@ from agentflow_tenancy.errors import (
     OffboardingConflictError,
     TooManyIssuersError,
 )
+from agentflow_tenancy.exports.errors import (
+    ExportError,
+    LinkError,
+    NoRoomError,
+    ThreadsExistError,
+    TooManyExportsError,
+)
 from agentflow_tenancy.quotas import DAY_S
 
 logger = logging.getLogger("agentflow.api")
@@ -88,6 +95,11 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (IdempotencyKeyReusedError, 422),
     (SlugTakenError, 409),
     (IssuerTakenError, 409),
+    (ThreadsExistError, 409),
+    (NoRoomError, 429),
+    (TooManyExportsError, 409),
+    (ExportError, 422),
+    (LinkError, 410),
     (TooManyIssuersError, 409),
     (MoveConflictError, 409),
     (OffboardingConflictError, 409),

@@ -59,13 +59,19 @@ async def json_lines(
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise UnsupportedBodyError("Send the body as it is, or packed with gzip.")
-    came = _patient(body, idle_s)
+    came = patient(body, idle_s)
     async with aclosing(_unpacked(came) if encoding == "gzip" else came) as pieces:
         async for number, line in _lines(pieces, max_line_bytes):
             yield number, _data(line, number, max_line_bytes)
 
 
-async def _patient(body: AsyncIterator[bytes], idle_s: float) -> AsyncGenerator[bytes]:
+async def patient(body: AsyncIterator[bytes], idle_s: float = _IDLE_S) -> AsyncGenerator[bytes]:
+    """The body's pieces.
+
+    Raises:
+        BadRequestError: The client went away.
+        BodyTooSlowError: Nothing came for too long.
+    """
     while True:
         try:
             async with asyncio.timeout(idle_s):

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import shutil
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -17,6 +19,7 @@ from agentflow_cloud.errors import CommandError
 _TIMEOUT_S: Final = 60.0
 _PAGE: Final = 1000
 _TRIES: Final = 3
+_PIECE_BYTES: Final = 1024 * 1024
 _WAIT_S: Final = 0.5
 # An answer that says that the next one may be another: nothing was done, or it is being done.
 _AGAIN: Final = (502, 503, 504)
@@ -61,6 +64,51 @@ class OperatorClient:
             if page["next_cursor"] is None:
                 return
             asked["cursor"] = page["next_cursor"]
+
+    def upload(self, path: str, file: Path) -> Any:
+        """Send a file to a route under `/v1/admin`, as it is; sent again it has the same effect.
+
+        Raises:
+            CommandError: As `call`.
+            OSError: The file cannot be read.
+        """
+        size = file.stat().st_size
+        headers = {
+            "Authorization": f"Bearer {self._target.token}",
+            "Content-Type": "application/x-tar",
+            "Content-Length": str(size),
+        }
+        with file.open("rb") as content:
+            request = urllib.request.Request(  # noqa: S310 - the target's scheme is checked
+                f"{self._target.base_url}/v1/admin{path}", data=content, headers=headers, method="POST"
+            )
+            return self._data(self._answer_once(request))
+
+    def download(self, url: str, size_bytes: int, file: Path) -> None:
+        """Write what a link opens to a file, and go on where it broke off.
+
+        Raises:
+            CommandError: The link is over, or nobody answers.
+            OSError: The file cannot be written.
+        """
+        tries, at = _TRIES, 0
+        with file.open("wb") as content:
+            while content.tell() < size_bytes:
+                tries = _TRIES if content.tell() > at else tries - 1
+                at = content.tell()
+                request = urllib.request.Request(  # noqa: S310 - the target's scheme is checked
+                    f"{self._target.base_url}{url}", headers={"Range": f"bytes={at}-"}
+                )
+                try:
+                    with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+                        shutil.copyfileobj(answer, content, _PIECE_BYTES)
+                except urllib.error.HTTPError as error:
+                    with error:
+                        raise CommandError(_refusal(error.code, error.read())) from None
+                except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
+                    if tries == 0:
+                        raise CommandError(f"The download broke off: {shown(str(error))}.") from error
+                    time.sleep(_WAIT_S)
 
     def _answer(self, request: urllib.request.Request) -> Any:
         for left in reversed(range(_TRIES)):

@@ -97,6 +97,11 @@ def _operation(path: str, handler: HTTPRouteHandler, said: Described) -> dict[st
             media: {"schema": shape.schema, "example": shape.example} for media, shape in bodies.items()
         }
         operation["requestBody"] = {"required": said.needs_body, "content": content}
+    elif said.takes:
+        content = {
+            media: {"schema": shape.schema, "example": shape.example} for media, shape in said.takes.items()
+        }
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 

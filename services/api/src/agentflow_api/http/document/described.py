@@ -18,6 +18,7 @@ class Described:
         status: Of a good answer.
         also: Other statuses that the same answer may have.
         body: What it takes.
+        takes: The same of what is no JSON, by its media type.
         needs_body: Whether a request without one is refused.
         parameters: Of the query and header, as the document has them.
         repeatable: Whether it knows `Idempotency-Key`.
@@ -43,6 +44,7 @@ class Described:
     streams: Mapping[str, Shape] = field(default_factory=dict)
     enveloped: bool = True
     headers: Mapping[str, Any] = field(default_factory=dict)
+    takes: Mapping[str, Shape] = field(default_factory=dict)
     line_body: Shape | None = None
     line_answer: Shape | None = None
 

@@ -51,6 +51,8 @@ _IN_PATHS: Final[dict[str, tuple[Shape, str]]] = {
     "operation_id": (_UUID, "The operation's id."),
     "offboarding_id": (_UUID, "The offboarding's id."),
     "receipt_id": (_UUID, "The receipt's id: that of its offboarding."),
+    "export_id": (_UUID, "The export's id."),
+    "import_id": (_UUID, "The import's id."),
     "memory_id": (text("m1", minLength=1), "The memory's id."),
     "file_id": (text("f1", minLength=1), "The file's id."),
 }

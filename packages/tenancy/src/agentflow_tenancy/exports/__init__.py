@@ -1,0 +1,22 @@
+"""Exports of tenants' threads to archives, and imports of the same archives."""
+
+from agentflow_tenancy.exports.exporter import ThreadExporter
+from agentflow_tenancy.exports.folder import ExportFolder
+from agentflow_tenancy.exports.importer import ThreadImporter
+from agentflow_tenancy.exports.links import Link, Links
+from agentflow_tenancy.exports.records import ExportQueue, ExportRecord, ExportRepository, NewExport, Upload
+from agentflow_tenancy.exports.tenant_exporter import TenantExporter
+
+__all__ = [
+    "ExportFolder",
+    "ExportQueue",
+    "ExportRecord",
+    "ExportRepository",
+    "Link",
+    "Links",
+    "NewExport",
+    "TenantExporter",
+    "ThreadExporter",
+    "ThreadImporter",
+    "Upload",
+]

@@ -1,0 +1,1 @@
+"""Archives of threads: asked for, downloaded, brought back."""
