@@ -27,7 +27,7 @@ _.requests_per_minute, _.burst, _.stored_bytes, _.checkpoints_per_day
 _.message_bytes, _.state_bytes, _.thread_messages
 
 # Schemathesis calls it.
-_.one_line
+_.one_line, _.as_it_is
 
 # LangGraph calls it.
 _.get_tuple

@@ -124,6 +124,7 @@ def test_a_link_opens_one_file_until_it_expires(api: Api, tenant: TenantKey) -> 
             said[at] ^= 1
         for wrong in ("", "x", "%00", "é", token[:-4], token + "AAAA"):
             assert httpx.get(f"{api.base_url}/downloads?link={wrong}").status_code == 410
+        assert httpx.get(f"{api.base_url}/downloads?link={'A' * 300}").status_code == 422
         old = client.post(f"{link['path']}/link", json={"expires_in_s": 1}).json()["data"]["url"]
         while httpx.get(api.base_url + old).status_code == 200:
             pass

@@ -10,6 +10,7 @@ from litestar import Request, Response, get
 from litestar.response import Stream
 
 from agentflow_api.exports import service
+from agentflow_api.http import parameters
 from agentflow_api.http.envelope import failure
 from agentflow_api.http.request_ids import request_id
 from agentflow_api.wiring import Wiring
@@ -17,6 +18,7 @@ from agentflow_tenancy.exports import ExportRecord
 from agentflow_tenancy.exports.errors import LinkError
 
 TAR: Final = "application/x-tar"
+LONGEST_LINK: Final = 200
 _PIECE_BYTES: Final = 256 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -24,7 +26,10 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 @get("/downloads")
 async def download_export(request: Request[Any, Any, Any], wiring: Wiring) -> Response[bytes] | Stream:
     """The archive that a link opens; no credential is asked for, and `Range` goes on with what broke off."""
-    link = wiring.links.read(request.query_params.get("link") or "")
+    text = request.query_params.get("link") or ""
+    if len(text) > LONGEST_LINK:
+        raise parameters.invalid("link", f"has at most {LONGEST_LINK} characters")
+    link = wiring.links.read(text)
     record = await wiring.exports.get(link.tenant_id, link.export_id)
     gone = LinkError("This file is kept no more.")
     if record is None or record.state != "done" or record.digest is None:
