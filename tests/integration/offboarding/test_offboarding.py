@@ -285,7 +285,8 @@ async def test_an_archive_is_kept_before_anything_goes(
     assert waiting.error is not None
     seen: list[tuple[Subject, int]] = []
 
-    async def exporter(subject: Subject) -> None:
+    async def exporter(subject: Subject, offboarding_id: uuid.UUID) -> None:
+        assert offboarding_id == asked.offboarding_id
         seen.append((subject, await owner.fetchval("SELECT count(*) FROM agentflow_messages")))
 
     await owner.execute("UPDATE agentflow_offboardings SET held_until = now()")

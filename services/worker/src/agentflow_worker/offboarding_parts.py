@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow_hosting.leaving import RunQueuePlace
+from agentflow_tenancy.exports import ExportFolder
 from agentflow_tenancy.offboarding import (
     OffboardingRepository,
     Place,
@@ -16,6 +17,7 @@ from agentflow_tenancy.offboarding import (
     Verifier,
 )
 from agentflow_tenancy.signing_keys import SigningKeys
+from agentflow_worker.offboarding_archives import ArchiveFirst, ArchivesPlace
 from agentflow_worker.offboarding_runner import OffboardingRunner, Parts
 from agentflow_worker.run_settings import RunSettings
 from agentflow_worker.settings import Settings
@@ -43,6 +45,10 @@ async def opened_offboarding(
                 client = client_from_url(url, timeout_s=_REDIS_TIMEOUT_S)
                 stack.push_async_callback(client.aclose)
                 places.append(RedisPlace(client, f"Redis, {name}"))
+        exporter = None
+        if settings.exports is not None:
+            exporter = ArchiveFirst(engine)
+            places.append(ArchivesPlace(engine, ExportFolder(settings.exports)))
         parts = Parts(
             OffboardingRepository(engine),
             Purger(engine),
@@ -50,5 +56,6 @@ async def opened_offboarding(
             ReceiptRepository(engine),
             SigningKeys(engine, runs.key_pepper),
             places=places,
+            exporter=exporter,
         )
         yield OffboardingRunner(parts, backups_kept=settings.backups_kept)

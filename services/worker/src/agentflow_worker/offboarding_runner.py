@@ -197,7 +197,7 @@ class OffboardingRunner:
             return
         if self._parts.exporter is None:
             raise StorageError("This worker keeps no archives; cancel, or ask for no export.")
-        await self._parts.exporter(found.subject)
+        await self._parts.exporter(found.subject, found.offboarding_id)
 
     async def _purge(self, found: Offboarding) -> Offboarding:
         purge = Purge(found.subject, found.offboarding_id, self._holder)

@@ -42,7 +42,17 @@ class ExportFolder:
         """Make the folder, for its owner alone."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def drop(self, export_id: UUID) -> None:
-        """Delete all files of one export or import."""
-        for file in self.path.glob(f"{export_id}.*"):
+    def files(self, export_id: UUID) -> list[Path]:
+        """All of one export or import."""
+        return list(self.path.glob(f"{export_id}.*"))
+
+    def uploads(self, tenant_id: UUID) -> list[Path]:
+        """All that a tenant sent to be imported."""
+        return list(self.path.glob(f"{tenant_id}.*.upload"))
+
+    def drop(self, export_id: UUID) -> int:
+        """Delete all files of one export or import; how many."""
+        files = self.files(export_id)
+        for file in files:
             file.unlink(missing_ok=True)
+        return len(files)

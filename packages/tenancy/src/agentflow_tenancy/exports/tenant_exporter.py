@@ -23,14 +23,21 @@ class TenantExporter:
         """Nothing is asked for yet."""
         self._records = ExportRepository(engine)
 
-    async def __call__(self, tenant: Tenant, export_id: uuid.UUID | None = None) -> ExportRecord:
+    async def __call__(
+        self, tenant: Tenant, export_id: uuid.UUID | None = None, *, user_id: str | None = None
+    ) -> ExportRecord:
         """The export, when its archive is kept. Called again with the same id it waits for the same one.
+
+        Args:
+            tenant: Whose.
+            export_id: Random, and of this export alone; made if not given.
+            user_id: Only this user's threads.
 
         Raises:
             ExportError: It failed or was cancelled.
             StoreUnavailableError: No answer; may be repeated.
         """
-        asked = NewExport(export_id or uuid.uuid4())
+        asked = NewExport(export_id or uuid.uuid4(), user_id=user_id)
         record = await self._records.request_export(tenant, asked, actor=SYSTEM)
         while record.is_open:
             await asyncio.sleep(_LOOK_EVERY_S)

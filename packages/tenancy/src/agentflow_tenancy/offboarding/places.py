@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -35,8 +36,12 @@ class Place(Protocol):
 class Exporter(Protocol):
     """Keeps an archive of a tenant before anything of it goes."""
 
-    async def __call__(self, subject: Subject) -> None:
-        """Return once the archive is kept. Called again after a crash."""
+    async def __call__(self, subject: Subject, offboarding_id: uuid.UUID) -> None:
+        """Return once the archive is kept. Called again after a crash, with the same id.
+
+        Raises:
+            StorageError: It cannot be kept now.
+        """
         ...
 
 
