@@ -46,7 +46,7 @@ def leaving(work: Exporting) -> OffboardingRunner:
 async def test_an_archive_goes_along(
     work: Exporting, owner: Connection, tenant: Tenant, neighbour: Tenant
 ) -> None:
-    """Exported, purged, its receipt issued, imported by another tenant: and the conversation goes on there."""
+    """Exported, purged, its receipt issued, imported by another tenant, where the conversation goes on."""
     ids = await fill(work.checkpointer, tenant)
     await fill(work.checkpointer, neighbour)
     await work.export(neighbour)
