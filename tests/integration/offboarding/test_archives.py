@@ -1,4 +1,4 @@
-"""A tenant takes its threads along as it leaves: an archive before anything goes, and none of it afterwards."""
+"""A tenant takes its threads along as it leaves: an archive before anything goes, and none afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ _PAGE = 100
 
 
 class ArchiveFirst:
-    """Has a tenant, or one user of it, exported under the offboarding's id; it is there until the grace ends."""
+    """Has a tenant exported under the offboarding's id; the archive is there until the grace ends."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         """Nothing is asked for yet."""
