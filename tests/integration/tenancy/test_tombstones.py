@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from agentflow.errors import TenantGoneError
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import message, write_after
 from agentflow.storage.checkpointer.types import NewThread
@@ -73,6 +74,10 @@ async def test_users_and_tenants(owner: AsyncEngine, checkpointer: PgCheckpointe
     assert await database.fetchval("SELECT count(*) FROM agentflow_messages") == 1
     assert await TenantRepository(owner).find_tenant("acme") is None
     assert (await repository.apply([gone])).rows == 0
+    # Whoever still knows the tenant's id, with a checkpointer that was open all the time.
+    with pytest.raises(TenantGoneError):
+        await make(checkpointer, acme, "acme late", "ann")
+    assert await threads(database) == ["bob anna"]
 
 
 async def test_those_that_a_database_has(owner: AsyncEngine, database: Any) -> None:

@@ -71,6 +71,9 @@ class TombstoneRepository:
             async with self._engine.begin() as connection:
                 tables = await _rows(connection, "tables_of_tenants")
             for one in tombstones:
+                if one.user_digest is None:
+                    async with self._engine.begin() as connection:
+                        await _execute(connection, "fence", tenant_id=one.tenant_id)
                 for table in tables:
                     async with self._engine.begin() as connection:
                         rows += await _delete(connection, table, one)

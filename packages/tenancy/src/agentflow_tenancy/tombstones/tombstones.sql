@@ -7,7 +7,7 @@ SELECT to_regclass('agentflow_tombstones') IS NOT NULL AS found
 SELECT tenant_id, user_digest, purged_at, receipt_id FROM agentflow_tombstones ORDER BY purged_at, receipt_id
 
 -- name: tables_of_tenants
--- Every table that has rows of tenants, but for the records of their end; the tenants themselves last, since others refer to
+-- Every table that has rows of tenants, but for the records of their end and the fence; the tenants themselves last, since others refer to
 -- them, and threads first, since deleting them deletes what is below. `has_user`: and says whose of their users.
 SELECT format('%I', c.relname) AS name,
        EXISTS (SELECT FROM pg_catalog.pg_attribute a
@@ -18,8 +18,13 @@ FROM pg_catalog.pg_class c
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND starts_with(c.relname, 'agentflow_') AND pg_table_is_visible(c.oid)
   AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
               WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped)
-  AND c.relname NOT IN ('agentflow_offboardings', 'agentflow_receipts', 'agentflow_tombstones')
+  AND c.relname NOT IN ('agentflow_offboardings', 'agentflow_receipts', 'agentflow_tombstones', 'agentflow_placements')
 ORDER BY c.relname = 'agentflow_tenants', c.relname <> 'agentflow_threads', c.relname
+
+-- name: fence
+-- Nobody makes a thread of the tenant any more: as at its offboarding, which the backup knows nothing of.
+INSERT INTO agentflow_placements (tenant_id, placement, creates_in) VALUES (:tenant_id, 0, -2147483648)
+ON CONFLICT (tenant_id) DO UPDATE SET creates_in = excluded.creates_in, changed_at = now()
 
 -- name: delete_of_tenant
 DELETE FROM {table} WHERE tenant_id = :tenant_id
