@@ -8,7 +8,7 @@ from agentflow.errors import ConfigurationError, GraphDefinitionError, StorageEr
 from agentflow.storage.checkpointer import InMemoryCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
-from agentflow_api.server import serve
+from agentflow_api.serving import serve
 from agentflow_api.settings import Settings, SettingsError, read_settings
 from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_telemetry import configure_logging

@@ -1,4 +1,4 @@
-"""The HTTP server: its processes, and what it allows a client before the application is asked."""
+"""What a worker process serves, and what it allows a client before the application is asked."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import asyncio
 from typing import Final
 
 from httptools import HttpParserError
-from uvicorn import Config
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.supervisors import Multiprocess
 
 from agentflow_api.app import create_app
 from agentflow_api.http.ping import PING, pong
-from agentflow_api.settings import Settings
 from agentflow_telemetry import SpanPerRequest, configure_logging
 
-# A node that takes longer is cut off; its thread stays at the step before.
-_STOP_WITHIN_S: Final = 30
-# A worker that says nothing for so long is ended and replaced.
-_SILENT_FOR_S: Final = 30
 # Of a request's line and header fields together; the parser itself would keep any number of them.
 _MOST_HEAD_BYTES: Final = 64 * 1024
 # How long a client may take for them, from the connection or from the first byte.
@@ -28,47 +21,6 @@ _HEAD_WITHIN_S: Final = 30.0
 _TOO_LONG: Final = "The request's header fields are too long."
 # What makes a ping more than one: another origin's page, a body, a connection that shall change.
 _NOT_PLAIN: Final = frozenset((b"origin", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
-_KEEP_ALIVE_S: Final = 75
-_BACKLOG: Final = 4096
-# A socket whose other end is gone without a word is noticed within two of them.
-_SOCKET_PING_S: Final = 60.0
-
-
-def serve(settings: Settings) -> None:
-    """Until SIGTERM or Ctrl-C: worker processes, and this one that watches them and replaces any that dies.
-
-    Exits with 3 when the address is taken or a worker cannot start.
-    """
-    config = Config(
-        "agentflow_api.server:application",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        loop="uvloop",
-        http=HttpProtocol,
-        ws=SocketProtocol,
-        ws_ping_interval=_SOCKET_PING_S,
-        ws_ping_timeout=_SOCKET_PING_S,
-        # One more, so that the route answers what is too long in its own words.
-        ws_max_size=settings.max_body_bytes + 1,
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_STOP_WITHIN_S,
-        timeout_worker_healthcheck=_SILENT_FOR_S,
-    )
-    listening = config.bind_socket()
-    try:
-        Multiprocess(config, [listening]).run()
-    finally:
-        listening.close()
 
 
 def application() -> SpanPerRequest:
