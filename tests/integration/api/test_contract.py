@@ -175,7 +175,7 @@ def test_threads_are_listed_read_and_deleted(client: httpx.Client) -> None:
     listed = data(client.get("/v1/threads"))["threads"]
     assert [thread["thread_id"] for thread in listed] == ["a:user:2", "b", "a:user:1"]
     assert listed[0].keys() == {
-        "thread_id", "thread_name", "user_id", "metadata", "updated_at", "run_id", "status",
+        "thread_id", "thread_name", "user_id", "metadata", "updated_at", "run_id", "status", "expires_at",
     }  # fmt: skip
     page = data(client.get("/v1/threads", params={"offset": 1, "limit": 1}))["threads"]
     assert [thread["thread_id"] for thread in page] == ["b"]

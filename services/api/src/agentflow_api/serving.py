@@ -1,6 +1,6 @@
 """The HTTP server's processes.
 
-What serves requests is named here and imported by the workers, which start anew: the process that watches them
+What serves requests is named here and imported by the workers, which start anew: who watches them
 needs none of it.
 """
 
