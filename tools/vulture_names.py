@@ -14,7 +14,15 @@ _.set_finish_point, _.superuser_url, _.socket_dir, _.is_stopped_requested
 # Called or read by alembic, Python, pydantic, uvicorn and http.server.
 _.upgrade, _.downgrade, _.__getattr__, _.ignored_warning_kinds, _.field_title_should_be_set, _.create_app
 _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm, _.do_POST, _.do_GET
-_.SocketProtocol, _.disconnected, _.message_event, _.redirect_request, _.close_connection, _.log_message, _.atexit
+(
+    _.SocketProtocol,
+    _.disconnected,
+    _.message_event,
+    _.redirect_request,
+    _.close_connection,
+    _.log_message,
+    _.atexit,
+)
 
 # PgQueuer reads it.
 _.min_dequeue_poll_interval
