@@ -27,8 +27,8 @@ class Goal:
         return median >= self.limit if self.at_least else median <= self.limit
 
     def reached(self, median: float) -> float:
-        """How far: 1 is the goal itself, 2 is twice as good."""
-        return median / self.limit if self.at_least else self.limit / median
+        """How far: 1 is the goal itself, 2 is twice as good, and 100 as good as nothing at all."""
+        return median / self.limit if self.at_least else self.limit / max(median, self.limit / 100)
 
     def text(self) -> str:
         """The limit as one writes it."""
