@@ -29,6 +29,7 @@ def test_goals_know_their_direction() -> None:
     assert [latency.met(value) for value in (1.2, 1.3, 1.4)] == [True, True, False]
     assert rate.reached(4) == 2
     assert latency.reached(0.65) == 2
+    assert latency.reached(0) == 100
 
 
 def test_the_table_has_every_goal() -> None:
