@@ -64,7 +64,7 @@ def whole(request: Request[Any, Any, Any], name: str) -> int | None:
     Raises:
         InvalidParameterError: It is none.
     """
-    if not request.query_params.get(name):
+    if request.query_params.get(name) is None:
         return None
     return _number(request, name, 0, least=0, most=_MAX_OFFSET)
 
@@ -75,14 +75,14 @@ def whole_between(request: Request[Any, Any, Any], name: str, least: int, most: 
     Raises:
         InvalidParameterError: It is none, or outside of the bounds.
     """
-    if not request.query_params.get(name):
+    if request.query_params.get(name) is None:
         return None
     return _number(request, name, least, least=least, most=most)
 
 
 def _number(request: Request[Any, Any, Any], name: str, default: int, *, least: int, most: int) -> int:
     text = request.query_params.get(name)
-    if text is None or text == "":
+    if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 10 and least <= int(text) <= most):
         raise invalid(name, f"must be a whole number from {least} to {most}")
