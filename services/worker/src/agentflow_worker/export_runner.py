@@ -11,6 +11,7 @@ from agentflow_tenancy.exports.errors import ArchiveError, ExportError
 from agentflow_tenancy.exports.exporter import Progress
 from agentflow_tenancy.exports.importer import ImportLostError, Loaded
 from agentflow_tenancy.tenants import Tenant
+from agentflow_worker.looking import work_until
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -66,18 +67,7 @@ class ExportRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look for work until `stop` is set; what is under way is left for somebody else."""
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            while not stop.is_set():
-                working = asyncio.ensure_future(self.work_once())
-                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not working.done():
-                    working.cancel()
-                    await asyncio.gather(working, return_exceptions=True)
-                elif not working.result():
-                    await asyncio.wait({stopping}, timeout=self._poll_s)
-        finally:
-            stopping.cancel()
+        await work_until(stop, self.work_once, poll_s=self._poll_s)
 
     async def work_once(self) -> bool:
         """Delete files whose time has come, and carry out what is asked for next; False when nothing is."""

@@ -23,6 +23,7 @@ from agentflow_tenancy.offboarding import (
 from agentflow_tenancy.offboarding.records import State, Step
 from agentflow_tenancy.offboarding.verifier import left_over, parent_of
 from agentflow_tenancy.signing_keys import SigningKeys
+from agentflow_worker.looking import work_until
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -96,18 +97,7 @@ class OffboardingRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look for offboardings until `stop` is set; the one under way is left for somebody else."""
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            while not stop.is_set():
-                working = asyncio.ensure_future(self.work_once())
-                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not working.done():
-                    working.cancel()
-                    await asyncio.gather(working, return_exceptions=True)
-                elif not working.result():
-                    await asyncio.wait({stopping}, timeout=self._pace.poll_s)
-        finally:
-            stopping.cancel()
+        await work_until(stop, self.work_once, poll_s=self._pace.poll_s)
 
     async def work_once(self) -> bool:
         """Take one and carry it out as far as it goes; False when there was none."""

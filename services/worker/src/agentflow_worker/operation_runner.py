@@ -9,6 +9,7 @@ from agentflow.errors import AgentFlowError, StorageError
 from agentflow_tenancy.moves import Mover, Operation, OperationRepository
 from agentflow_tenancy.moves.mover import Claim, ClaimLostError, Way
 from agentflow_tenancy.moves.operations import Step
+from agentflow_worker.looking import work_until
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -55,18 +56,7 @@ class OperationRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look for operations until `stop` is set; the one under way is left for somebody else."""
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            while not stop.is_set():
-                working = asyncio.ensure_future(self.work_once())
-                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not working.done():
-                    working.cancel()
-                    await asyncio.gather(working, return_exceptions=True)
-                elif not working.result():
-                    await asyncio.wait({stopping}, timeout=self._poll_s)
-        finally:
-            stopping.cancel()
+        await work_until(stop, self.work_once, poll_s=self._poll_s)
 
     async def work_once(self) -> bool:
         """Take one operation and carry it out as far as it goes; False when there was none."""

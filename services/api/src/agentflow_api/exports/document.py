@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from agentflow_api.exports.downloading import LONGEST_LINK, TAR
+from agentflow_api.exports.downloading import LONGEST_LINK, LONGEST_RANGE, TAR
 from agentflow_api.exports.schemas import ExportBody, LinkBody
 from agentflow_api.http.document.described import Described, Operations
 from agentflow_api.http.document.failures import header
@@ -69,7 +69,9 @@ _LINK: Final = record(
 _ARCHIVE: Final = Shape({"type": "string", "format": "binary"}, "...")
 _ASKED: Final = of_model(ExportBody, {"user_id": "alex"})
 _TERM: Final = of_model(LinkBody, {"expires_in_s": 600})
-_RANGE: Final = in_header("Range", text("bytes=1048576-"), "Only these bytes: to go on with a download.")
+_RANGE: Final = in_header(
+    "Range", text("bytes=1048576-", maxLength=LONGEST_RANGE), "Only these bytes: to go on with a download."
+)
 _BY_LINK: Final = query("link", text("AZjzwnpR", maxLength=LONGEST_LINK), "As the link has it.")
 _BEYOND: Final = "/v1/admin/tenants/{named}"
 

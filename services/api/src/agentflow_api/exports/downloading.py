@@ -12,6 +12,7 @@ from litestar.response import Stream
 from agentflow_api.exports import service
 from agentflow_api.http import parameters
 from agentflow_api.http.envelope import failure
+from agentflow_api.http.fields import field_of
 from agentflow_api.http.request_ids import request_id
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy.exports import ExportRecord
@@ -19,6 +20,7 @@ from agentflow_tenancy.exports.errors import LinkError
 
 TAR: Final = "application/x-tar"
 LONGEST_LINK: Final = 200
+LONGEST_RANGE: Final = 100
 _PIECE_BYTES: Final = 256 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -29,6 +31,8 @@ async def download_export(request: Request[Any, Any, Any], wiring: Wiring) -> Re
     text = request.query_params.get("link") or ""
     if len(text) > LONGEST_LINK:
         raise parameters.invalid("link", f"has at most {LONGEST_LINK} characters")
+    if len(field_of(request, b"range")) > LONGEST_RANGE:
+        raise parameters.invalid("Range", f"has at most {LONGEST_RANGE} characters")
     link = wiring.links.read(text)
     record = await wiring.exports.get(link.tenant_id, link.export_id)
     gone = LinkError("This file is kept no more.")
@@ -72,8 +76,8 @@ def _answer(
 
 def _asked(request: Request[Any, Any, Any], tag: str, size: int) -> tuple[int, int] | None:
     """The first and last byte that are asked for; None for all, also where a range is none that is known."""
-    found = _RANGE.fullmatch(request.headers.get("range", "").strip())
-    if found is None or found.groups() == ("", "") or request.headers.get("if-range", tag) != tag:
+    found = _RANGE.fullmatch(field_of(request, b"range").strip())
+    if found is None or found.groups() == ("", "") or field_of(request, b"if-range", tag) != tag:
         return None
     first, last = found.groups()
     if not first:
