@@ -1,5 +1,6 @@
 """Fixtures for the whole suite: servers shared by all workers, a database a test, servers to break."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,13 @@ def run(pytestconfig: pytest.Config) -> Run:
 def servers(run: Run) -> Servers:
     """The shared PostgreSQL and Valkey, or the pair that AGENTFLOW_TEST_*_URL names."""
     return run.servers()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_open() -> Iterator[None]:
+    """What a module leaves open (a socket, a file) fails that module, and not whoever comes after it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from agentflow.errors import TenantGoneError
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import message, write_after
 from agentflow.storage.checkpointer.types import NewThread
@@ -175,7 +176,10 @@ def test_a_restore_to_a_time(backups: Backups) -> None:
     assert done.returncode == 0, done.stderr
     assert "may serve" in done.stdout
     assert databases.run(threads(url)) == ["bob:backed up", "bob:in the log"]
-    assert databases.run(rows_of(url, tenants["acme"].tenant_id)) == {}
+    # Nothing is left but the fence, against whoever is late.
+    assert databases.run(rows_of(url, tenants["acme"].tenant_id)) == {"agentflow_placements": 1}
+    with pytest.raises(TenantGoneError):
+        databases.run(write(url, tenants["acme"], "acme:late"))
     [after] = databases.run(query(url, "SELECT instance_id FROM agentflow_instance"))
     assert after["instance_id"] != before["instance_id"]
     again = command(url, "restore", "apply-tombstones", str(file))
