@@ -26,6 +26,7 @@ from agentflow_api.http.cross_origin import CrossOrigin
 from agentflow_api.http.doorkeeper import Doorkeeper
 from agentflow_api.http.errors import answer_error
 from agentflow_api.http.exact_paths import ExactPaths
+from agentflow_api.http.long_answers import LongAnswers
 from agentflow_api.http.ping import Ping
 from agentflow_api.keys.routes import keys_router
 from agentflow_api.lifetime import told_to_stop
@@ -54,7 +55,7 @@ def provide_wiring(state: State) -> Wiring:
     return wiring
 
 
-def create_app(settings: Settings | None = None) -> SpanPerRequest:
+def create_app(settings: Settings | None = None) -> LongAnswers:
     """The ASGI application.
 
     Args:
@@ -121,4 +122,4 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
     answering: ASGIApp = Ping(ExactPaths(Doorkeeper(routed)))
     if chosen.cors_origins:
         answering = CrossOrigin(answering, chosen.cors_origins)
-    return SpanPerRequest(answering, service="agentflow-api", tracing=tracing)
+    return LongAnswers(SpanPerRequest(answering, service="agentflow-api", tracing=tracing))

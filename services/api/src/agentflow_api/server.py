@@ -11,8 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from agentflow_api.app import create_app
+from agentflow_api.http.long_answers import LongAnswers
 from agentflow_api.http.ping import PING, pong
-from agentflow_telemetry import SpanPerRequest, configure_logging
+from agentflow_telemetry import configure_logging
 
 # Of a request's line and header fields together; the parser itself would keep any number of them.
 _MOST_HEAD_BYTES: Final = 64 * 1024
@@ -23,7 +24,7 @@ _TOO_LONG: Final = "The request's header fields are too long."
 _NOT_PLAIN: Final = frozenset((b"origin", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 
 
-def application() -> SpanPerRequest:
+def application() -> LongAnswers:
     """What a worker serves."""
     configure_logging()
     return create_app()

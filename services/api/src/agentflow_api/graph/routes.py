@@ -3,7 +3,6 @@
 from typing import Any
 
 from litestar import Request, Response, Router, get, post
-from litestar.response import Stream
 
 from agentflow_api.graph import service
 from agentflow_api.graph.agents import agent, agent_name
@@ -12,6 +11,7 @@ from agentflow_api.http.admission import RUNS, run_of, started_run
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once, once_found
+from agentflow_api.http.long_answers import LongAnswer
 from agentflow_api.runs.service import Wanted, start
 from agentflow_api.runs.streaming import streamed, wants_events
 from agentflow_api.wiring import Wiring
@@ -44,7 +44,7 @@ async def invoke(request: Request[Any, Any, Any], principal: Principal, wiring: 
 
 
 @post("/stream", status_code=200)
-async def stream(request: Request[Any, Any, Any], credential: Principal, wiring: Wiring) -> Stream:
+async def stream(request: Request[Any, Any, Any], credential: Principal, wiring: Wiring) -> LongAnswer:
     """Run the agent on a thread and answer as it goes on, a JSON object a line.
 
     It goes on when the caller goes away, who may read on at `/v1/threads/{thread_id}/runs/{run_id}/stream`;

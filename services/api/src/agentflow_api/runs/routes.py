@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Request, Response, Router, get, post
-from litestar.response import Stream
 
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.graph.agents import agent_name
@@ -15,6 +14,7 @@ from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
 from agentflow_api.http.fields import field_of
 from agentflow_api.http.idempotency import Effect, once, once_found
+from agentflow_api.http.long_answers import LongAnswer
 from agentflow_api.http.problems import NotThereError
 from agentflow_api.runs import service
 from agentflow_api.runs.schemas import CancelRequest, RunRequest
@@ -54,7 +54,7 @@ async def wait_for_run(
 @post("/stream", status_code=200)
 async def stream_run(
     request: Request[Any, Any, Any], thread_id: str, credential: Principal, wiring: Wiring
-) -> Stream:
+) -> LongAnswer:
     """A run that begins at once, as server-sent events. It goes on when the caller goes away."""
     credential.require(GRAPH_INVOKE)
     async with started_run(request, credential, wiring) as budget:
@@ -126,7 +126,7 @@ async def join_run(
 @get("/{run_id:str}/stream")
 async def rejoin_run(
     request: Request[Any, Any, Any], thread_id: str, run_id: str, principal: Principal, wiring: Wiring
-) -> Stream:
+) -> LongAnswer:
     """What a run says behind a chunk, until it is over: a JSON object a line, or server-sent events."""
     run = await _found(thread_id, run_id, principal, wiring)
     events = wants_events(request)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from litestar import Request
-from litestar.response import Stream
 
 from agentflow.errors import StoreUnavailableError
 from agentflow_api.http.fields import field_of
+from agentflow_api.http.long_answers import LongAnswer
 from agentflow_api.http.request_ids import request_id
 from agentflow_api.runs.service import RunOverError, cancel
 from agentflow_api.wiring import Wiring
@@ -36,7 +36,7 @@ def streamed(
     after: int = -1,
     events: bool,
     cancels: bool = False,
-) -> Stream:
+) -> LongAnswer:
     """An answer that follows a run, for as long as its reader is let in.
 
     Args:
@@ -49,7 +49,7 @@ def streamed(
     """
     # What the run was asked is not kept for as long as somebody reads.
     slim = replace(run, input={}, metadata={})
-    return Stream(
+    return LongAnswer(
         _texts(wiring, principal, slim, after, events, cancels),
         media_type=EVENTS if events else NDJSON,
         headers={
