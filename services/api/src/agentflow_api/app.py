@@ -18,7 +18,6 @@ from agentflow_api.graph.tool_routes import get_state_schema
 from agentflow_api.graph.websocket import sockets_router
 from agentflow_api.health.routes import ping, ready
 from agentflow_api.history.routes import history_router
-from agentflow_api.http.admission import provide_admitted
 from agentflow_api.http.agent_prefix import AgentPrefix
 from agentflow_api.http.allowed_methods import AllowedMethods
 from agentflow_api.http.credentials import provide_leaver, provide_operator, provide_principal
@@ -108,7 +107,6 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),
             "credential": Provide(provide_principal),
-            "principal": Provide(provide_admitted),
             "leaver": Provide(provide_leaver),
             "operator": Provide(provide_operator),
         },

@@ -4,13 +4,14 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router
 
 from agentflow_api.http import parameters
 from agentflow_api.http.credentials import require_operator
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
 from agentflow_api.http.problems import InvalidParameterError
+from agentflow_api.http.routing import get
 from agentflow_api.tenants import service
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import TENANT_ADMIN, Principal

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, post
+from litestar import Request, Response, Router
 
 from agentflow_api.exports import service
 from agentflow_api.exports.schemas import ExportBody, LinkBody
@@ -14,6 +14,7 @@ from agentflow_api.http.body import validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
+from agentflow_api.http.routing import delete, get, post
 from agentflow_api.keys.routes import asked_body
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import TENANT_ADMIN, Principal, Tenant

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router
 
 from agentflow_api.graph import service
 from agentflow_api.graph.agents import agent, agent_name
@@ -12,6 +12,7 @@ from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once, once_found
 from agentflow_api.http.long_answers import LongAnswer
+from agentflow_api.http.routing import get, post
 from agentflow_api.runs.service import Wanted, start
 from agentflow_api.runs.streaming import streamed, wants_events
 from agentflow_api.wiring import Wiring

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Final
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response
 from pydantic import BaseModel, Field, field_validator
 
 from agentflow.core.graph import ToolNode
@@ -15,6 +15,7 @@ from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import InvalidBodyError
+from agentflow_api.http.routing import get, post
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.remote_tools import MOST_TOOLS, RemoteTool, TooManyToolsError, by_node
 from agentflow_hosting.views import public_state

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router
 
 from agentflow_api.graph.agents import agent
 from agentflow_api.history import service
@@ -14,6 +14,7 @@ from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
+from agentflow_api.http.routing import get, post
 from agentflow_api.threads.views import state_view
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import THREADS_READ, THREADS_WRITE, Principal

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, post
+from litestar import Request, Response, Router
 
 from agentflow_api.http import parameters
 from agentflow_api.http.actors import actor_of_key
@@ -10,6 +10,7 @@ from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.cursors import asked_cursor, cursor_after
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
+from agentflow_api.http.routing import delete, get, post
 from agentflow_api.keys.schemas import NewKey, Rotation
 from agentflow_api.keys.service import Keyring, keyring_of
 from agentflow_api.keys.views import key_view

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router
 
 from agentflow_api.http import parameters
 from agentflow_api.http.envelope import success
+from agentflow_api.http.routing import get
 from agentflow_api.observability import service
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import THREADS_READ, Principal

@@ -3,7 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router
 
 from agentflow_api.http import parameters
 from agentflow_api.http.actors import actor_of_key, actor_operator
@@ -18,6 +18,7 @@ from agentflow_api.http.problems import (
     InvalidParameterError,
     NotThereError,
 )
+from agentflow_api.http.routing import get, post
 from agentflow_api.offboarding.schemas import ForgettingBody, OffboardingBody, OwnOffboardingBody
 from agentflow_api.offboarding.views import offboarding_view, own_view
 from agentflow_api.tenants import service as tenants

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router
 
 from agentflow_api.http import parameters
 from agentflow_api.http.envelope import success
+from agentflow_api.http.routing import get
 from agentflow_api.retention.views import retention_view
 from agentflow_api.tenants import service as tenants
 from agentflow_api.wiring import Wiring

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router
 
 from agentflow.errors import ThreadNotFoundError
 from agentflow_api.graph.agents import agent_name
@@ -16,6 +16,7 @@ from agentflow_api.http.fields import field_of
 from agentflow_api.http.idempotency import Effect, once, once_found
 from agentflow_api.http.long_answers import LongAnswer
 from agentflow_api.http.problems import NotThereError
+from agentflow_api.http.routing import get, post
 from agentflow_api.runs import service
 from agentflow_api.runs.schemas import CancelRequest, RunRequest
 from agentflow_api.runs.streaming import streamed, wants_events

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Self
 
-from litestar import Request, Response, patch
+from litestar import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentflow.storage.checkpointer import ThreadChange
 from agentflow_api.http import parameters
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
+from agentflow_api.http.routing import patch
 from agentflow_api.http.times import IsoTime
 from agentflow_api.threads.views import thread_with_interrupts
 from agentflow_api.wiring import Wiring

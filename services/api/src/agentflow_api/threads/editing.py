@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from litestar import Request, Response, delete, get, post, put
+from litestar import Request, Response
 from pydantic import BaseModel, Field, field_validator
 
 from agentflow.core.state import Message
@@ -17,6 +17,7 @@ from agentflow_api.http.envelope import success, success_text
 from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.json_lines import is_json_lines
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
+from agentflow_api.http.routing import delete, get, post, put
 from agentflow_api.threads.uploading import upload_messages
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import messages_in, whole_messages, with_messages

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get
+from litestar import Request, Response, Router
 from litestar.response import Stream
 
 from agentflow.errors import ThreadNotFoundError
@@ -11,6 +11,7 @@ from agentflow_api.http.body import read_json
 from agentflow_api.http.envelope import success, success_text
 from agentflow_api.http.json_lines import wants_json_lines
 from agentflow_api.http.problems import InvalidBodyError
+from agentflow_api.http.routing import delete, get
 from agentflow_api.threads.attributes import patch_thread
 from agentflow_api.threads.downloading import download_messages
 from agentflow_api.threads.editing import (

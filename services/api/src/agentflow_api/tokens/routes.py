@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 from uuid import UUID
 
-from litestar import Request, Response, Router, delete, get, post
+from litestar import Request, Response, Router
 from litestar.enums import MediaType
 
 from agentflow_api.http.actors import actor_of_key, actor_operator
@@ -13,6 +13,7 @@ from agentflow_api.http.credentials import require_operator
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import InvalidBodyError, NotThereError
+from agentflow_api.http.routing import delete, get, post
 from agentflow_api.tokens.schemas import NewIssuer, NewToken
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import TENANT_ADMIN, ForbiddenError, Principal

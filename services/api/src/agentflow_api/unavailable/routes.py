@@ -1,8 +1,9 @@
 """The memory store and files: 503 with a clear error while none is configured."""
 
-from litestar import HttpMethod, Response, Router, route
+from litestar import HttpMethod, Response, Router
 
 from agentflow_api.http.envelope import failure
+from agentflow_api.http.routing import route
 from agentflow_tenancy import GRAPH_INVOKE, Principal
 
 _MEMORY = "This deployment has no memory store; threads keep what agents remember."

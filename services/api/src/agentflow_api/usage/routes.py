@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router
 
 from agentflow_api.http.envelope import success
+from agentflow_api.http.routing import get
 from agentflow_api.usage import service
 from agentflow_api.usage.parameters import asked_page, asked_time, granularity
 from agentflow_api.wiring import Wiring

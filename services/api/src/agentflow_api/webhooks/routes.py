@@ -1,8 +1,9 @@
 """`/v1/webhook-secret`: what a tenant checks its webhooks with."""
 
-from litestar import Response, get
+from litestar import Response
 
 from agentflow_api.http.envelope import success
+from agentflow_api.http.routing import get
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.webhook_signatures import webhook_secret
 from agentflow_tenancy import TENANT_ADMIN, Principal

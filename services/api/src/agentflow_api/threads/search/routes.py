@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, patch, post
+from litestar import Request, Response, Router
 
 from agentflow_api.http import parameters
 from agentflow_api.http.body import read_json, validated
 from agentflow_api.http.envelope import success
 from agentflow_api.http.idempotency import Effect, once
 from agentflow_api.http.problems import InvalidBodyError
+from agentflow_api.http.routing import delete, get, handler_of, patch, post
 from agentflow_api.threads import routes as threads
 from agentflow_api.threads.attributes import patch_thread
 from agentflow_api.threads.search import service
@@ -62,28 +63,19 @@ def _named(name: str) -> list[Any]:
 
     @get(f"/{name}", include_in_schema=False, name=f"get_thread_{name}")
     async def get_named(principal: Principal, wiring: Wiring) -> Response[bytes]:
-        answer: Response[bytes] = await threads.get_thread.fn(
-            thread_id=name, principal=principal, wiring=wiring
-        )
-        return answer
+        return await handler_of(threads.get_thread)(name, principal, wiring)
 
     @delete(f"/{name}", status_code=200, include_in_schema=False, name=f"delete_thread_{name}")
     async def delete_named(
         request: Request[Any, Any, Any], principal: Principal, wiring: Wiring
     ) -> Response[bytes]:
-        answer: Response[bytes] = await threads.delete_thread.fn(
-            request=request, thread_id=name, principal=principal, wiring=wiring
-        )
-        return answer
+        return await handler_of(threads.delete_thread)(request, name, principal, wiring)
 
     @patch(f"/{name}", include_in_schema=False, name=f"patch_thread_{name}")
     async def patch_named(
         request: Request[Any, Any, Any], principal: Principal, wiring: Wiring
     ) -> Response[bytes]:
-        answer: Response[bytes] = await patch_thread.fn(
-            request=request, thread_id=name, principal=principal, wiring=wiring
-        )
-        return answer
+        return await handler_of(patch_thread)(request, name, principal, wiring)
 
     return [get_named, delete_named, patch_named]
 

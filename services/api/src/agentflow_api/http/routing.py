@@ -1,0 +1,71 @@
+"""Decorators of routes, as the framework's; a tenant's routes are let in here and not by its injection.
+
+A handler that asks for its `principal` is called with what it names of the request, the process's parts, and
+the path's parameters. The framework's own way to the same (a dependency for each, resolved and checked by
+the handler's types) took a fifth of a GET's time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import litestar
+from litestar import Request, Response
+
+from agentflow_api.http.admission import Admission
+
+_GIVEN: Final = frozenset({"request", "principal", "wiring"})
+
+type Decorator = Callable[[Callable[..., Any]], Any]
+
+
+def _route(made: Callable[..., Decorator], path: str | list[str], **options: Any) -> Decorator:
+    """A route; see the framework's decorator for the options."""
+    decorate = made(path, **options)
+
+    def decorated(handler: Callable[..., Any]) -> Any:
+        return decorate(_let_in(handler) if "principal" in inspect.signature(handler).parameters else handler)
+
+    return decorated
+
+
+get: Final = partial(_route, litestar.get)
+post: Final = partial(_route, litestar.post)
+put: Final = partial(_route, litestar.put)
+patch: Final = partial(_route, litestar.patch)
+delete: Final = partial(_route, litestar.delete)
+route: Final = partial(_route, litestar.route)
+
+
+def handler_of(served: Any) -> Callable[..., Awaitable[Response[bytes]]]:
+    """What a tenant's route calls once a request is let in: for another route that is let in itself."""
+    handler: Callable[..., Awaitable[Response[bytes]]] = served.fn.handler
+    return handler
+
+
+def _let_in(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """What the framework calls: it lets the request in, and calls the handler with what that names."""
+    names = inspect.signature(handler).parameters.keys()
+    wants_request, wants_wiring, of_path = "request" in names, "wiring" in names, sorted(names - _GIVEN)
+
+    async def let_in(request: Request[Any, Any, Any]) -> Response[bytes]:
+        scope = request.scope
+        wiring = scope["litestar_app"].state["wiring"]
+        async with Admission(request, wiring) as principal:
+            given: dict[str, Any] = {"principal": principal}
+            if wants_request:
+                given["request"] = request
+            if wants_wiring:
+                given["wiring"] = wiring
+            for name in of_path:
+                given[name] = scope["path_params"][name]
+            answer: Response[bytes] = await handler(**given)
+            return answer
+
+    let_in.handler = handler  # type: ignore[attr-defined]
+    let_in.__name__, let_in.__doc__ = handler.__name__, handler.__doc__
+    let_in.__module__, let_in.__qualname__ = handler.__module__, handler.__qualname__
+    return let_in
