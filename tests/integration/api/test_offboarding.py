@@ -1,11 +1,13 @@
 """Offboarding over HTTP: asked for with writes arriving, watched, taken back, skipped; and receipts."""
 
 import asyncio
+import json
 import secrets
 import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +17,12 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from agentflow_tenancy.exports import ExportFolder
 from agentflow_tenancy.offboarding.receipts import verify
+from agentflow_worker.offboarding_archives import ArchivesPlace
+from tests.integration.api.test_exports import exported
 from tests.support.api import Api, TenantKey, say
-from tests.support.leaving import rows_of, runner_of, texts_with, work_all
+from tests.support.leaving import STAYS, keys_of, rows_of, runner_of, texts_with, work_all
 from tests.support.waiting import soon
 
 TENANTS = "/v1/admin/tenants"
@@ -28,7 +33,9 @@ def work(api: Api, redis_url: str, *, settle_s: float = 1.2) -> None:
 
     async def all_of_it() -> None:
         engine, redis = create_async_engine(api.database_url), Redis.from_url(redis_url)
-        await work_all(runner_of(engine, redis=redis, pepper=api.pepper.encode(), settle_s=settle_s))
+        places = [ArchivesPlace(engine, ExportFolder(api.exports))]
+        pepper = api.pepper.encode()
+        await work_all(runner_of(engine, redis=redis, pepper=pepper, places=places, settle_s=settle_s))
         await redis.aclose()
         await engine.dispose()
 
@@ -131,6 +138,86 @@ def test_a_tenant_leaves_while_it_writes(api: Api, tenant: TenantKey, redis_url:
         made = operator.post(TENANTS, json={"slug": leaver.tenant.slug}).json()["data"]
     with api.with_key(made["api_key"]) as client:
         assert client.get("/v1/threads").json()["data"]["threads"] == []
+
+
+class Slow:
+    """A request that was let in, and whose body has not come yet."""
+
+    def __init__(self, client: httpx.Client, path: str, body: bytes, **headers: str) -> None:
+        self.rest = threading.Event()
+        self.sent = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(client, path, body, headers))
+        self._thread.start()
+        self.code = 0
+
+    def answered(self) -> int:
+        """Once the rest was sent."""
+        self.rest.set()
+        self._thread.join()
+        return self.code
+
+    def _run(self, client: httpx.Client, path: str, body: bytes, headers: dict[str, str]) -> None:
+        answer = client.post(path, content=self._pieces(body), headers=headers)
+        self.code = answer.status_code
+
+    def _pieces(self, body: bytes) -> Iterator[bytes]:
+        yield body[:3]
+        self.sent.set()
+        self.rest.wait()
+        yield body[3:]
+
+
+def test_bodies_that_come_when_the_tenant_is_gone(api: Api, redis_url: str) -> None:
+    """Requests of every kind that were let in before are answered 410, and leave no row, key or file."""
+    canary = f"canary{secrets.token_hex(8)}"
+    leaver = api.tenant()
+    turn = json.dumps(say(canary, canary)).encode()
+    run = json.dumps(say(canary, canary) | {"agent": "echo"}).encode()
+    key = {"Idempotency-Key": canary}
+    with api.client(leaver) as client:
+        token = client.post("/v1/tokens", json={"user_id": "u"}).json()["data"]["token"]
+        client.post("/v1/graph/invoke", json=say("before", "before"))
+        link = exported(api, client)["url"]
+        archive = httpx.get(api.base_url + link).content
+        slow = [
+            Slow(client, "/v1/keys", json.dumps({"name": canary}).encode()),
+            Slow(client, "/v1/graph/invoke", turn),
+            Slow(client, f"/v1/threads/{canary}/runs", run),
+            Slow(client, f"/v1/threads/{canary}/runs", run, **key),
+            Slow(client, "/v1/exports", b"{} ", **{"Idempotency-Key": f"{canary}-2"}),
+            Slow(client, "/v1/imports", archive),
+        ]
+        for one in slow:
+            assert one.sent.wait(60)
+        soon(lambda: len(list(api.exports.glob(f"{leaver.tenant.tenant_id}.*"))) == 1)
+        body = {"confirm": leaver.tenant.slug, "grace_s": 0}
+        asked = client.post("/v1/tenant/offboarding", json=body).json()["data"]["offboarding"]
+        work(api, redis_url)
+        receipt = httpx.get(f"{api.base_url}/receipts/{asked['offboarding_id']}")
+        assert receipt.status_code == 200
+        assert list(api.exports.glob(f"{leaver.tenant.tenant_id}.*")) == []
+        assert [one.answered() for one in slow] == [410] * len(slow)
+        with api.with_key(token) as browser:
+            assert browser.get("/v1/threads").status_code == 410
+        assert httpx.get(api.base_url + link).status_code == 410
+    assert looked(api, texts_with, canary) == {}
+    assert set(looked(api, rows_of, leaver.tenant.tenant_id)) == STAYS
+    assert list(api.exports.glob(f"{leaver.tenant.tenant_id}.*")) == []
+    assert looked_into(redis_url, leaver.tenant.tenant_id) == []
+    with api.operator() as operator:
+        gone = {"tenant": str(leaver.tenant.tenant_id)}
+        found = operator.get("/v1/admin/offboardings", params=gone).json()["data"]["offboardings"]
+        assert [one["offboarding_id"] for one in found] == [asked["offboarding_id"]]
+
+
+def looked_into(redis_url: str, tenant_id: uuid.UUID) -> list[bytes]:
+    """A tenant's keys in Redis."""
+
+    async def once() -> list[bytes]:
+        async with Redis.from_url(redis_url) as redis:
+            return await keys_of(redis, tenant_id)
+
+    return asyncio.run(once())
 
 
 def test_a_receipt_outlives_the_key_that_signed_it(api: Api, redis_url: str) -> None:
@@ -252,3 +339,6 @@ def test_the_command_verifies_without_a_service(files: tuple[Path, Path], api: A
     done = subprocess.run([*command, str(keys)], capture_output=True, text=True, check=False, env={})
     assert done.returncode == 1
     assert "changed" in done.stderr
+    receipt.write_text("[]")
+    done = subprocess.run([*command, str(keys)], capture_output=True, text=True, check=False, env={})
+    assert (done.returncode, "no receipt" in done.stderr) == (1, True)

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import io
 import json
+import random
+import string
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -140,6 +142,8 @@ def repeated(kind: str) -> Callable[[dict[str, list[dict[str, Any]]]], None]:
     return change
 
 
+# Of letters that no compression makes few of.
+LONG = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
 MEAN: dict[str, Callable[[dict[str, list[dict[str, Any]]]], None]] = {
     "another's prefix": in_first("messages", thread="nobody"),
     "blank id": in_first("threads", thread=""),
@@ -167,6 +171,13 @@ MEAN: dict[str, Callable[[dict[str, list[dict[str, Any]]]], None]] = {
     "a column more": in_first("threads", tenant_id="00000000-0000-0000-0000-000000000001"),
     "a result without an end": in_first("tools", finished_at=None, result="1"),
     "no hexadecimal": in_first("writes", value="zz"),
+    "a time before all": in_first("checkpoints", created_at="0001-01-01T00:00:00+14:00"),
+    "a time after all": in_first("messages", created_at="9999-12-31T23:59:59-14:00"),
+    "a user that no index holds": in_first("threads", user=LONG),
+    "a task that no key holds": in_first("writes", task=LONG),
+    "a checkpoint that no key holds": in_first("writes", checkpoint=LONG),
+    "blocks of brackets": in_first("messages", kind=1, content="[" * 100_000),
+    "extra of brackets": in_first("messages", extra='{"a":' * 100_000),
     **{f"{kind} twice": repeated(kind) for kind in layout.KINDS},
 }
 

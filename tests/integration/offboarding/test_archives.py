@@ -1,41 +1,29 @@
 """A tenant takes its threads along as it leaves: an archive before anything goes, and none afterwards."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer import PgCheckpointer
 from agentflow.storage.checkpointer.testing.case import message, write_after
 from agentflow_tenancy import Tenant, TenantRepository
 from agentflow_tenancy.control_plane import SYSTEM
-from agentflow_tenancy.exports import ExportRepository, NewExport
+from agentflow_tenancy.exports import ExportQueue, ExportRepository, NewExport
+from agentflow_tenancy.exports.records import MOST_OPEN
 from agentflow_tenancy.offboarding import OffboardingRepository, ReceiptRepository, Request
-from agentflow_worker.export_runner import ExportRunner
-from agentflow_worker.offboarding_archives import ArchiveFirst, ArchivesPlace
+from agentflow_worker.offboarding_archives import ArchiveFirst, ArchivesElsewhere, ArchivesPlace
 from agentflow_worker.offboarding_runner import OffboardingRunner
 from tests.integration.offboarding.conftest import Connection
 from tests.support.exporting import Exporting, exporting, fill, kept, scope_of
-from tests.support.leaving import rows_of, runner_of, work_all
+from tests.support.leaving import offboarded, rows_of, runner_of, work_all
 
 
 @pytest.fixture
 async def work(engine: AsyncEngine, checkpointer: PgCheckpointer, tmp_path: Path) -> Exporting:
     return await exporting(engine, checkpointer, tmp_path)
-
-
-@asynccontextmanager
-async def at_work(runner: ExportRunner) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    working = asyncio.create_task(runner.run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await working
 
 
 def leaving(work: Exporting) -> OffboardingRunner:
@@ -54,8 +42,13 @@ async def test_an_archive_goes_along(
     before = await rows_of(owner, neighbour.tenant_id)
     repository = OffboardingRepository(work.engine)
     asked = await repository.request(tenant, Request(with_export=True, grace_s=3600), actor=SYSTEM)
-    async with at_work(work.runner()):
-        await work_all(leaving(work))
+    await work_all(leaving(work))
+    waiting = await repository.get(asked.offboarding_id)
+    assert waiting is not None
+    assert (waiting.state, waiting.error) == ("exporting", None), "nobody waits for it here"
+    await work.work()
+    await free(work)
+    await work_all(leaving(work))
     waiting = await repository.get(asked.offboarding_id)
     assert waiting is not None
     assert waiting.state == "grace"
@@ -112,6 +105,64 @@ async def test_archives_that_hold_a_forgotten_user_go(
         others.export_id: True,
         theirs.export_id: True,
     }
+
+
+async def test_an_export_under_way_leaves_no_file(work: Exporting, tenant: Tenant) -> None:
+    """Whoever writes an archive of a tenant that leaves ends, and what it wrote goes, whenever it began."""
+    await fill(work.checkpointer, tenant)
+    record = await work.records.request_export(tenant, NewExport(uuid.uuid4()), actor=SYSTEM)
+    runner = work.runner()
+    taken = await ExportQueue(work.engine).take(runner._holder, 60)
+    assert taken is not None
+    assert taken.export_id == record.export_id
+    done = await offboarded(work.engine, tenant, leaving(work))
+    assert (done.state, done.error) == ("purged", None)
+    work.folder.partial(record.export_id, 1).write_bytes(b"what a worker that stood still has read before")
+    await runner._carry_out(taken)
+    assert list(work.folder.path.iterdir()) == []
+
+
+async def test_others_exports_have_to_end_first(work: Exporting, tenant: Tenant) -> None:
+    """With as many open as may be the offboarding waits for its own, says so, and goes on after them."""
+    await fill(work.checkpointer, tenant)
+    for _ in range(MOST_OPEN):
+        await work.records.request_export(tenant, NewExport(uuid.uuid4()), actor=SYSTEM)
+    repository = OffboardingRepository(work.engine)
+    asked = await repository.request(tenant, Request(with_export=True), actor=SYSTEM)
+    await work_all(leaving(work))
+    waiting = await repository.get(asked.offboarding_id)
+    assert waiting is not None
+    assert (waiting.state, "open already" in (waiting.error or "")) == ("exporting", True)
+    await work.work()
+    for _ in range(2):  # its own is asked for, and is there
+        await free(work)
+        await work_all(leaving(work))
+        await work.work()
+    done = await repository.get(asked.offboarding_id)
+    assert done is not None
+    assert (done.state, done.error) == ("purged", None)
+
+
+async def test_a_worker_without_the_folder_waits(work: Exporting, tenant: Tenant) -> None:
+    """Archives lie where it cannot see them: no receipt says that they are gone."""
+    await fill(work.checkpointer, tenant)
+    await work.export(tenant)
+    blind = runner_of(work.engine, places=[ArchivesElsewhere(work.engine)])
+    held = await offboarded(work.engine, tenant, blind)
+    assert (held.state, "AGENTFLOW_EXPORTS" in (held.error or "")) == ("purging", True)
+    assert len(list(work.folder.path.iterdir())) == 1
+    await free(work)
+    await work_all(leaving(work))
+    done = await OffboardingRepository(work.engine).get(held.offboarding_id)
+    assert done is not None
+    assert done.state == "purged"
+    assert list(work.folder.path.iterdir()) == []
+
+
+async def free(work: Exporting) -> None:
+    """Whoever had it put off looks again now."""
+    async with work.engine.begin() as connection:
+        await connection.execute(text("UPDATE agentflow_offboardings SET held_until = now()"))
 
 
 async def test_an_export_that_fails_holds_the_purge(

@@ -12,6 +12,7 @@ from agentflow.storage.checkpointer.testing.case import message, write_after
 from agentflow_tenancy import Tenant, UsageRepository
 from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.errors import OffboardingConflictError
+from agentflow_tenancy.exports import ExportRepository, NewExport
 from agentflow_tenancy.offboarding import OffboardingRepository, ReceiptRepository, Request
 from agentflow_tenancy.offboarding.receipts import verify
 from agentflow_tenancy.offboarding.records import user_digest
@@ -46,14 +47,23 @@ async def test_a_user_is_forgotten(
     await owner.execute("DELETE FROM agentflow_remote_tools")  # the tenant's own, as are the two below
     await owner.execute("DELETE FROM agentflow_issuers")
     await owner.execute("DELETE FROM agentflow_api_keys")
-    await owner.execute("DELETE FROM agentflow_audit_log")
+    exports = ExportRepository(engine)
+    await exports.request_export(tenant, NewExport(uuid.uuid4(), user_id=canary), actor=SYSTEM)
+    theirs = NewExport(uuid.uuid4(), thread_id=f"{canary}-0")
+    await exports.request_export(tenant, theirs, actor=SYSTEM)
+    await owner.execute("UPDATE agentflow_exports SET state = 'cancelled', finished_at = now()")
+    await owner.execute("DELETE FROM agentflow_audit_log WHERE action = 'key.create'")
     await owner.execute("DELETE FROM agentflow_pgqueuer_log")
     before = await rows_of(owner, neighbour.tenant_id)
     assert await keys_of(redis, tenant.tenant_id)
+    dry = await offboarded(engine, tenant, runner_of(engine, redis=redis), user_id=canary, dry_run=True)
 
     done = await offboarded(engine, tenant, runner_of(engine, redis=redis), user_id=canary)
 
     assert (done.state, done.error, done.user_id) == ("purged", None, None)
+    below = ("threads", "messages", "checkpoints")
+    expected = [dry.counts[f"agentflow_{name}"] for name in below]
+    assert expected == [done.counts[f"agentflow_{name}"] for name in below] == [2, 6, 6]
     left = await owner.fetch("SELECT user_id FROM agentflow_threads WHERE tenant_id = $1", tenant.tenant_id)
     assert [row["user_id"] for row in left] == ["othera-1"] * 2
     found = await texts_with(owner, canary)
@@ -63,6 +73,7 @@ async def test_a_user_is_forgotten(
         "agentflow_checkpoints",
     }
     assert await texts_with(owner, f"tenant-a-1:{canary}") == {}
+    assert await owner.fetchval("SELECT count(*) FROM agentflow_exports") == 1, "that there was one stays"
     assert await rows_of(owner, neighbour.tenant_id) == before
     scope = Scope(tenant.tenant_id, tenant.placement)
     assert len(await checkpointer.list_threads(scope)) == 2

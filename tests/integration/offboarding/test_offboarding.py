@@ -1,5 +1,6 @@
 """A tenant leaves: nothing of it is left, nothing comes back, and its neighbour is as it was."""
 
+import asyncio
 import uuid
 
 import pytest
@@ -22,6 +23,7 @@ from tests.integration.offboarding.conftest import Connection
 from tests.support.leaving import (
     PEPPER,
     STAYS,
+    dump_of,
     fill_control_plane,
     keys_of,
     offboarded,
@@ -68,6 +70,7 @@ async def test_nothing_is_left(  # noqa: PLR0917 - fixtures
     await _filled(engine, owner, checkpointer, neighbour, other)
     if dedicated:
         tenant = await _dedicated(engine, tenant)
+    assert canary in await asyncio.to_thread(dump_of, engine)
     assert len(await texts_with(owner, canary)) >= 12
     assert await keys_of(redis, tenant.tenant_id)
     before = await rows_of(owner, neighbour.tenant_id)
@@ -78,6 +81,10 @@ async def test_nothing_is_left(  # noqa: PLR0917 - fixtures
     assert (done.state, done.error, done.slug) == ("purged", None, None)
     assert await texts_with(owner, canary) == {}
     assert await texts_with(owner, "a-1:") == {}
+    dump = await asyncio.to_thread(dump_of, engine)
+    assert other in dump
+    assert canary not in dump
+    assert f"p{tenant.placement} " not in dump or not dedicated
     assert set(await rows_of(owner, tenant.tenant_id)) == STAYS
     assert await keys_of(redis, tenant.tenant_id) == []
     assert await rows_of(owner, neighbour.tenant_id) == before
@@ -93,6 +100,7 @@ async def test_nothing_is_left(  # noqa: PLR0917 - fixtures
     assert receipt["tenant_id"] == str(tenant.tenant_id)
     assert all(look["found"] == 0 for look in receipt["verified"])
     assert len(receipt["verified"]) > 15
+    assert set(receipt["kept"]) > STAYS
     assert "a-1" not in found.body.replace(str(tenant.tenant_id), "").replace(str(done.offboarding_id), "")
     assert canary not in found.body
     if dedicated:
@@ -285,9 +293,10 @@ async def test_an_archive_is_kept_before_anything_goes(
     assert waiting.error is not None
     seen: list[tuple[Subject, int]] = []
 
-    async def exporter(subject: Subject, offboarding_id: uuid.UUID) -> None:
+    async def exporter(subject: Subject, offboarding_id: uuid.UUID) -> bool:
         assert offboarding_id == asked.offboarding_id
         seen.append((subject, await owner.fetchval("SELECT count(*) FROM agentflow_messages")))
+        return True
 
     await owner.execute("UPDATE agentflow_offboardings SET held_until = now()")
     await work_all(runner_of(engine, exporter=exporter))

@@ -58,6 +58,8 @@ def changed(field: str, value: Any) -> dict[str, Any]:
     ("file", "problem"),
     [
         (changed("deleted", {}), "changed"),
+        (changed("deleted", {"ä": float("nan")}), "no receipt holds"),
+        (changed("kind", "\ud800"), "no receipt holds"),
         (changed("sequence", 2), "changed"),
         (changed("more", 1), "changed"),
         ({"receipt": {}}, "it is not like"),

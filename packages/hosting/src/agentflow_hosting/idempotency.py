@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentflow.errors import StoreUnavailableError
+from agentflow.errors import StoreUnavailableError, TenantGoneError
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow_hosting.queries import QUERIES
 
@@ -103,6 +103,7 @@ class IdempotencyKeys:
         Raises:
             IdempotencyKeyReusedError: Something else was asked under it.
             IdempotencyInProgressError: The first one takes long.
+            TenantGoneError: The tenant was offboarded since the request was let in.
 
         One round trip for a new key.
         """
@@ -159,6 +160,9 @@ class IdempotencyKeys:
             return Claim(tenant_id, key, _uuid(row["effect_id"]), row["attempts"], since)
         rows = await self._rows("get_key", tenant_id, {"tenant_id": tenant_id, "key": key})
         if not rows:
+            there = await self._rows("has_tenant", tenant_id, {"tenant_id": tenant_id})
+            if tenant_id != OPERATOR and not there:
+                raise TenantGoneError("This tenant was offboarded: nothing of it is there any more.")
             return None
         if bytes(rows[0]["fingerprint"]) != fingerprint:
             raise IdempotencyKeyReusedError

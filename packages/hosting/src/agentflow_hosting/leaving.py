@@ -40,10 +40,46 @@ class RunQueuePlace:
         return await self._number("count_tickets", _needles(subject))
 
     async def _number(self, name: str, values: dict[str, Any]) -> int:
-        with translated():
-            async with self._engine.begin() as transaction:
-                number: int = (await transaction.execute(QUERIES[name], values)).scalar_one()
-                return number
+        return await _number(self._engine, name, values)
+
+
+class AnswersPlace:
+    """What was answered to requests that may be repeated, where no run says whose it is."""
+
+    name = "kept answers"
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """With an engine of the login that owns the tables."""
+        self._engine = engine
+
+    async def purge(self, subject: Subject) -> int:
+        """Delete the operator's that are about the tenant or its user, and the tenant's that name the user.
+
+        Raises:
+            StoreUnavailableError: Postgres does not answer.
+        """
+        return await self._each("purge", subject)
+
+    async def count(self, subject: Subject) -> int:
+        """How many there are; raises as `purge`."""
+        return await self._each("count", subject)
+
+    async def _each(self, what: str, subject: Subject) -> int:
+        of_user = subject.user_id is not None
+        values: dict[str, Any] = {"name": subject.user_id if of_user else str(subject.tenant_id)}
+        of_tenant = {**values, "tenant_id": subject.tenant_id}
+        operators = values if what == "count" else {**of_tenant, "of_user": of_user}
+        found = await _number(self._engine, f"{what}_operators_answers", operators)
+        if of_user:
+            found += await _number(self._engine, f"{what}_users_answers", of_tenant)
+        return found
+
+
+async def _number(engine: AsyncEngine, name: str, values: dict[str, Any]) -> int:
+    with translated():
+        async with engine.begin() as transaction:
+            number: int = (await transaction.execute(QUERIES[name], values)).scalar_one()
+            return number
 
 
 def _needles(subject: Subject) -> dict[str, str]:

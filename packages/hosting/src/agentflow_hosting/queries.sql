@@ -241,6 +241,9 @@ RETURNING effect_id, attempts, created_at
 -- name: get_key
 SELECT fingerprint, effect_id, status, body FROM agentflow_idempotency WHERE tenant_id = :tenant_id AND key = :key
 
+-- name: has_tenant
+SELECT tenant_id FROM agentflow_tenants WHERE tenant_id = :tenant_id
+
 -- name: hold_key
 UPDATE agentflow_idempotency SET held_until = now() + make_interval(secs => :lease_s)
 WHERE tenant_id = :tenant_id AND key = :key AND effect_id = :effect_id AND attempts = :attempts AND status IS NULL
@@ -321,6 +324,43 @@ WITH own AS (
     DELETE FROM agentflow_runs r USING own o WHERE r.tenant_id = :tenant_id AND r.run_id = o.run_id RETURNING r.run_id
 )
 SELECT count(*) AS purged FROM gone
+
+-- name: purge_operators_answers
+-- What was answered to the operator, under keys of its own: what names the tenant, one of its keys, exports and imports, or
+-- (of a user's only those) the user. In JSON texts, as the answers have them.
+WITH named AS (
+    SELECT CAST(:name AS text) AS name
+    UNION ALL SELECT k.key_id FROM agentflow_api_keys k WHERE k.tenant_id = :tenant_id AND NOT :of_user
+    UNION ALL SELECT CAST(e.export_id AS text) FROM agentflow_exports e
+              WHERE e.tenant_id = :tenant_id AND (NOT :of_user OR e.user_id = :name)
+), gone AS (
+    DELETE FROM agentflow_idempotency k USING named n
+    WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000' AND strpos(k.body, CAST(to_json(n.name) AS text)) > 0
+    RETURNING k.key
+)
+SELECT count(*) AS purged FROM gone
+
+-- name: count_operators_answers
+SELECT count(*) AS found FROM agentflow_idempotency
+WHERE tenant_id = '00000000-0000-0000-0000-000000000000' AND strpos(body, CAST(to_json(CAST(:name AS text)) AS text)) > 0
+
+-- name: purge_users_answers
+-- What a tenant was answered that names a user of it, and the name where the audit log has it: that something was done stays.
+WITH gone AS (
+    DELETE FROM agentflow_idempotency
+    WHERE tenant_id = :tenant_id AND strpos(body, CAST(to_json(CAST(:name AS text)) AS text)) > 0
+    RETURNING 1
+), hidden AS (
+    UPDATE agentflow_audit_log SET details = details - 'user_id'
+    WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :name
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM hidden) AS purged
+
+-- name: count_users_answers
+SELECT (SELECT count(*) FROM agentflow_idempotency
+        WHERE tenant_id = :tenant_id AND strpos(body, CAST(to_json(CAST(:name AS text)) AS text)) > 0)
+     + (SELECT count(*) FROM agentflow_audit_log WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :name) AS found
 
 -- name: count_runs_of_user
 SELECT count(*) AS found FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id

@@ -5,6 +5,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 from agentflow_tenancy.errors import CredentialError, TenantLeavingError, TenantSuspendedError
 from agentflow_tenancy.keys import ApiKey, parse_api_key
@@ -13,6 +14,7 @@ from agentflow_tenancy.repository import TenantRepository
 from agentflow_tenancy.tenants import KeyRecord, Principal, Tenant
 
 _UNKNOWN = "This API key is not valid."
+_GONE = "This tenant was offboarded: nothing of it is there any more."
 
 
 class Authenticator:
@@ -71,7 +73,7 @@ class Authenticator:
         key = parse_api_key(presented)
         record = await self._records.get(key.key_id)
         if record is None and await self._repository.is_ended(key.digest(self._pepper)):
-            raise TenantLeavingError("This tenant was offboarded: nothing of it is there any more.")
+            raise TenantLeavingError(_GONE)
         if record is None or not self._proves(key, record.digest):
             raise CredentialError(_UNKNOWN)
         if len(self._proved) >= self._most_proved:
@@ -93,6 +95,15 @@ class Authenticator:
         if record is None:
             raise CredentialError(_UNKNOWN)
         return _active(record)
+
+    async def refuse_gone(self, tenant_id: UUID) -> None:
+        """For who has proved by other means that a tenant let them in.
+
+        Raises:
+            TenantLeavingError: It was offboarded since.
+        """
+        if await self._repository.is_gone(tenant_id):
+            raise TenantLeavingError(_GONE)
 
     def _proves(self, key: ApiKey, digest: bytes) -> bool:
         return hmac.compare_digest(digest, key.digest(self._pepper))

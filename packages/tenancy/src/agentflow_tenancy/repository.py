@@ -52,6 +52,11 @@ class TenantRepository:
             await self._plane.run(lambda transaction: transaction.one("ended_key", digest=digest)) is not None
         )
 
+    async def is_gone(self, tenant_id: uuid.UUID) -> bool:
+        """Whether a tenant was offboarded."""
+        gone = await self._plane.run(lambda transaction: transaction.one("gone_tenant", tenant_id=tenant_id))
+        return gone is not None
+
     async def find_tenant(self, named: str) -> Tenant | None:
         """A tenant by its slug or its id, or None."""
         by_id = reads_like_id(named)

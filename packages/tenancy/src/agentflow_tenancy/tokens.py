@@ -88,6 +88,7 @@ class Tokens:
         Raises:
             CredentialError: Not signed by who may, ended, for somebody else, or its key was revoked.
             TenantSuspendedError: Its tenant is suspended.
+            TenantLeavingError: Its tenant is being offboarded, or is gone.
             StoreUnavailableError: Postgres does not answer.
 
         No round trip when the key it was minted from is remembered, for less than a second.
@@ -129,6 +130,7 @@ class Tokens:
         try:
             base = await self._authenticator.principal_of(str(claims["key"]))
         except CredentialError:
+            await self._authenticator.refuse_gone(uuid.UUID(claims["tenant"]))
             raise refused() from None
         if str(base.tenant.tenant_id) != claims["tenant"] or base.token_epoch != claims["epoch"]:
             raise refused()

@@ -86,7 +86,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             parts.append(await stack.enter_async_context(runs))
             sender = WebhookSender(allow_private=settings.runs.allow_private_webhooks)
             parts.append(Webhooks(engine, settings.runs.key_pepper, sender))
-            parts.append(await stack.enter_async_context(opened_offboarding(settings, settings.runs, engine)))
+            parts += await stack.enter_async_context(opened_offboarding(settings, settings.runs, engine))
         logger.info("The worker runs.")
         await asyncio.gather(*(part.run(stop) for part in parts))
     logger.info("The worker stopped.")

@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StorageError
 from agentflow_tenancy import TenantRepository
-from agentflow_tenancy.exports import ExportFolder, ExportRecord, ExportRepository, TenantExporter
-from agentflow_tenancy.exports.errors import ExportError
+from agentflow_tenancy.control_plane import SYSTEM
+from agentflow_tenancy.exports import ExportFolder, ExportRecord, ExportRepository, NewExport
+from agentflow_tenancy.exports.errors import TooManyExportsError
 from agentflow_tenancy.offboarding import Subject
 
 _PAGE = 100
@@ -20,21 +21,28 @@ class ArchiveFirst:
     def __init__(self, engine: AsyncEngine) -> None:
         """Nothing is asked for yet."""
         self._tenants = TenantRepository(engine)
-        self._export = TenantExporter(engine)
+        self._records = ExportRepository(engine)
 
-    async def __call__(self, subject: Subject, offboarding_id: uuid.UUID) -> None:
-        """See `Exporter`.
+    async def __call__(self, subject: Subject, offboarding_id: uuid.UUID) -> bool:
+        """See `Exporter`. Whichever worker takes the export writes it.
 
         Raises:
-            StorageError: The export failed; the offboarding waits, and may be cancelled.
+            StorageError: The export failed, or others have to end first; the offboarding waits, and may be
+                cancelled.
         """
         tenant = await self._tenants.find_tenant(str(subject.tenant_id))
         if tenant is None:
             raise StorageError("There is no such tenant any more.")
+        asked = NewExport(offboarding_id, user_id=subject.user_id)
         try:
-            await self._export(tenant, offboarding_id, user_id=subject.user_id)
-        except ExportError as error:
+            record = await self._records.request_export(tenant, asked, actor=SYSTEM)
+        except TooManyExportsError as error:
             raise StorageError(str(error)) from error
+        if record.is_open:
+            return False
+        if record.state != "done":
+            raise StorageError(f"The export ended {record.state}: {record.error or 'nobody said why'}.")
+        return True
 
 
 class ArchivesPlace:
@@ -76,3 +84,30 @@ class ArchivesPlace:
             if len(page) < _PAGE:
                 return
             before = page[-1].export_id
+
+
+class ArchivesElsewhere:
+    """Where this worker has no folder of archives: a receipt has to wait for one that has."""
+
+    name = "archives"
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Nothing is looked at yet."""
+        self._records = ExportRepository(engine)
+
+    async def purge(self, subject: Subject) -> int:
+        """See `Place`. While the records are there.
+
+        Raises:
+            StorageError: There is a file somewhere, which cannot be deleted from here.
+        """
+        if await self.count(subject):
+            raise StorageError(
+                "The tenant has archives, and this worker has no folder of them: set AGENTFLOW_EXPORTS."
+            )
+        return 0
+
+    async def count(self, subject: Subject) -> int:
+        """See `Place`."""
+        page = await self._records.page(subject.tenant_id, "export", limit=_PAGE)
+        return sum(record.state == "done" for record in page)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer.cache import client_from_url
-from agentflow_hosting.leaving import RunQueuePlace
+from agentflow_hosting.leaving import AnswersPlace, RunQueuePlace
 from agentflow_tenancy.exports import ExportFolder
 from agentflow_tenancy.offboarding import (
     OffboardingRepository,
@@ -17,8 +17,9 @@ from agentflow_tenancy.offboarding import (
     Verifier,
 )
 from agentflow_tenancy.signing_keys import SigningKeys
-from agentflow_worker.offboarding_archives import ArchiveFirst, ArchivesPlace
+from agentflow_worker.offboarding_archives import ArchiveFirst, ArchivesElsewhere, ArchivesPlace
 from agentflow_worker.offboarding_runner import OffboardingRunner, Parts
+from agentflow_worker.purge_again import PurgeAgain
 from agentflow_worker.run_settings import RunSettings
 from agentflow_worker.settings import Settings
 
@@ -29,8 +30,10 @@ _REDIS_TIMEOUT_S = 5.0
 @asynccontextmanager
 async def opened_offboarding(
     settings: Settings, runs: RunSettings, engine: AsyncEngine
-) -> AsyncGenerator[OffboardingRunner]:
-    """A runner for the length of a block. Only a worker that knows the service's secret can sign receipts.
+) -> AsyncGenerator[tuple[OffboardingRunner, PurgeAgain]]:
+    """A runner, and who looks after those that left, for the length of a block.
+
+    Only a worker that knows the service's secret can sign receipts.
 
     Args:
         settings: Of the process.
@@ -39,14 +42,16 @@ async def opened_offboarding(
     """
     urls = {"cache": settings.redis_url, "quota counts": runs.quota_redis_url}
     async with AsyncExitStack() as stack:
-        places: list[Place] = [RunQueuePlace(engine)]
+        places: list[Place] = [RunQueuePlace(engine), AnswersPlace(engine)]
         for name, url in urls.items():
             if url is not None and (name == "cache" or url != settings.redis_url):
                 client = client_from_url(url, timeout_s=_REDIS_TIMEOUT_S)
                 stack.push_async_callback(client.aclose)
                 places.append(RedisPlace(client, f"Redis, {name}"))
         exporter = None
-        if settings.exports is not None:
+        if settings.exports is None:
+            places.append(ArchivesElsewhere(engine))
+        else:
             exporter = ArchiveFirst(engine)
             places.append(ArchivesPlace(engine, ExportFolder(settings.exports)))
         parts = Parts(
@@ -58,4 +63,5 @@ async def opened_offboarding(
             places=places,
             exporter=exporter,
         )
-        yield OffboardingRunner(parts, backups_kept=settings.backups_kept)
+        runner = OffboardingRunner(parts, backups_kept=settings.backups_kept)
+        yield runner, PurgeAgain(parts.repository, places)

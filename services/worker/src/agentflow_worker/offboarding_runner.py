@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agentflow.errors import AgentFlowError, StorageError
+from agentflow.errors import StorageError
 from agentflow_tenancy.moves.mover import ClaimLostError
 from agentflow_tenancy.offboarding import (
     Exporter,
@@ -23,16 +22,12 @@ from agentflow_tenancy.offboarding import (
 from agentflow_tenancy.offboarding.records import State, Step
 from agentflow_tenancy.offboarding.verifier import left_over, parent_of
 from agentflow_tenancy.signing_keys import SigningKeys
-from agentflow_worker.looking import work_until
+from agentflow_worker.leased_runner import LeasedRunner, LostError
 
 logger = logging.getLogger("agentflow.worker")
 
-_PUT_OFF_S = 2.0
 _POLL_S = 0.1
-
-
-class _LostError(Exception):
-    """Somebody else works on it now, or it was cancelled."""
+_LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +53,24 @@ class Pace:
     """How long what takes.
 
     Attributes:
-        settle_s: How long to wait after the request, until no replica remembers the time before.
+        settle_s: How long to wait after the request, until no replica remembers the time before; and after
+            the last row, until no cache is told of it (`PUBLISH_WITHIN_S`).
         wait_for_runs_s: How long runs have to reach their next node; then their threads go from under them.
         lease_s: One is free again so long after its holder was last heard of.
         poll_s: How long to wait before looking for more.
     """
 
-    settle_s: float = 2.0
+    settle_s: float = 2.5
     wait_for_runs_s: float = 30.0
     lease_s: float = 5.0
     poll_s: float = 1.0
 
 
-class OffboardingRunner:
-    """One offboarding at a time, until told to stop. Any number of processes may do so at once.
+class OffboardingRunner(LeasedRunner[Offboarding]):
+    """One offboarding at a time; see `LeasedRunner`."""
 
-    What was done is noted with each step, so that whoever comes after a crash goes on from there; what was
-    not noted is done once more, which changes nothing.
-    """
+    noun = "offboarding"
+    losses = (LostError, ClaimLostError)
 
     def __init__(
         self, parts: Parts, pace: Pace | None = None, *, backups_kept: timedelta = timedelta(days=30)
@@ -87,59 +82,13 @@ class OffboardingRunner:
             pace: How long what takes.
             backups_kept: How long this deployment's backups are, for the receipt.
         """
+        self._pace = pace or Pace()
+        super().__init__(parts.repository, lease_s=self._pace.lease_s, poll_s=self._pace.poll_s)
         self._repository = parts.repository
         self._purger = parts.purger
         self._verifier = parts.verifier
         self._parts = parts
-        self._pace = pace or Pace()
         self._backups_kept = backups_kept
-        self._holder = uuid.uuid4()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Look for offboardings until `stop` is set; the one under way is left for somebody else."""
-        await work_until(stop, self.work_once, poll_s=self._pace.poll_s)
-
-    async def work_once(self) -> bool:
-        """Take one and carry it out as far as it goes; False when there was none."""
-        try:
-            found = await self._repository.take(self._holder, self._pace.lease_s)
-            if found is None:
-                return False
-            await self._carry_out(found)
-        except StorageError as error:
-            logger.warning("No offboarding this time: %s", error)
-            return False
-        return True
-
-    async def _carry_out(self, found: Offboarding) -> None:
-        held = asyncio.ensure_future(self._go_on(found))
-        beating = asyncio.ensure_future(self._beat(found, held))
-        try:
-            await held
-        except asyncio.CancelledError:
-            if beating.done() and not beating.cancelled():
-                return  # somebody else has it
-            # Told to stop: whoever looks next goes on.
-            await asyncio.shield(self._repository.put_off(found, None, 0.0))
-            raise
-        except (_LostError, ClaimLostError):
-            logger.warning("Offboarding %s is somebody else's now, or was cancelled.", found.offboarding_id)
-        except AgentFlowError as error:
-            logger.warning("Offboarding %s is put off: %s", found.offboarding_id, error)
-            await self._repository.put_off(found, str(error), _PUT_OFF_S)
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-
-    async def _beat(self, found: Offboarding, held: "asyncio.Future[None]") -> None:
-        while True:
-            await asyncio.sleep(self._pace.lease_s / 3)
-            try:
-                if not await self._repository.hold(found, self._pace.lease_s):
-                    held.cancel()
-                    return
-            except StorageError:
-                continue
 
     async def _go_on(self, found: Offboarding) -> None:
         if found.state == "measuring":
@@ -149,7 +98,10 @@ class OffboardingRunner:
             await self._stop_work(found)
             found = await self._note(found, "exporting", "fence", fenced=True)
         if found.state == "exporting":
-            await self._export(found)
+            if not await self._is_exported(found):
+                # Others that leave do not wait for it.
+                await self._repository.put_off(found, None, _LOOK_AGAIN_S)
+                return
             await self._note(found, "grace", "fence")
             await self._repository.leave(found)
             return
@@ -160,7 +112,7 @@ class OffboardingRunner:
     async def _measure(self, found: Offboarding) -> None:
         subject = found.subject
         placements = await self._purger.places(subject)
-        counts: dict[str, int] = {}
+        counts = await self._purger.count_below(subject, placements)
         for look in await self._verifier.looks(subject):
             if look.found:
                 table = parent_of(look.place)
@@ -182,12 +134,12 @@ class OffboardingRunner:
                 return
             await asyncio.sleep(_POLL_S)
 
-    async def _export(self, found: Offboarding) -> None:
+    async def _is_exported(self, found: Offboarding) -> bool:
         if not found.with_export:
-            return
+            return True
         if self._parts.exporter is None:
             raise StorageError("This worker keeps no archives; cancel, or ask for no export.")
-        await self._parts.exporter(found.subject, found.offboarding_id)
+        return await self._parts.exporter(found.subject, found.offboarding_id)
 
     async def _purge(self, found: Offboarding) -> Offboarding:
         purge = Purge(found.subject, found.offboarding_id, self._holder)
@@ -214,9 +166,11 @@ class OffboardingRunner:
                     await self._purger.purge_threads(purge, placement)
             found = await self._note(found, "purging", "tables")
         if found.step == "tables":
-            await self._elsewhere(found)  # tickets name runs, which go next
+            counts = await self._elsewhere(found)  # tickets and archives are found by rows that go next
             await self._purger.purge_tables(purge)
-            found = await self._note(found, "purging", "elsewhere")
+            found = await self._note(found, "purging", "elsewhere", counts=counts)
+        # Whoever wrote just before its rows went tells the caches within that time, or not at all.
+        await asyncio.sleep(self._pace.settle_s)
         counts = await self._elsewhere(found)
         return await self._note(found, "verifying", "elsewhere", counts=counts)
 
@@ -239,7 +193,7 @@ class OffboardingRunner:
             raise StorageError(f"Something is left, and there is no receipt yet: {places}.")
         key = await self._parts.keys.current()
         if not await self._parts.receipts.issue(found, looks, key, backups_kept=self._backups_kept):
-            raise _LostError
+            raise LostError
         logger.info("Offboarding %s: purged.", found.offboarding_id)
 
     async def _note(
@@ -257,12 +211,12 @@ class OffboardingRunner:
             found,
             state,
             step,
-            lease_s=self._pace.lease_s,
+            lease_s=self._lease_s,
             fenced=fenced,
             placements=placements,
             threads_total=threads_total,
             counts=counts,
         )
         if noted is None:
-            raise _LostError
+            raise LostError
         return noted

@@ -2,34 +2,25 @@
 
 import asyncio
 import logging
-import uuid
 from dataclasses import replace
 
-from agentflow.errors import AgentFlowError, StorageError
 from agentflow_tenancy.moves import Mover, Operation, OperationRepository
 from agentflow_tenancy.moves.mover import Claim, ClaimLostError, Way
 from agentflow_tenancy.moves.operations import Step
-from agentflow_worker.looking import work_until
+from agentflow_worker.leased_runner import LeasedRunner, LostError
 
 logger = logging.getLogger("agentflow.worker")
-
-_PUT_OFF_S = 3.0
-
-
-class _LostError(Exception):
-    """Somebody else works on the operation now."""
 
 
 class _CancelledError(Exception):
     """The operation shall be undone."""
 
 
-class OperationRunner:
-    """One operation at a time, until told to stop. Any number of processes may do so at once.
+class OperationRunner(LeasedRunner[Operation]):
+    """One operation at a time; see `LeasedRunner`."""
 
-    What was done is noted with each step, so that whoever comes after a crash goes on from there; what was
-    not noted is done once more, which changes nothing.
-    """
+    noun = "move"
+    losses = (LostError, ClaimLostError)
 
     def __init__(
         self,
@@ -48,57 +39,9 @@ class OperationRunner:
                 writers try again, who may wait for a holder that died with the fence closed.
             poll_s: How long to wait before looking for operations again.
         """
+        super().__init__(repository, lease_s=lease_s, poll_s=poll_s)
         self._repository = repository
         self._mover = mover
-        self._lease_s = lease_s
-        self._poll_s = poll_s
-        self._holder = uuid.uuid4()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Look for operations until `stop` is set; the one under way is left for somebody else."""
-        await work_until(stop, self.work_once, poll_s=self._poll_s)
-
-    async def work_once(self) -> bool:
-        """Take one operation and carry it out as far as it goes; False when there was none."""
-        try:
-            operation = await self._repository.take(self._holder, self._lease_s)
-            if operation is None:
-                return False
-            await self._carry_out(operation)
-        except StorageError as error:
-            logger.warning("No operation this time: %s", error)
-            return False
-        return True
-
-    async def _carry_out(self, operation: Operation) -> None:
-        held = asyncio.ensure_future(self._go_on(operation))
-        beating = asyncio.ensure_future(self._beat(operation, held))
-        try:
-            await held
-        except asyncio.CancelledError:
-            if beating.done() and not beating.cancelled():
-                return  # somebody else has it
-            # Told to stop: whoever looks next goes on.
-            await asyncio.shield(self._repository.put_off(operation, None, 0.0))
-            raise
-        except (_LostError, ClaimLostError):
-            logger.warning("Operation %s is somebody else's now.", operation.operation_id)
-        except AgentFlowError as error:
-            logger.warning("Operation %s is put off: %s", operation.operation_id, error)
-            await self._repository.put_off(operation, str(error), _PUT_OFF_S)
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-
-    async def _beat(self, operation: Operation, held: "asyncio.Future[None]") -> None:
-        while True:
-            await asyncio.sleep(self._lease_s / 3)
-            try:
-                if await self._repository.hold(operation, self._lease_s) is None:
-                    held.cancel()
-                    return
-            except StorageError:
-                continue
 
     async def _go_on(self, operation: Operation) -> None:
         if operation.cancel_requested:
@@ -183,7 +126,7 @@ class OperationRunner:
             rows=rows,
         )
         if is_cancelled is None:
-            raise _LostError
+            raise LostError
         if is_cancelled and cancellable:
             raise _CancelledError
         return step

@@ -5,7 +5,6 @@ from agentflow_tenancy.exports.folder import ExportFolder
 from agentflow_tenancy.exports.importer import ThreadImporter
 from agentflow_tenancy.exports.links import Link, Links
 from agentflow_tenancy.exports.records import ExportQueue, ExportRecord, ExportRepository, NewExport, Upload
-from agentflow_tenancy.exports.tenant_exporter import TenantExporter
 
 __all__ = [
     "ExportFolder",
@@ -15,7 +14,6 @@ __all__ = [
     "Link",
     "Links",
     "NewExport",
-    "TenantExporter",
     "ThreadExporter",
     "ThreadImporter",
     "Upload",

@@ -28,16 +28,18 @@ WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
 ORDER BY thread_id
 LIMIT $6
 
+-- name: part
+-- The threads behind $5, up to $6: stands for `{part}` below.
+SELECT thread_id, thread_no FROM agentflow_threads
+WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
+  AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
+  AND thread_id > $5 AND thread_id <= $6
+ORDER BY thread_id OFFSET 0
+
 -- name: any_packed
 -- Whether a thread behind $5, up to $6, has packed checkpoints.
 SELECT EXISTS (
-    SELECT FROM (
-        SELECT thread_id, thread_no FROM agentflow_threads
-        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
-          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
-          AND thread_id > $5 AND thread_id <= $6
-        ORDER BY thread_id OFFSET 0
-    ) t
+    SELECT FROM ({part}) t
     CROSS JOIN LATERAL (
         SELECT FROM agentflow_checkpoints
         WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no IN (t.thread_no, -t.thread_no) AND archive IS NOT NULL
@@ -66,13 +68,7 @@ SELECT row_to_json(l) FROM (
     SELECT substr(t.thread_id, length($2) + 1) AS thread, c.seq,
            to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
            c.step, c.is_full AS "full", c.checkpoint_id AS id, c.source, c.node, c.run_id AS run, c.delta
-    FROM (
-        SELECT thread_id, thread_no FROM agentflow_threads
-        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
-          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
-          AND thread_id > $5 AND thread_id <= $6
-        ORDER BY thread_id OFFSET 0
-    ) t
+    FROM ({part}) t
     CROSS JOIN LATERAL (
         SELECT * FROM agentflow_checkpoints
         WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no AND archive IS NULL
@@ -85,13 +81,7 @@ SELECT row_to_json(l) FROM (
 -- The same as rows, with archives among them where their checkpoints belong.
 SELECT substr(t.thread_id, length($2) + 1) AS thread, c.seq, c.created_at, c.step, c.is_full, c.checkpoint_id, c.source,
        c.node, c.run_id, c.delta, c.archive
-FROM (
-    SELECT thread_id, thread_no FROM agentflow_threads
-    WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
-      AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
-      AND thread_id > $5 AND thread_id <= $6
-    ORDER BY thread_id OFFSET 0
-) t
+FROM ({part}) t
 CROSS JOIN LATERAL (
     SELECT * FROM agentflow_checkpoints
     WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no IN (t.thread_no, -t.thread_no)
@@ -104,13 +94,7 @@ SELECT row_to_json(l) FROM (
     SELECT substr(t.thread_id, length($2) + 1) AS thread, m.pos, m.seq, m.removed_seq AS removed,
            to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
            m.sent_at, m.content_kind AS kind, m.message_id AS id, m.role, m.content, m.extra
-    FROM (
-        SELECT thread_id, thread_no FROM agentflow_threads
-        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
-          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
-          AND thread_id > $5 AND thread_id <= $6
-        ORDER BY thread_id OFFSET 0
-    ) t
+    FROM ({part}) t
     CROSS JOIN LATERAL (
         SELECT * FROM agentflow_messages
         WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no
@@ -125,13 +109,7 @@ SELECT row_to_json(l) FROM (
            to_char(c.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started_at,
            to_char(c.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished_at,
            c.started_by, c.call_id, c.name, c.node, c.run_id AS run, c.result
-    FROM (
-        SELECT thread_id, thread_no FROM agentflow_threads
-        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
-          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
-          AND thread_id > $5 AND thread_id <= $6
-        ORDER BY thread_id OFFSET 0
-    ) t
+    FROM ({part}) t
     CROSS JOIN LATERAL (
         SELECT * FROM agentflow_tool_calls
         WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no
@@ -144,13 +122,7 @@ SELECT row_to_json(l) FROM (
 SELECT row_to_json(l) FROM (
     SELECT substr(t.thread_id, length($2) + 1) AS thread, w.checkpoint, w.task_id AS task, w.idx, w.task_path AS path,
            w.channel, w.kind, encode(w.value, 'hex') AS value
-    FROM (
-        SELECT thread_id, thread_no FROM agentflow_threads
-        WHERE placement IN ({places}) AND tenant_id = $1 AND starts_with(thread_id, $2)
-          AND ($3::text IS NULL OR user_id = $3) AND ($4::text IS NULL OR thread_id = $4)
-          AND thread_id > $5 AND thread_id <= $6
-        ORDER BY thread_id OFFSET 0
-    ) t
+    FROM ({part}) t
     CROSS JOIN LATERAL (
         SELECT * FROM agentflow_writes
         WHERE placement IN ({places}) AND tenant_id = $1 AND thread_no = t.thread_no

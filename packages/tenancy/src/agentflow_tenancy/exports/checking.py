@@ -66,7 +66,7 @@ class Checker:
         for place in part:
             try:
                 checks[place.kind](place, found)
-            except (ValueError, KeyError, AgentFlowError) as error:
+            except (ValueError, KeyError, RecursionError, AgentFlowError) as error:
                 raise ArchiveError(f"{place.listed.name} holds what cannot be stored: {error}.") from error
         return found
 

@@ -34,9 +34,9 @@ class ExportFolder:
         """What a tenant imports: the same archive, sent again, is the same file."""
         return self.path / f"{tenant_id}.{digest.hex()}.upload"
 
-    def incoming(self, export_id: UUID) -> Path:
+    def incoming(self, tenant_id: UUID, export_id: UUID) -> Path:
         """An upload that is coming in."""
-        return self.path / f"{export_id}.incoming"
+        return self.path / f"{tenant_id}.{export_id}.incoming"
 
     def make(self) -> None:
         """Make the folder, for its owner alone."""
@@ -47,8 +47,8 @@ class ExportFolder:
         return list(self.path.glob(f"{export_id}.*"))
 
     def uploads(self, tenant_id: UUID) -> list[Path]:
-        """All that a tenant sent to be imported."""
-        return list(self.path.glob(f"{tenant_id}.*.upload"))
+        """All that a tenant sent to be imported, or is sending."""
+        return [*self.path.glob(f"{tenant_id}.*.upload"), *self.path.glob(f"{tenant_id}.*.incoming")]
 
     def drop(self, export_id: UUID) -> int:
         """Delete all files of one export or import; how many."""

@@ -17,6 +17,9 @@ MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 MOST_INT: Final = 2**31 - 1
 
 type Id = Annotated[str, Meta(min_length=1, max_length=512)]
+# Parts of keys and indexes, which hold no text of any length.
+type Name = Annotated[str, Meta(max_length=512)]
+type Key = Annotated[str, Meta(max_length=255)]
 type Count = Annotated[int, Meta(ge=0, le=MOST_INT)]
 type Version = Annotated[int, Meta(ge=1, le=MOST_INT)]
 type Time = Annotated[datetime, Meta(tz=True)]
@@ -29,7 +32,7 @@ class ThreadLine(Struct, forbid_unknown_fields=True, frozen=True):
     thread: Id
     head: Version
     next_pos: Count
-    user: str | None
+    user: Name | None
     name: str | None
     run: str
     created_at: Time
@@ -49,7 +52,7 @@ class CheckpointLine(Struct, forbid_unknown_fields=True, frozen=True):
     full: bool
     id: UUID
     source: Annotated[str, Meta(pattern="^[a-z_]{1,32}$")]
-    node: str
+    node: Name
     run: str
     delta: str
 
@@ -92,8 +95,8 @@ class WriteLine(Struct, forbid_unknown_fields=True, frozen=True):
     """What a LangGraph task wrote before its step was done; `value` is hexadecimal."""
 
     thread: Id
-    checkpoint: str
-    task: str
+    checkpoint: Key
+    task: Key
     idx: Annotated[int, Meta(ge=-MOST_INT, le=MOST_INT)]
     path: str
     channel: str

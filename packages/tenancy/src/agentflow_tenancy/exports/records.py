@@ -221,6 +221,11 @@ class ExportQueue:
         row = await self._row("take_export", holder=holder, lease_s=lease_s)
         return None if row is None else _record(row)
 
+    async def find(self, record: ExportRecord) -> ExportRecord | None:
+        """The record as it stands now; None when it went with its tenant."""
+        row = await self._row("get_export", tenant_id=record.tenant_id, export_id=record.export_id)
+        return None if row is None else _record(row)
+
     async def hold(self, record: ExportRecord, lease_s: float) -> bool | None:
         """Go on holding; whether it shall be cancelled. None when somebody else holds it now."""
         row = await self._row("hold_export", **_key(record), lease_s=lease_s)

@@ -27,5 +27,9 @@ def writing(name: str, placement: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _text(name: str, places: str) -> str:
-    text = STATEMENTS[name].replace("{places}", places).replace("{placement}", places)
-    return "\n".join(line for line in text.strip().splitlines() if not line.startswith("--"))
+    text = _body(name).replace("{part}", _body("part"))
+    return text.replace("{places}", places).replace("{placement}", places)
+
+
+def _body(name: str) -> str:
+    return "\n".join(line for line in STATEMENTS[name].strip().splitlines() if not line.startswith("--"))

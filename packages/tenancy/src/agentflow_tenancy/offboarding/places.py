@@ -36,8 +36,8 @@ class Place(Protocol):
 class Exporter(Protocol):
     """Keeps an archive of a tenant before anything of it goes."""
 
-    async def __call__(self, subject: Subject, offboarding_id: uuid.UUID) -> None:
-        """Return once the archive is kept. Called again after a crash, with the same id.
+    async def __call__(self, subject: Subject, offboarding_id: uuid.UUID) -> bool:
+        """Have one made; whether it is kept by now. Called again, with the same id, until it is.
 
         Raises:
             StorageError: It cannot be kept now.

@@ -19,6 +19,11 @@ SELECT set_config('agentflow.tenants', '{' || $1::uuid::text || '}', true), set_
 UPDATE agentflow_operations SET state = 'cancelled', cancel_requested = true, finished_at = now(), holder = NULL, held_until = NULL
 WHERE tenant_id = $1 AND state IN ('queued', 'running')
 
+-- name: stop_exports
+-- Whoever writes an archive of the tenant, or reads one, notices at its next part, and leaves no file.
+UPDATE agentflow_exports SET state = 'cancelled', cancel_requested = true, finished_at = now(), holder = NULL, held_until = NULL
+WHERE tenant_id = $1 AND state IN ('queued', 'running')
+
 -- name: undo_moves
 -- The tenant may yet stay: then it is where it was.
 UPDATE agentflow_operations
@@ -102,6 +107,25 @@ ORDER BY xact_start LIMIT 1
 SELECT count(*) AS threads FROM agentflow_threads
 WHERE placement = {placement} AND tenant_id = $1 AND ($2::text IS NULL OR user_id = $2)
 
+-- name: count_below
+-- What goes with the threads and runs of the user $2.
+WITH own AS MATERIALIZED (
+    SELECT thread_no, thread_id FROM agentflow_threads WHERE placement = {placement} AND tenant_id = $1 AND user_id = $2
+)
+SELECT 'agentflow_checkpoints' AS name, count(*) AS rows FROM agentflow_checkpoints
+WHERE placement = {placement} AND tenant_id = $1 AND thread_no IN (SELECT thread_no FROM own UNION ALL SELECT -thread_no FROM own)
+UNION ALL SELECT 'agentflow_messages', count(*) FROM agentflow_messages
+WHERE placement = {placement} AND tenant_id = $1 AND thread_no IN (SELECT thread_no FROM own)
+UNION ALL SELECT 'agentflow_tool_calls', count(*) FROM agentflow_tool_calls
+WHERE placement = {placement} AND tenant_id = $1 AND thread_no IN (SELECT thread_no FROM own)
+UNION ALL SELECT 'agentflow_writes', count(*) FROM agentflow_writes
+WHERE placement = {placement} AND tenant_id = $1 AND thread_no IN (SELECT thread_no FROM own)
+UNION ALL SELECT 'agentflow_run_chunks', count(*) FROM agentflow_run_chunks c
+WHERE c.tenant_id = $1 AND EXISTS (SELECT FROM agentflow_runs r JOIN own o ON o.thread_id = r.thread_id
+                                   WHERE r.tenant_id = $1 AND r.run_id = c.run_id)
+UNION ALL SELECT 'agentflow_run_traces', count(*) FROM agentflow_run_traces t
+WHERE t.tenant_id = $1 AND t.thread_id IN (SELECT thread_id FROM own)
+
 -- name: next_threads
 -- Threads behind $2 in the order of ids, $3 at most, of the user $4 if one is named; with about how many rows they have.
 SELECT thread_id, head + next_pos + 1 AS rows FROM agentflow_threads
@@ -140,6 +164,14 @@ DELETE FROM agentflow_threads WHERE placement = {placement} AND tenant_id = $1 A
 DELETE FROM agentflow_idempotency
 WHERE tenant_id = $1 AND body IS NOT NULL
   AND EXISTS (SELECT FROM unnest($2::text[]) i WHERE strpos(body, to_json(i)::text) > 0)
+
+-- name: forget_names
+-- The threads $2, where the audit log and exports that are over name them.
+WITH hidden AS (
+    UPDATE agentflow_audit_log SET details = details - 'thread_id' WHERE tenant_id = $1 AND details ->> 'thread_id' = ANY ($2::text[])
+)
+UPDATE agentflow_exports SET thread_id = NULL
+WHERE tenant_id = $1 AND thread_id = ANY ($2::text[]) AND state NOT IN ('queued', 'running')
 
 -- name: tables
 -- Every table that says whose its rows are, leaves too, from the catalogue: one that is new is not forgotten, nor a leaf that

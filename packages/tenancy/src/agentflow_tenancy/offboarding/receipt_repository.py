@@ -151,6 +151,7 @@ def _content(
             "agentflow_offboardings",
             "agentflow_receipts",
             "agentflow_tombstones",
+            "agentflow_placements",
             "agentflow_ended_keys",
         ],
         "backups_expire_at": backups_until.isoformat(),

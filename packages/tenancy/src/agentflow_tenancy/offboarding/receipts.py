@@ -72,7 +72,7 @@ def verify(file: Any, jwks: Any) -> dict[str, Any]:
         raise ReceiptError("its signature is not by that key, or what it signs was changed") from error
     if complete["header"].get("typ") != _TYPE:
         raise ReceiptError("what is signed is no receipt")
-    if complete["payload"] != canonical(receipt).encode():
+    if complete["payload"] != _text_of(receipt):
         raise ReceiptError("it is not what was signed: it was changed")
     if receipt.get("format") != FORMAT:
         raise ReceiptError("what is signed is no receipt")
@@ -107,6 +107,13 @@ def _check_follows(before: Mapping[str, Any], receipt: Mapping[str, Any]) -> Non
         raise ReceiptError(f"receipt {number} follows {before['sequence']}: one is missing")
     if receipt["previous"] != digest_of(canonical(before)).hex():
         raise ReceiptError(f"receipt {number} does not follow the one before it: that one was replaced")
+
+
+def _text_of(receipt: Mapping[str, Any]) -> bytes:
+    try:
+        return canonical(receipt).encode()
+    except (ValueError, RecursionError) as error:  # numbers that JSON does not know, texts that are none
+        raise ReceiptError("it holds what no receipt holds") from error
 
 
 def _parts(file: Any) -> tuple[dict[str, Any], str]:

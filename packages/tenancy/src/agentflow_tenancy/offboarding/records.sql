@@ -145,3 +145,12 @@ ORDER BY created_at, kid
 
 -- name: ended_key
 SELECT receipt_id FROM agentflow_ended_keys WHERE digest = :digest
+
+-- name: gone_tenant
+SELECT receipt_id FROM agentflow_tombstones WHERE tenant_id = :tenant_id AND user_digest IS NULL LIMIT 1
+
+-- name: recently_gone
+-- Tenants whose receipts are not older than :within_s.
+SELECT tenant_id FROM agentflow_tombstones
+WHERE user_digest IS NULL AND purged_at > now() - make_interval(secs => :within_s)
+ORDER BY purged_at

@@ -137,6 +137,11 @@ class OffboardingRepository:
         )
         return [offboarding_of(row) for row in rows]
 
+    async def recently_gone(self, within_s: float) -> list[uuid.UUID]:
+        """Tenants that got their receipt not longer ago than that."""
+        rows = await self._plane.run(lambda transaction: transaction.all("recently_gone", within_s=within_s))
+        return [uuid.UUID(bytes=row["tenant_id"].bytes) for row in rows]
+
     async def cancel(self, found: Offboarding, *, actor: Actor) -> Offboarding | None:
         """Take it back: the tenant is as it was; None when purging has begun, or it is over."""
 
@@ -169,10 +174,10 @@ class OffboardingRepository:
         """The oldest that something is to be done for and nobody does; one whose grace is over purges now."""
         return maybe_offboarding(await self._one("take_offboarding", holder=holder, lease_s=lease_s))
 
-    async def hold(self, found: Offboarding, lease_s: float) -> bool:
-        """Go on holding; False when somebody else holds it now, or it was cancelled."""
+    async def hold(self, found: Offboarding, lease_s: float) -> bool | None:
+        """Go on holding; None when somebody else holds it now, or it was cancelled."""
         values = {"offboarding_id": found.offboarding_id, "holder": found.holder, "lease_s": lease_s}
-        return await self._one("hold_offboarding", **values) is not None
+        return None if await self._one("hold_offboarding", **values) is None else True
 
     async def step(
         self,

@@ -11,14 +11,16 @@ from typing import Any, Final
 
 from litestar import Request
 
+from agentflow.errors import TenantGoneError
 from agentflow_api.exports import service
 from agentflow_api.http.json_lines import patient
-from agentflow_api.http.problems import BodyTooLargeError, UnsupportedBodyError
+from agentflow_api.http.problems import BodyTooLargeError, StoppingError, UnsupportedBodyError
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import Tenant
 from agentflow_tenancy.control_plane import Actor
 from agentflow_tenancy.exports import ExportRecord, Upload
 from agentflow_tenancy.exports.archive_reader import ArchiveReader
+from agentflow_tenancy.exports.errors import TooManyExportsError
 
 # An archive up to this is checked whole before it is answered; of a larger one names and sizes only.
 _CHECKED_BYTES: Final = 16 * 1024 * 1024
@@ -35,24 +37,41 @@ async def take_in(
         BodyTooLargeError: Over AGENTFLOW_MAX_IMPORT_BYTES.
         UnsupportedBodyError: It is packed: an archive is sent as it is.
         TooManyExportsError: Enough are open.
+        TenantGoneError: The tenant was offboarded while it came in: nothing of it is kept.
     """
     folder = service.folder(wiring)
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedBodyError("Send the archive as it is, not packed.")
     import_id = uuid.uuid4()
-    incoming = folder.incoming(import_id)
+    incoming = folder.incoming(tenant.tenant_id, import_id)
     await asyncio.to_thread(folder.make)
     try:
         async with aclosing(patient(request.stream())) as body:
             digest, size = await _keep(body, incoming, wiring.settings.max_import_bytes)
+        await _require_tenant(wiring, tenant)
         await asyncio.to_thread(_look_at, incoming)
         known = await wiring.exports.find_import(tenant.tenant_id, digest)
         if size <= _CHECKED_BYTES and known is None:
             await wiring.importer.check(incoming, tenant, after="")
-        await asyncio.to_thread(incoming.replace, folder.upload(tenant.tenant_id, digest))
+        kept = folder.upload(tenant.tenant_id, digest)
+        await asyncio.to_thread(incoming.replace, kept)
+    except FileNotFoundError as error:
+        # Somebody who was forgotten may have been in it.
+        raise StoppingError("The upload was deleted meanwhile: send it again.") from error
     finally:
         await asyncio.to_thread(incoming.unlink, missing_ok=True)
-    return await wiring.exports.request_import(tenant, Upload(import_id, digest, size), actor=actor)
+    try:
+        return await wiring.exports.request_import(tenant, Upload(import_id, digest, size), actor=actor)
+    except (TenantGoneError, TooManyExportsError):
+        await asyncio.to_thread(kept.unlink, missing_ok=True)
+        raise
+
+
+async def _require_tenant(wiring: Wiring, tenant: Tenant) -> None:
+    """An archive may take longer to come in than a tenant to leave."""
+    now = await wiring.repository.find_tenant(str(tenant.tenant_id))
+    if now is None or now.state == "offboarding":
+        raise TenantGoneError("This tenant was offboarded while the archive came in.")
 
 
 async def _keep(body: AsyncIterator[bytes], path: Path, most_bytes: int) -> tuple[bytes, int]:

@@ -60,11 +60,10 @@ async def list_offboardings(request: Request[Any, Any, Any], wiring: Wiring) -> 
     if state is not None and state not in STATES:
         raise InvalidParameterError(f"state must be one of {', '.join(STATES)}.")
     named = request.query_params.get("tenant")
-    tenant = await tenants.found(wiring, named) if named else None
     cursor = asked_cursor(request)
     bad_cursor = InvalidParameterError("cursor is not one that this service gave.")
     found = await wiring.offboardings.page(
-        tenant_id=None if tenant is None else tenant.tenant_id,
+        tenant_id=await _tenant_id(wiring, named) if named else None,
         state=state,
         before=uuid_of(cursor, bad_cursor) if cursor else None,
         limit=limit,
@@ -202,6 +201,17 @@ async def _by_tenant(
         return success({"offboarding": own_view(found)}, "Accepted", status_code=202)
 
     return await once(request, principal, wiring, data, work)
+
+
+async def _tenant_id(wiring: Wiring, named: str) -> UUID:
+    """Of a tenant by its slug or id; by its id also when it is gone."""
+    try:
+        return (await tenants.found(wiring, named)).tenant_id
+    except NotThereError as error:
+        gone = uuid_of(named, error)
+        if not await wiring.repository.is_gone(gone):
+            raise
+        return gone
 
 
 async def _found(wiring: Wiring, offboarding_id: str) -> Offboarding:

@@ -50,9 +50,11 @@ def _verify(chosen: argparse.Namespace) -> None:
     found = _parsed(chosen.file, _read_file(chosen.file))
     keys = _parsed(chosen.jwks, _read(chosen.jwks))
     files = found if isinstance(found, list) else [found]
+    if not files:
+        raise CommandError(f"{chosen.file} holds no receipt.")
     try:
         count = verify_chain(files, keys)
-        last = verify(files[-1], keys) if files else {}
+        last = verify(files[-1], keys)
     except ReceiptError as error:
         raise CommandError(f"{chosen.file} does not verify: {error}.") from error
     if chosen.json:
@@ -86,5 +88,5 @@ def _read_file(place: str) -> bytes:
 def _parsed(place: str, content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{place} is not JSON.") from error

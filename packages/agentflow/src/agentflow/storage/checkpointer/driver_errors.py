@@ -10,7 +10,13 @@ import asyncpg
 from sqlalchemy import exc
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 
-from agentflow.errors import ConfigurationError, InvalidInputError, StorageError, StoreUnavailableError
+from agentflow.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    StorageError,
+    StoreUnavailableError,
+    TenantGoneError,
+)
 
 # Lost or refused connections, shutdowns, too many clients, a full disk, locks and deadlocks: may be retried.
 _TRANSIENT: Final = (
@@ -40,6 +46,8 @@ class NoPartitionError(StorageError):
     """A row's placement has no partition: there never was one, or the tenant has moved and it was dropped."""
 
 
+# What refers to a tenant names its constraint so.
+_OF_TENANT: Final = "_tenant_id_fkey"
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
@@ -51,6 +59,7 @@ def translated() -> Iterator[None]:
         StoreUnavailableError: Postgres did not answer, or could not now; the call may be retried.
         ConfigurationError: Postgres refused the login or has no such database.
         InvalidInputError: A value is outside what a column can hold.
+        TenantGoneError: A row was to refer to a tenant that is not there any more.
         StorageError: Anything else Postgres refused.
     """
     try:
@@ -93,6 +102,8 @@ def _meaning(found: BaseException | None, error: BaseException) -> Exception:
             "There is no partition for this placement: make it with the statements of "
             "partition_statements(placement)."
         )
+    if isinstance(cause, asyncpg.ForeignKeyViolationError) and _is_of_tenant(cause):
+        return TenantGoneError("This tenant was offboarded: nothing of it is there any more.")
     if isinstance(cause, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError):
         return InvalidInputError(f"Postgres cannot store a value of this checkpoint ({kind}).")
     if isinstance(cause, asyncpg.InsufficientPrivilegeError):
@@ -103,3 +114,7 @@ def _meaning(found: BaseException | None, error: BaseException) -> Exception:
     if isinstance(cause, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
         return StorageError("The database's tables are missing or of another version: run the migrations.")
     return StorageError(f"Postgres refused the statement ({kind}).")
+
+
+def _is_of_tenant(error: asyncpg.ForeignKeyViolationError) -> bool:
+    return str(error.constraint_name or "").endswith(_OF_TENANT)

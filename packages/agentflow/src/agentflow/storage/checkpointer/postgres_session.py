@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from agentflow.errors import LeaseLostError, StaleCheckpointError, ThreadBusyError
 from agentflow.storage.checkpointer.base import ThreadSession
@@ -30,6 +30,11 @@ from agentflow.storage.checkpointer.types import (
 
 if TYPE_CHECKING:
     from agentflow.storage.checkpointer.lease import Lease
+
+
+# What is told to the caches later than this is told no more: the thread may have been deleted for good, and
+# the caches been looked through, before a process that stood still goes on.
+PUBLISH_WITHIN_S: Final = 2.0
 
 
 class SessionHome(Protocol):
@@ -64,6 +69,7 @@ class PgThreadSession(ThreadSession):
         # The fields as the last append encoded them: what callers do to `snapshot` reaches no cache.
         self._fields: str | None = None
         self._doubtful = False
+        self._committed_at = 0.0
         self.snapshot: Snapshot | None = None
         self.from_cache = False
 
@@ -114,6 +120,7 @@ class PgThreadSession(ThreadSession):
             await self.reload()
             return committed
         self._doubtful = False
+        self._committed_at = asyncio.get_running_loop().time()
         self.from_cache = False
         self._fields = encoded.fields
         appends = only_appends(self.snapshot, write)
@@ -182,7 +189,9 @@ class PgThreadSession(ThreadSession):
         try:
             base: CachedBase | None = None
             if self._lease is not None:
-                base = await self._lease.end(self._news(), drop=self._doubtful)
+                news = self._news()
+                is_late = news is not None and self._age_s() > PUBLISH_WITHIN_S
+                base = await self._lease.end(news, drop=self._doubtful or is_late)
             self._remember(base)
         finally:
             self._home.locks.release(self._local_key)
@@ -193,6 +202,10 @@ class PgThreadSession(ThreadSession):
             self._home.memory.drop(self._memory_key)
         elif self.snapshot is not None and self._fields is not None:
             self._home.memory.put(self._memory_key, self.snapshot, self._fields, base)
+
+    def _age_s(self) -> float:
+        """Of the last thing that was written; a process that was stopped has aged, too."""
+        return asyncio.get_running_loop().time() - self._committed_at
 
     def _news(self) -> News | None:
         """What the caches should learn: nothing, when this session wrote nothing."""

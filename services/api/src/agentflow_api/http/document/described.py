@@ -57,6 +57,8 @@ class Described:
         found = set(self.errors)
         found |= set(_OF_CREDENTIALS) if path.startswith("/v1/") else set()
         found |= {410, 429} if path.startswith("/v1/") and not path.startswith(OPERATORS) else set()
+        takes = self.body is not None or bool(self.takes)
+        found |= {410} if path.startswith(OF_A_TENANT) and takes else set()
         found |= {404, 422} if "{" in path else set()
         found |= {413, 415, 422} if self.body is not None else set()
         found |= {408} if self.line_body is not None else set()
@@ -66,6 +68,8 @@ class Described:
 
 
 OPERATORS: Final = "/v1/admin/"
+# Whose tenant may be gone when the body has come.
+OF_A_TENANT: Final = "/v1/admin/tenants/{named}/"
 _OF_CREDENTIALS: Final = (400, 401, 403, 503)
 
 type Operations = Mapping[str, Described]
