@@ -54,14 +54,17 @@ async def test_an_archive_goes_along(
     before = await rows_of(owner, neighbour.tenant_id)
     repository = OffboardingRepository(work.engine)
     asked = await repository.request(tenant, Request(with_export=True, grace_s=3600), actor=SYSTEM)
-    async with at_work(work.runner()):
+    async with at_work(work.runner(keep_s=60)):
         await work_all(leaving(work))
     waiting = await repository.get(asked.offboarding_id)
     assert waiting is not None
     assert waiting.state == "grace"
+    assert waiting.grace_until is not None
     record = await ExportRepository(work.engine).get(tenant.tenant_id, asked.offboarding_id)
     assert record is not None
     assert record.state == "done"
+    assert record.expires_at is not None
+    assert record.expires_at > waiting.grace_until, "it is there for as long as the tenant may take it"
     archive = work.folder.archive(asked.offboarding_id).read_bytes()
 
     await repository.skip_grace(waiting, actor=SYSTEM)
