@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,29 @@ def command(url: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@contextmanager
+def worker_on(url: str) -> Iterator["subprocess.Popen[str]"]:
+    """A worker for the length of a block."""
+    given = {"AGENTFLOW_OPERATIONS_DATABASE_URL": url, "AGENTFLOW_REDIS_URL": "none"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentflow_worker"],
+        env={**os.environ, **given},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def says(process: "subprocess.Popen[str]", words: str) -> None:
+    """Wait for a line of its log."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr), f"it ended without {words!r}"
+
+
 async def _story(backups: Backups) -> tuple[dict[str, Tenant], str, str]:
     """Tenants that write before the backup, before the time and after it; then one of them is deleted."""
     url = backups.server.url
@@ -160,6 +184,28 @@ def test_a_restore_to_a_time(backups: Backups) -> None:
     api = Api(url, None)
     with pytest.raises(RuntimeError, match="the API ended with 1"):
         api.start()
+    with worker_on(url) as worker:
+        says(worker, "No work yet")
+        _apply(backups, url, tenants, is_refused)
+        says(worker, "The worker runs")
+    [after] = databases.run(query(url, "SELECT instance_id FROM agentflow_instance"))
+    assert after["instance_id"] != before["instance_id"]
+    api.start(path="/health/ready")
+    try:
+        assert api.tenant("carol").tenant.slug == "carol"
+    finally:
+        api.stop()
+    # The server that the backup was taken of goes on, as if nothing had been.
+    assert "bob:too late" in databases.run(threads(backups.server.url))
+
+
+def _apply(
+    backups: Backups,
+    url: str,
+    tenants: dict[str, Tenant],
+    is_refused: Callable[[], Coroutine[Any, Any, None]],
+) -> None:
+    """The doctor says what to do; half a file does nothing, a whole one does it, and once is enough."""
     examined = command(url, "doctor")
     assert examined.returncode == 1
     assert "apply-tombstones" in examined.stdout
@@ -180,14 +226,5 @@ def test_a_restore_to_a_time(backups: Backups) -> None:
     assert databases.run(rows_of(url, tenants["acme"].tenant_id)) == {"agentflow_placements": 1}
     with pytest.raises(TenantGoneError):
         databases.run(write(url, tenants["acme"], "acme:late"))
-    [after] = databases.run(query(url, "SELECT instance_id FROM agentflow_instance"))
-    assert after["instance_id"] != before["instance_id"]
     again = command(url, "restore", "apply-tombstones", str(file))
     assert (again.returncode, "0 rows went" in again.stdout) == (0, True)
-    api.start(path="/health/ready")
-    try:
-        assert api.tenant("carol").tenant.slug == "carol"
-    finally:
-        api.stop()
-    # The server that the backup was taken of goes on, as if nothing had been.
-    assert "bob:too late" in databases.run(threads(backups.server.url))

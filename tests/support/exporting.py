@@ -78,9 +78,9 @@ class Exporting:
         upload = kept(self.folder, tenant, archive)
         return await self.records.request_import(tenant, upload, actor=SYSTEM)
 
-    async def work(self) -> None:
+    async def work(self, **options: Any) -> None:
         """Carry out what is asked for."""
-        runner = self.runner()
+        runner = self.runner(**options)
         while await runner.work_once():
             pass
 

@@ -30,6 +30,7 @@ from agentflow_tenancy.offboarding import (
     Request,
     Verifier,
 )
+from agentflow_tenancy.offboarding.receipt_repository import Keep
 from agentflow_tenancy.signing_keys import SigningKeys
 from agentflow_worker.offboarding_runner import OffboardingRunner, Pace, Parts
 
@@ -48,6 +49,7 @@ def runner_of(
     places: Sequence[Place] = (),
     exporter: Exporter | None = None,
     purger: Purger | None = None,
+    keep: Keep | None = None,
     settle_s: float = 0.0,
     lease_s: float = 5.0,
 ) -> OffboardingRunner:
@@ -59,7 +61,7 @@ def runner_of(
         OffboardingRepository(engine),
         purger or Purger(engine),
         Verifier(engine, every),
-        ReceiptRepository(engine),
+        ReceiptRepository(engine, keep),
         SigningKeys(engine, pepper),
         places=every,
         exporter=exporter,

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,7 +16,7 @@ from tests.support import databases
 
 CHECKS = {
     "migrations", "restore", "row security", "leaf rights", "partitions", "triggers", "trigger plans",
-    "indexes", "connections", "clock", "backup", "orphan rows", "role", "plan_cache_mode",
+    "indexes", "connections", "clock", "backup", "tombstones", "orphan rows", "role", "plan_cache_mode",
     "redis", "redis eviction", "redis clock",
 }  # fmt: skip
 ORPHAN = """
@@ -104,6 +105,35 @@ def test_what_is_wrong_in_the_database(
     assert found["level"] == "error"
     assert words in found["found"]
     assert found["advice"]
+
+
+def test_the_file_of_tombstones(migrated_database_url: str, tmp_path: Path) -> None:
+    """Is held against the database."""
+    file = tmp_path / "tombstones.jsonl"
+    receipt = (
+        "INSERT INTO agentflow_receipts (receipt_id, sequence, issued_at, tenant_id, body, jws, key_id)"
+        " VALUES (gen_random_uuid(), 1, now(), gen_random_uuid(), '', '', '')"
+    )
+    stone = (
+        "INSERT INTO agentflow_tombstones (receipt_id, tenant_id, purged_at)"
+        " SELECT receipt_id, tenant_id, now() FROM agentflow_receipts"
+    )
+    assert findings(migrated_database_url, None, code=0)["tombstones"]["level"] == "warning"
+    kept = {"AGENTFLOW_TOMBSTONES": str(file)}
+    assert findings(migrated_database_url, None, code=0, **kept)["tombstones"]["level"] == "ok"
+    for statement in (receipt, stone):
+        databases.run(_execute(migrated_database_url, statement))
+    found = findings(migrated_database_url, None, code=1, **kept)["tombstones"]
+    assert "1 tombstones are not in" in found["found"]
+    file.write_text("{}\n")
+    assert "Line 1" in findings(migrated_database_url, None, code=1, **kept)["tombstones"]["found"]
+    command = [sys.executable, "-m", "agentflow_cloud", "restore", "export-tombstones", str(tmp_path / "new")]
+    environment = {**os.environ, "AGENTFLOW_OPERATIONS_DATABASE_URL": migrated_database_url}
+    for _ in range(2):
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    assert len((tmp_path / "new").read_text().splitlines()) == 1
+    kept = {"AGENTFLOW_TOMBSTONES": str(tmp_path / "new")}
+    assert findings(migrated_database_url, None, code=0, **kept)["tombstones"]["level"] == "ok"
 
 
 def test_too_few_connections(migrated_database_url: str) -> None:

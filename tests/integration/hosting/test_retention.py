@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
@@ -92,6 +93,19 @@ async def a_run(owner: AsyncEngine, tenant: Tenant, thread_id: str, *, works: bo
     found = await RunRepository(owner, lease_s=30).create(new, holder=uuid.uuid4() if works else None)
     assert found is not None
     return found[0]
+
+
+async def waits_for_a_lock(owner: AsyncEngine) -> None:
+    """Until a backend of this database waits for another one's lock."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(30):
+        while True:
+            async with owner.begin() as connection:
+                if (await connection.execute(waiting)).scalar_one():
+                    return
 
 
 async def test_each_tenant_has_its_own(
@@ -188,6 +202,33 @@ async def test_whoever_writes_is_not_disturbed(
         assert (await repository.delete(acme.placement, page.due)).threads == 1
     assert await left(checkpointer, acme) == ["expires later", "gets a run", "held", "written"]
     assert await repository.delete(acme.placement, page.due) == Swept(1, 2)
+
+
+async def test_a_run_that_starts_meanwhile_stays(
+    owner: AsyncEngine, checkpointer: PgCheckpointer, database: Any, acme: Tenant, sweep: RetentionSweep
+) -> None:
+    """Asked for, or at work at once, after it was looked whether there is one: it makes the thread anew."""
+    await make(checkpointer, acme, "swept")
+    await a_run(owner, acme, "swept", works=True)
+    await database.execute(
+        "UPDATE agentflow_runs SET status = 'success', finished_at = now(), holder = NULL, held_until = NULL"
+    )
+    await age(database, "swept")
+    held = database.transaction()
+    await held.start()
+    # Somebody holds a row below the thread, so that the deletion stands still in the middle.
+    await database.execute("SELECT FROM agentflow_checkpoints FOR UPDATE")
+    sweeping = asyncio.create_task(sweep.delete())
+    await waits_for_a_lock(owner)
+    new = [await a_run(owner, acme, "swept", works=works) for works in (True, False)]
+    await held.commit()
+    assert await sweeping == Swept(1, 2)
+    assert await left(checkpointer, acme) == []
+    runs = await database.fetch("SELECT run_id, status FROM agentflow_runs ORDER BY order_no")
+    assert [(row["run_id"], row["status"]) for row in runs] == [
+        (new[0].run_id, "running"),
+        (new[1].run_id, "pending"),
+    ]
 
 
 async def test_pages_and_batches(

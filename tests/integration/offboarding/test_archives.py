@@ -46,15 +46,18 @@ async def test_an_archive_goes_along(
     waiting = await repository.get(asked.offboarding_id)
     assert waiting is not None
     assert (waiting.state, waiting.error) == ("exporting", None), "nobody waits for it here"
-    await work.work()
+    await work.work(keep_s=60)
     await free(work)
     await work_all(leaving(work))
     waiting = await repository.get(asked.offboarding_id)
     assert waiting is not None
     assert waiting.state == "grace"
+    assert waiting.grace_until is not None
     record = await ExportRepository(work.engine).get(tenant.tenant_id, asked.offboarding_id)
     assert record is not None
     assert record.state == "done"
+    assert record.expires_at is not None
+    assert record.expires_at > waiting.grace_until, "it is there for as long as the tenant may take it"
     archive = work.folder.archive(asked.offboarding_id).read_bytes()
 
     await repository.skip_grace(waiting, actor=SYSTEM)

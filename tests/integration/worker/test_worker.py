@@ -162,14 +162,18 @@ def test_the_process_sweeps_and_stops(migrated_database_url: str, redis_url: str
 @pytest.mark.slow
 @pytest.mark.own_server
 def test_an_outage_is_waited_out(own_postgres: EmbeddedPostgres, redis_url: str) -> None:
-    """It says that it cannot sweep, without the password, and sweeps when Postgres is back."""
+    """At the start and later: it says so, without the password, and sweeps when Postgres is back."""
     databases.migrate(own_postgres.url)
     own_postgres.stop()
     process = start(
         own_postgres.url, redis_url, AGENTFLOW_SWEEP_EVERY_S="0.1", AGENTFLOW_RETENTION_DAYS="0.000001"
     )
     try:
-        said = read_until(process, "No sweep this time")
+        said = read_until(process, "No work yet")
+        own_postgres.start()
+        said += read_until(process, "The worker runs")
+        own_postgres.stop()
+        said += read_until(process, "No sweep this time")
         own_postgres.start()
 
         async def prepare() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 _NOWHERE: Final = uuid.UUID(int=0)
@@ -56,14 +56,16 @@ class Swept:
     Attributes:
         threads: With all below them.
         versions: Those that the threads had come to: their checkpoints, packed ones and forgotten ones too.
+        took_s: How long the server worked for it.
     """
 
     threads: int = 0
     versions: int = 0
+    took_s: float = field(default=0.0, compare=False)
 
     def __add__(self, other: Swept) -> Swept:
         """Both together."""
-        return Swept(self.threads + other.threads, self.versions + other.versions)
+        return Swept(self.threads + other.threads, self.versions + other.versions, self.took_s + other.took_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ ORDER BY placement
 
 -- name: due_threads
 -- Of the next :most threads of a placement, over all of its tenants: those whose time is over, on the database's clock, as two
--- arrays. The other columns say where to go on; null at the end. What lives is sorted out by `hold_due_threads`.
+-- arrays. The other columns say where to go on; null at the end. What lives is sorted out by `agentflow_delete_due`.
 WITH page AS MATERIALIZED (
     SELECT t.tenant_id, t.thread_id, t.updated_at, t.expires_at
     FROM agentflow_threads t
@@ -33,46 +33,10 @@ CROSS JOIN LATERAL (
        OR p.updated_at <= now() - least(make_interval(days => n.retention_days), make_interval(secs => CAST(:retention_s AS float8)))
 ) d
 
--- name: hold_due_threads
--- Those of the given that nobody holds, whose time is over still, and that do not live by what they say themselves. Their rows
--- are held until the transaction ends: nobody begins to write them.
-SELECT t.tenant_id, t.thread_id
-FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:thread_ids AS text[])) AS g (tenant_id, thread_id)
-JOIN agentflow_threads t ON t.placement = :placement AND t.tenant_id = g.tenant_id AND t.thread_id = g.thread_id
-LEFT JOIN agentflow_tenants n ON n.tenant_id = g.tenant_id
-CROSS JOIN LATERAL (
-    SELECT substring(t.state FROM
-               '"execution_meta":\{"current_node":"(?:[^"\\]|\\.)*","step":[0-9]+,"status":"([a-z_]+)"') AS status
-) s
-WHERE (t.expires_at <= now()
-       OR t.updated_at <= now() - least(make_interval(days => n.retention_days),
-                                        make_interval(secs => CAST(:retention_s AS float8))))
-  AND NOT coalesce(s.status = 'running' AND t.updated_at > now() - interval '1 day', false)
-  AND NOT coalesce(s.status IN ('running', 'interrupted_before', 'interrupted_after')
-                   AND strpos(t.state, '"interrupts":[{') > 0, false)
-  AND NOT (starts_with(t.state, '{"langgraph":') AND EXISTS (
-      SELECT FROM agentflow_writes w
-      WHERE w.placement = :placement AND w.tenant_id = t.tenant_id AND w.thread_no = t.thread_no
-        AND w.channel = '__interrupt__'
-        AND w.checkpoint = (SELECT CAST(c.checkpoint_id AS text) FROM agentflow_checkpoints c
-                            WHERE c.placement = :placement AND c.tenant_id = t.tenant_id AND c.thread_no = t.thread_no
-                              AND c.node = '' ORDER BY c.seq DESC LIMIT 1)))
-ORDER BY t.tenant_id, t.thread_id
-FOR UPDATE OF t SKIP LOCKED
-
--- name: delete_held_threads
--- Those of the held that no run waits for or works on: asked now that they are held. `agentflow.housekeeping` has a run that
--- comes in this very moment stay, and make the thread anew.
-WITH housekeeping AS MATERIALIZED (SELECT set_config('agentflow.housekeeping', 'on', true) AS is_on),
-gone AS (
-    DELETE FROM agentflow_threads t
-    USING unnest(CAST(:tenant_ids AS uuid[]), CAST(:thread_ids AS text[])) AS g (tenant_id, thread_id), housekeeping h
-    WHERE h.is_on = 'on' AND t.placement = :placement AND t.tenant_id = g.tenant_id AND t.thread_id = g.thread_id
-      AND NOT EXISTS (SELECT FROM agentflow_runs r
-                      WHERE r.tenant_id = g.tenant_id AND r.thread_id = g.thread_id AND r.status IN ('pending', 'running'))
-    RETURNING t.head
-)
-SELECT count(*) AS threads, coalesce(sum(head), 0) AS versions FROM gone
+-- name: delete_due_threads
+-- Those of the given that are due still and do not live; how long that took there.
+SELECT threads, versions, took_s
+FROM agentflow_delete_due(:placement, CAST(:tenant_ids AS uuid[]), CAST(:thread_ids AS text[]), CAST(:retention_s AS float8))
 
 -- name: long_threads_of_tenants
 -- Of the next :most threads of a placement: those with more versions than their tenant keeps, left alone for :idle_s, as three

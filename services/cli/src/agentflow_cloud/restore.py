@@ -27,7 +27,8 @@ def add_restore_commands(commands: Commands) -> None:
     export = restore.add_parser(
         "export-tombstones",
         help="write the tombstones to a file, to be kept outside of the database",
-        description=f"Writes every tombstone, a line of JSON each. {_SOURCE}",
+        description="Writes every tombstone, a line of JSON each; a file that is there gets what it lacks. "
+        f"{_SOURCE}",
     )
     export.add_argument("file", metavar="FILE", help="`-` is the output")
     export.set_defaults(do=_export)
@@ -36,34 +37,52 @@ def add_restore_commands(commands: Commands) -> None:
         help="delete again what was deleted for good, and let the restored database serve",
         description=f"Nobody is served before that. Doing it again changes nothing. {_SOURCE}",
     )
-    apply.add_argument("source", metavar="FILE|URL", help="as `export-tombstones` wrote it; `-` is the input")
+    apply.add_argument(
+        "source",
+        metavar="FILE|URL",
+        nargs="?",
+        default=os.environ.get("AGENTFLOW_TOMBSTONES"),
+        help="as it was kept; `-` is the input; that of AGENTFLOW_TOMBSTONES if not said",
+    )
     apply.set_defaults(do=_apply)
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from agentflow_tenancy.tombstones import written
+    from agentflow_tenancy.tombstones import BadTombstonesError, TombstoneFile, written
 
-    async def work(repository: "TombstoneRepository") -> str:
-        return written(await repository.all())
-
-    text = _with_repository(work)
+    tombstones = _with_repository(lambda repository: repository.all())
     if chosen.file == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(written(tombstones))
         return 0
-    _replace(Path(chosen.file), text)
-    print(f"{text.count(chr(10))} tombstones are in {chosen.file}.")
+    file = TombstoneFile(Path(chosen.file))
+    try:
+        known = {one.receipt_id for one in file.read()}
+        file.append(one for one in tombstones if one.receipt_id not in known)
+        print(f"{len(file.read())} tombstones are in {chosen.file}.")
+    except BadTombstonesError as error:
+        raise CommandError(f"{chosen.file} stays as it is: {error}") from error
+    except OSError as error:
+        raise CommandError(f"{error.strerror}: {error.filename}") from error
     return 0
 
 
 def _apply(chosen: argparse.Namespace) -> int:
     from agentflow_tenancy.tombstones import BadTombstonesError, read_tombstones
 
+    if not chosen.source:
+        raise CommandError("Name the file of tombstones, or set AGENTFLOW_TOMBSTONES as the worker has it.")
     try:
         tombstones = read_tombstones(_read(chosen.source))
     except BadTombstonesError as error:
         raise CommandError(str(error)) from error
     done = _with_repository(lambda repository: repository.apply(tombstones))
     print(f"{done.tombstones} tombstones are applied; {done.rows} rows went.")
+    if done.receipts:
+        print(f"{done.receipts} receipts are there again that were issued after the backup.")
+    if done.refused:
+        print(f"{done.refused} receipts could not come back: the database has others of their numbers.")
+    if done.unknown:
+        print(f"{done.unknown} tombstones of the database were not given: is there a newer file?")
     if done.restore_id is None:
         print("This server was not started from a restore: it served before.")
     else:
@@ -74,6 +93,7 @@ def _apply(chosen: argparse.Namespace) -> int:
 def _with_repository[T](work: Callable[["TombstoneRepository"], Awaitable[T]]) -> T:
     from agentflow.errors import AgentFlowError
     from agentflow.storage.checkpointer.pool import engine_from_url
+    from agentflow_hosting.leaving import RunQueuePlace
     from agentflow_tenancy.tombstones import TombstoneRepository
 
     url = os.environ.get("AGENTFLOW_OPERATIONS_DATABASE_URL")
@@ -87,7 +107,7 @@ def _with_repository[T](work: Callable[["TombstoneRepository"], Awaitable[T]]) -
         # One tombstone may be a large tenant's.
         engine = engine_from_url(url, pool_size=1, max_overflow=0, timeout_s=3600)
         try:
-            return await work(TombstoneRepository(engine))
+            return await work(TombstoneRepository(engine, [RunQueuePlace(engine)]))
         finally:
             await engine.dispose()
 
@@ -108,16 +128,3 @@ def _read(source: str) -> str:
         return Path(source).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise CommandError(f"The tombstones cannot be read from {source}: {error}") from error
-
-
-def _replace(file: Path, text: str) -> None:
-    """Whole or not at all: a half-written file would let something come back."""
-    beside = file.with_name(f"{file.name}.new")
-    try:
-        with beside.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(file)
-    except OSError as error:
-        raise CommandError(f"{error.strerror}: {error.filename}") from error

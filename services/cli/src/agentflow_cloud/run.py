@@ -81,6 +81,8 @@ def _serve(stack: ExitStack) -> int:
         "AGENTFLOW_KEY_PEPPER": pepper,
         "AGENTFLOW_OPERATOR_TOKEN": dev.operator_token,
         "AGENTFLOW_EXPORTS": os.environ.get("AGENTFLOW_EXPORTS") or str(state.path / "exports"),
+        "AGENTFLOW_TOMBSTONES": os.environ.get("AGENTFLOW_TOMBSTONES")
+        or str(state.path / "tombstones.jsonl"),
         "AGENTFLOW_HOST": "127.0.0.1",
         "AGENTFLOW_PORT": str(port),
     }

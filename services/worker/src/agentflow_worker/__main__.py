@@ -20,18 +20,22 @@ from agentflow_hosting.webhook_sender import WebhookSender
 from agentflow_hosting.webhooks import Webhooks
 from agentflow_telemetry import Tracing, configure_logging
 from agentflow_tenancy import TenantRepository, UsageRepository
-from agentflow_tenancy.exports import ExportFolder, ExportQueue, ThreadExporter, ThreadImporter
+from agentflow_tenancy.exports import ExportFolder, ExportQueue, Leftovers, ThreadExporter, ThreadImporter
 from agentflow_tenancy.moves import Mover, OperationRepository
+from agentflow_tenancy.tombstones import TombstoneFile, TombstoneRepository
 from agentflow_worker.export_runner import ExportRunner
+from agentflow_worker.leftover_sweeper import LeftoverSweeper
 from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.offboarding_parts import opened_offboarding
 from agentflow_worker.operation_runner import OperationRunner
 from agentflow_worker.partition_janitor import PartitionJanitor
+from agentflow_worker.restore_gate import may_work
 from agentflow_worker.retention_sweep import RetentionSweep
 from agentflow_worker.run_sweeper import RunSweeper
 from agentflow_worker.run_worker import opened_run_worker
 from agentflow_worker.settings import Settings, SettingsError, read_settings
 from agentflow_worker.sweeper import Sweeper
+from agentflow_worker.tombstone_keeper import TombstoneKeeper
 from agentflow_worker.trace_sweeper import TraceSweeper
 from agentflow_worker.usage_roller import UsageRoller
 
@@ -72,11 +76,19 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         engine, every_s=settings.sweep_every_s, keep_s=settings.keep_traces.total_seconds()
     )
     async with AsyncExitStack() as stack:
+        stack.callback(logger.info, "The worker stopped.")
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(checkpointer.aclose)
+        if not await may_work(engine, stop):
+            return
         parts: list[_Part] = [sweeper, roller, planner, runner, janitor, run_sweeper, trace_sweeper]
         if settings.exports is not None:
             parts.append(_export_runner(settings.exports, settings.keep_exports, engine))
+            leftovers = Leftovers(engine, ExportFolder(settings.exports))
+            parts.append(LeftoverSweeper(leftovers, every_s=settings.sweep_every_s))
+        if settings.tombstones is not None:
+            kept = TombstoneFile(settings.tombstones)
+            parts.append(TombstoneKeeper(TombstoneRepository(engine), kept, every_s=settings.sweep_every_s))
         if settings.runs is not None:
             collector = TraceCollector() if settings.runs.store_traces else None
             tracing = Tracing("agentflow-worker", processors=[] if collector is None else [collector])
@@ -89,7 +101,6 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             parts += await stack.enter_async_context(opened_offboarding(settings, settings.runs, engine))
         logger.info("The worker runs.")
         await asyncio.gather(*(part.run(stop) for part in parts))
-    logger.info("The worker stopped.")
 
 
 def _export_runner(path: Path, keep: timedelta, engine: AsyncEngine) -> ExportRunner:

@@ -17,6 +17,7 @@ from agentflow_tenancy.offboarding import (
     Verifier,
 )
 from agentflow_tenancy.signing_keys import SigningKeys
+from agentflow_tenancy.tombstones import TombstoneFile
 from agentflow_worker.offboarding_archives import ArchiveFirst, ArchivesElsewhere, ArchivesPlace
 from agentflow_worker.offboarding_runner import OffboardingRunner, Parts
 from agentflow_worker.purge_again import PurgeAgain
@@ -54,11 +55,12 @@ async def opened_offboarding(
         else:
             exporter = ArchiveFirst(engine)
             places.append(ArchivesPlace(engine, ExportFolder(settings.exports)))
+        keep = None if settings.tombstones is None else TombstoneFile(settings.tombstones).keep
         parts = Parts(
             OffboardingRepository(engine),
             Purger(engine),
             Verifier(engine, places),
-            ReceiptRepository(engine),
+            ReceiptRepository(engine, keep),
             SigningKeys(engine, runs.key_pepper),
             places=places,
             exporter=exporter,

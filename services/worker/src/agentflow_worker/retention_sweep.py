@@ -13,7 +13,7 @@ from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_telemetry import SweepMetrics
 
 _PAGE: Final = 2000
-# A transaction aims at this long: neighbours wait no longer than that for disk and processors at a time.
+# A transaction aims at this long on the server: neighbours wait no longer for it at a time.
 _AIM_S: Final = 0.03
 _FIRST_BATCH: Final = 50
 _SMALLEST_BATCH: Final = 5
@@ -38,7 +38,7 @@ class RetentionSweep:
 
         Args:
             repository: Of a login that sees every tenant.
-            rest_share: Rests between batches, as a part of the time that the batch before took.
+            rest_share: Rests between batches, as a part of the time that the batch before took the server.
             metrics: Told what went; a set of its own when None.
         """
         self._repository = repository
@@ -93,16 +93,14 @@ class RetentionSweep:
         swept, at = Swept(), 0
         while batch := due[at : at + self._batch]:
             at += len(batch)
-            began = time.monotonic()
             gone = await self._repository.delete(placement, batch)
-            took_s = time.monotonic() - began
             self._metrics.deleted(
                 threads=gone.threads, versions=gone.versions, kept=len(batch) - gone.threads
             )
             swept += gone
             if len(batch) == self._batch:
-                self._batch = _next_size(self._batch, took_s)
-            await asyncio.sleep(took_s * self._rest_share)
+                self._batch = _next_size(self._batch, gone.took_s)
+            await asyncio.sleep(gone.took_s * self._rest_share)
         return swept
 
 

@@ -11,6 +11,7 @@ from agentflow_tenancy.exports.folder import MEANING as EXPORTS_MEANING
 from agentflow_tenancy.exports.folder import VARIABLE as EXPORTS_VARIABLE
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
 from agentflow_tenancy.moves.policy import MovePolicy
+from agentflow_tenancy.tombstones.file import VARIABLE as TOMBSTONES_VARIABLE
 from agentflow_worker.run_settings import VARIABLES as RUN_VARIABLES
 from agentflow_worker.run_settings import RunSettings, read_run_settings
 
@@ -38,6 +39,7 @@ class Settings:
     backups_kept: timedelta = timedelta(days=30)
     exports: Path | None = None
     keep_exports: timedelta = timedelta(days=1)
+    tombstones: Path | None = None
     runs: RunSettings | None = None
 
 
@@ -59,6 +61,8 @@ VARIABLES: Final = {
     "set.",
     EXPORTS_VARIABLE: EXPORTS_MEANING,
     "AGENTFLOW_KEEP_EXPORTS_S": "Seconds that the file of an export is kept. 86400 if not set.",
+    TOMBSTONES_VARIABLE: "File on another disk than the database's that each tombstone is appended to before "
+    "its receipt is issued, for `agentflow-cloud restore apply-tombstones`. None is kept if not set.",
     **RUN_VARIABLES,
 }
 
@@ -93,6 +97,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         backups_kept=timedelta(days=_positive(environment, "AGENTFLOW_BACKUPS_KEPT_DAYS") or 30.0),
         exports=Path(exports) if (exports := environment.get(EXPORTS_VARIABLE)) else None,
         keep_exports=timedelta(seconds=_positive(environment, "AGENTFLOW_KEEP_EXPORTS_S") or 86400.0),
+        tombstones=Path(tombstones) if (tombstones := environment.get(TOMBSTONES_VARIABLE)) else None,
         runs=runs,
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )

@@ -3,6 +3,7 @@
 from agentflow_tenancy.exports.exporter import ThreadExporter
 from agentflow_tenancy.exports.folder import ExportFolder
 from agentflow_tenancy.exports.importer import ThreadImporter
+from agentflow_tenancy.exports.leftovers import Leftovers
 from agentflow_tenancy.exports.links import Link, Links
 from agentflow_tenancy.exports.records import ExportQueue, ExportRecord, ExportRepository, NewExport, Upload
 
@@ -11,6 +12,7 @@ __all__ = [
     "ExportQueue",
     "ExportRecord",
     "ExportRepository",
+    "Leftovers",
     "Link",
     "Links",
     "NewExport",

@@ -157,8 +157,9 @@ FROM unnest($2::text[], $3::int[], $4::int[], $5::text[], $6::text[], $7::text[]
 RETURNING thread_id, thread_no
 
 -- name: load_checkpoints
+-- Into the leaf itself, as messages: through the parent each row would be kept for the triggers that count, which do not here.
 WITH made AS (
-    INSERT INTO agentflow_checkpoints (placement, tenant_id, thread_no, seq, created_at, step, is_full, checkpoint_id,
+    INSERT INTO agentflow_checkpoints_p{placement} (placement, tenant_id, thread_no, seq, created_at, step, is_full, checkpoint_id,
                                        source, node, run_id, delta)
     SELECT {placement}, $1, r.*
     FROM unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::int[], $6::boolean[], $7::uuid[], $8::text[], $9::text[],
@@ -169,7 +170,7 @@ SELECT coalesce(sum(bytes), 0)::bigint AS bytes FROM made
 
 -- name: load_messages
 WITH made AS (
-    INSERT INTO agentflow_messages (placement, tenant_id, thread_no, pos, seq, removed_seq, created_at, sent_at,
+    INSERT INTO agentflow_messages_p{placement} (placement, tenant_id, thread_no, pos, seq, removed_seq, created_at, sent_at,
                                     content_kind, message_id, role, content, extra)
     SELECT {placement}, $1, r.*
     FROM unnest($2::bigint[], $3::int[], $4::int[], $5::int[], $6::timestamptz[], $7::float8[], $8::smallint[], $9::text[],

@@ -95,10 +95,13 @@ WHERE tenant_id = :tenant_id AND export_id = :export_id AND holder = :holder AND
 RETURNING cancel_requested
 
 -- name: end_export
+-- What an offboarding asked for is there until its grace is over.
 UPDATE agentflow_exports
 SET state = :state, step = CASE WHEN :state = 'done' THEN 'end' ELSE step END, error = :error, error_code = :error_code,
     digest = coalesce(:digest, digest), size_bytes = coalesce(:size_bytes, size_bytes), finished_at = now(),
-    expires_at = CASE WHEN kind = 'export' THEN now() + make_interval(secs => :keep_s) END,
+    expires_at = CASE WHEN kind = 'export' THEN now() + make_interval(secs => CAST(:keep_s AS float8) + coalesce(
+        (SELECT o.grace_s FROM agentflow_offboardings o
+         WHERE o.offboarding_id = agentflow_exports.export_id AND o.finished_at IS NULL), 0)) END,
     holder = NULL, held_until = NULL
 WHERE tenant_id = :tenant_id AND export_id = :export_id AND holder = :holder AND state = 'running'
 RETURNING *
@@ -121,6 +124,12 @@ FROM (
 ) old
 WHERE e.tenant_id = old.tenant_id AND e.export_id = old.export_id
 RETURNING e.tenant_id, e.export_id
+
+-- name: needed_files
+-- Of any tenant: what somebody works on or is to, and archives that are kept.
+SELECT tenant_id, export_id, kind, state, digest FROM agentflow_exports WHERE state IN ('queued', 'running')
+UNION ALL
+SELECT tenant_id, export_id, kind, state, digest FROM agentflow_exports WHERE state = 'done' AND kind = 'export'
 
 -- name: expire_export
 -- Before its time, at its tenant's wish.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,9 @@ from uuid import UUID
 
 VARIABLE: Final = "AGENTFLOW_EXPORTS"
 MEANING: Final = "Folder of exports and uploads that the API and the worker share. There are none if not set."
+
+_ID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAMES: Final = re.compile(rf"{_ID}\.(?:tar|[0-9]+\.part|[0-9a-f]{{64}}\.upload|{_ID}\.incoming)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class ExportFolder:
     def uploads(self, tenant_id: UUID) -> list[Path]:
         """All that a tenant sent to be imported, or is sending."""
         return [*self.path.glob(f"{tenant_id}.*.upload"), *self.path.glob(f"{tenant_id}.*.incoming")]
+
+    def known(self) -> list[Path]:
+        """Every file that has a name as they have here; whatever else lies there is nobody's business."""
+        return [file for file in self.path.glob("*") if _NAMES.fullmatch(file.name)]
 
     def drop(self, export_id: UUID) -> int:
         """Delete all files of one export or import; how many."""

@@ -88,6 +88,22 @@ class Upload:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """An export or import that files are needed for.
+
+    Attributes:
+        is_open: Somebody works on it or is to; else it is an export whose archive is kept.
+        digest: SHA-256 of the archive, as far as it is known.
+    """
+
+    tenant_id: uuid.UUID
+    export_id: uuid.UUID
+    kind: Kind
+    is_open: bool
+    digest: bytes | None
+
+
 class ExportRepository:
     """Reads and writes the records. Each method is one transaction.
 
@@ -292,6 +308,20 @@ class ExportQueue:
         """Exports whose time has come; their files are to be deleted."""
         rows = await self._plane.run(lambda transaction: transaction.all("expire_exports", most=most))
         return [_uuid(row["export_id"]) for row in rows]
+
+    async def needed(self) -> list[Needed]:
+        """What files are needed for, of every tenant."""
+        rows = await self._plane.run(lambda transaction: transaction.all("needed_files"))
+        return [
+            Needed(
+                _uuid(row["tenant_id"]),
+                _uuid(row["export_id"]),
+                row["kind"],
+                row["state"] != "done",
+                None if row["digest"] is None else bytes(row["digest"]),
+            )
+            for row in rows
+        ]
 
     async def _row(self, name: str, **values: Any) -> RowMapping | None:
         return await self._plane.run(lambda transaction: transaction.one(name, **values))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,15 +41,39 @@ class Receipt:
         return as_file(self.body, self.jws)
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A receipt that is about to be issued.
+
+    Attributes:
+        user_digest: Of the user who was forgotten; None for a tenant.
+        public_jwk: What it verifies with.
+    """
+
+    receipt: Receipt
+    user_digest: bytes | None
+    issued_at: datetime
+    public_jwk: Mapping[str, Any]
+
+
+type Keep = Callable[[Draft], Awaitable[None]]
+
+
 class ReceiptRepository:
     """Issues and reads receipts. Each method is one transaction.
 
     Every method raises StoreUnavailableError when Postgres does not answer.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine of this event loop."""
+    def __init__(self, engine: AsyncEngine, keep: Keep | None = None) -> None:
+        """Use an engine of this event loop.
+
+        Args:
+            engine: Of a login that may issue them.
+            keep: Told of each before it is issued; there is none if it raises.
+        """
         self._plane = ControlPlane(engine)
+        self._keep = keep
 
     async def issue(
         self, found: Offboarding, looks: Sequence[Look], key: SigningKey, *, backups_kept: timedelta
@@ -61,6 +85,9 @@ class ReceiptRepository:
             looks: Where the verifier looked; each found nothing.
             key: Signs it.
             backups_kept: After so long no backup holds any of it.
+
+        Raises:
+            StorageError: It cannot be kept outside of the database, where it is to be.
         """
 
         async def work(transaction: Transaction) -> bool:
@@ -77,17 +104,12 @@ class ReceiptRepository:
             previous = None if last is None else digest_of(last["body"])
             sequence = 1 if last is None else int(last["sequence"]) + 1
             body = canonical(_content(found, looks, sequence, previous, now, now + backups_kept))
-            await transaction.execute(
-                "create_receipt",
-                receipt_id=found.offboarding_id,
-                sequence=sequence,
-                issued_at=now,
-                tenant_id=found.tenant_id,
-                body=body,
-                jws=signed(body, key),
-                key_id=key.kid,
-                previous=previous,
+            receipt = Receipt(
+                found.offboarding_id, sequence, found.tenant_id, body, signed(body, key), key.kid
             )
+            if self._keep is not None:
+                await self._keep(Draft(receipt, found.user_digest, now, key.public_jwk))
+            await transaction.execute("create_receipt", **asdict(receipt), issued_at=now, previous=previous)
             await transaction.execute(
                 "create_tombstone",
                 receipt_id=found.offboarding_id,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 from typing import Any, Final
 
@@ -13,8 +15,11 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from agentflow.storage.checkpointer.driver_errors import translated
+from agentflow_tenancy.control_plane import as_json
+from agentflow_tenancy.offboarding.places import Place
+from agentflow_tenancy.offboarding.records import Subject
 from agentflow_tenancy.queries import QUERIES
-from agentflow_tenancy.tombstones.tombstone import Tombstone
+from agentflow_tenancy.tombstones.tombstone import Issued, Tombstone
 
 _HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARTS: Final = _HEADER.split(
@@ -31,11 +36,17 @@ class Applied:
         restore_id: Of the restore that may serve from now on; None when the server knows of none.
         tombstones: How many were applied.
         rows: How many rows went, those below threads not counted.
+        receipts: How many the database got again, so that its chain goes on behind them.
+        refused: How many it could not get: it has others of their numbers.
+        unknown: How many tombstones the database has that were not given: those given are older than it.
     """
 
     restore_id: str | None
     tombstones: int
     rows: int
+    receipts: int = 0
+    refused: int = 0
+    unknown: int = 0
 
 
 class TombstoneRepository:
@@ -44,12 +55,18 @@ class TombstoneRepository:
     Every method raises StoreUnavailableError when Postgres does not answer.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Use an engine of this event loop."""
+    def __init__(self, engine: AsyncEngine, places: Sequence[Place] = ()) -> None:
+        """Use an engine of this event loop.
+
+        Args:
+            engine: Of the database.
+            places: What holds something of tenants in it beside the tables that say so.
+        """
         self._engine = engine
+        self._places = places
 
     async def all(self) -> Sequence[Tombstone]:
-        """Those that the database has, to be kept outside of it."""
+        """Those that the database has, with their receipts, to be kept outside of it."""
         with translated():
             async with self._engine.begin() as connection:
                 if not (await _rows(connection, "has_tombstones"))[0]["found"]:
@@ -57,48 +74,135 @@ class TombstoneRepository:
                 rows = await _rows(connection, "tombstones")
         return [_tombstone(row) for row in rows]
 
+    async def receipt_ids(self) -> set[uuid.UUID]:
+        """The ids of those that the database has."""
+        with translated():
+            async with self._engine.begin() as connection:
+                return {_uuid(row["receipt_id"]) for row in await _rows(connection, "receipt_ids")}
+
     async def apply(self, tombstones: Sequence[Tombstone]) -> Applied:
         """Delete again what was deleted for good, then let the database serve.
 
-        Each tombstone is a transaction a table; done again, it finds nothing. The last one ends every token
-        and cached state of the time after the backup, and notes the restore.
+        Each tombstone is a transaction a table; done again, it finds nothing. Receipts come back with their
+        tombstones, so that neither is missing in the next backup. The last transaction ends every token and
+        cached state of the time after the backup, and notes the restore.
 
         Returns:
             What was done.
         """
-        rows = 0
+        before = await self.receipt_ids()
+        rows = sum([await self._delete(one) for one in tombstones])
+        with translated():
+            receipts = refused = 0
+            for one in sorted(tombstones, key=_number):
+                if one.issued is not None:
+                    async with self._engine.begin() as connection:
+                        kept, is_there = await _keep(connection, one, one.issued)
+                    receipts, refused = receipts + kept, refused + (not is_there)
+            for one in tombstones:
+                async with self._engine.begin() as connection:
+                    await _execute(connection, "end_others", **_whose(one), receipt_id=one.receipt_id)
+            found = await self._note(len(tombstones))
+        unknown = before - {one.receipt_id for one in tombstones}
+        return Applied(found, len(tombstones), rows, receipts, refused, len(unknown))
+
+    async def _delete(self, one: Tombstone) -> int:
         with translated():
             async with self._engine.begin() as connection:
                 tables = await _rows(connection, "tables_of_tenants")
-            for one in tombstones:
+                slugs = await _rows(connection, "slug", tenant_id=one.tenant_id)
                 if one.user_digest is None:
-                    async with self._engine.begin() as connection:
-                        await _execute(connection, "fence", tenant_id=one.tenant_id)
-                for table in tables:
-                    async with self._engine.begin() as connection:
-                        rows += await _delete(connection, table, one)
-            async with self._engine.begin() as connection:
-                found: str | None = (await connection.execute(QUERIES["restore_id"])).scalar_one()
-                noted = await connection.execute(QUERIES["find_restore"], {"restore_id": found})
-                if found is not None and noted.first() is None:
-                    await _execute(connection, "end_tokens")
-                    await _execute(connection, "new_instance")
-                    await _execute(connection, "note_restore", restore_id=found, tombstones=len(tombstones))
-        return Applied(found, len(tombstones), rows)
+                    await _execute(connection, "fence", tenant_id=one.tenant_id)
+                    await _execute(
+                        connection, "keep_digests", tenant_id=one.tenant_id, receipt_id=one.receipt_id
+                    )
+                else:
+                    await _execute(connection, "forget_answers", **_whose(one))
+        if one.user_digest is None and slugs:
+            for place in self._places:
+                await place.purge(Subject(one.tenant_id, slugs[0]["slug"]))
+        rows = 0
+        for table in tables:
+            with translated():
+                async with self._engine.begin() as connection:
+                    rows += await _delete_from(connection, table, one)
+        return rows
+
+    async def _note(self, tombstones: int) -> str | None:
+        async with self._engine.begin() as connection:
+            found: str | None = (await connection.execute(QUERIES["restore_id"])).scalar_one()
+            noted = await connection.execute(QUERIES["find_restore"], {"restore_id": found})
+            if found is not None and noted.first() is None:
+                for name in ("end_tokens", "renew_graces", "new_instance"):
+                    await _execute(connection, name)
+                await _execute(connection, "note_restore", restore_id=found, tombstones=tombstones)
+        return found
 
 
 def _tombstone(row: RowMapping) -> Tombstone:
-    receipt_id = _uuid(row["receipt_id"])
-    return Tombstone(_uuid(row["tenant_id"]), row["user_digest"], row["purged_at"], receipt_id)
+    issued = None
+    if row["body"] is not None and row["public_jwk"] is not None:
+        issued = Issued(row["body"], row["jws"], as_json(row["public_jwk"]))
+    return Tombstone(
+        _uuid(row["tenant_id"]), row["user_digest"], row["purged_at"], _uuid(row["receipt_id"]), issued
+    )
 
 
-async def _delete(connection: AsyncConnection, table: RowMapping, one: Tombstone) -> int:
+def _number(one: Tombstone) -> int:
+    """In the order of the chain."""
+    return 0 if one.issued is None else int(json.loads(one.issued.body)["sequence"])
+
+
+async def _keep(connection: AsyncConnection, one: Tombstone, issued: Issued) -> tuple[int, bool]:
+    """Have a receipt again with all that goes with it; whether it was new, and whether it is there."""
+    receipt = json.loads(issued.body)
+    kid = issued.key["kid"]
+    await _execute(connection, "keep_key", kid=kid, public_jwk=json.dumps(dict(issued.key)))
+    kept = await _execute(
+        connection,
+        "keep_receipt",
+        receipt_id=one.receipt_id,
+        tenant_id=one.tenant_id,
+        body=issued.body,
+        sequence=receipt["sequence"],
+        issued_at=datetime.fromisoformat(receipt["issued_at"]),
+        jws=issued.jws,
+        key_id=kid,
+        previous=_bytes(receipt["previous"]),
+    )
+    there = await _rows(connection, "has_receipt", receipt_id=one.receipt_id, body=issued.body)
+    if not there[0]["found"]:
+        return kept, False
+    await _execute(connection, "keep_tombstone", **_whose(one), receipt_id=one.receipt_id)
+    fenced_at = receipt["fenced_at"]
+    await _execute(
+        connection,
+        "keep_offboarding",
+        **_whose(one),
+        receipt_id=one.receipt_id,
+        kind=receipt["kind"],
+        slug_digest=_bytes(receipt["slug_sha256"]),
+        placements=receipt["placements"],
+        created_at=datetime.fromisoformat(receipt["requested_at"]),
+        fenced_at=None if fenced_at is None else datetime.fromisoformat(fenced_at),
+    )
+    return kept, True
+
+
+async def _delete_from(connection: AsyncConnection, table: RowMapping, one: Tombstone) -> int:
     if one.user_digest is None:
         return await _execute(connection, "delete_of_tenant", table["name"], tenant_id=one.tenant_id)
     if not table["has_user"]:
         return 0
-    whose = {"user_digest": one.user_digest, "purged_at": one.purged_at}
-    return await _execute(connection, "delete_of_user", table["name"], tenant_id=one.tenant_id, **whose)
+    return await _execute(connection, "delete_of_user", table["name"], **_whose(one))
+
+
+def _whose(one: Tombstone) -> dict[str, Any]:
+    return {"tenant_id": one.tenant_id, "user_digest": one.user_digest, "purged_at": one.purged_at}
+
+
+def _bytes(digits: str | None) -> bytes | None:
+    return None if digits is None else bytes.fromhex(digits)
 
 
 async def _rows(connection: AsyncConnection, name: str, **values: Any) -> Sequence[RowMapping]:

@@ -4,7 +4,14 @@
 SELECT to_regclass('agentflow_tombstones') IS NOT NULL AS found
 
 -- name: tombstones
-SELECT tenant_id, user_digest, purged_at, receipt_id FROM agentflow_tombstones ORDER BY purged_at, receipt_id
+SELECT t.tenant_id, t.user_digest, t.purged_at, t.receipt_id, r.body, r.jws, k.public_jwk
+FROM agentflow_tombstones t
+LEFT JOIN agentflow_receipts r ON r.receipt_id = t.receipt_id
+LEFT JOIN agentflow_signing_keys k ON k.kid = r.key_id
+ORDER BY r.sequence NULLS FIRST, t.purged_at, t.receipt_id
+
+-- name: receipt_ids
+SELECT receipt_id FROM agentflow_tombstones
 
 -- name: tables_of_tenants
 -- Every table that has rows of tenants, but for the records of their end and the fence; the tenants themselves last, since others refer to
@@ -34,9 +41,70 @@ DELETE FROM {table}
 WHERE tenant_id = :tenant_id AND created_at <= :purged_at
   AND sha256(uuid_send(tenant_id) || convert_to('user:' || user_id, 'UTF8')) = :user_digest
 
+-- name: slug
+SELECT slug FROM agentflow_tenants WHERE tenant_id = :tenant_id
+
+-- name: keep_digests
+-- Of keys that end with their tenant: who still has one is told that it is gone.
+INSERT INTO agentflow_ended_keys (digest, receipt_id)
+SELECT digest, :receipt_id FROM agentflow_api_keys WHERE tenant_id = :tenant_id
+ON CONFLICT DO NOTHING
+
+-- name: forget_answers
+-- What was answered to repeated requests about a user's threads, as their tenant names them.
+DELETE FROM agentflow_idempotency i
+USING agentflow_tenants n, agentflow_threads t
+WHERE n.tenant_id = :tenant_id AND t.tenant_id = n.tenant_id AND i.tenant_id = n.tenant_id AND t.created_at <= :purged_at
+  AND sha256(uuid_send(t.tenant_id) || convert_to('user:' || t.user_id, 'UTF8')) = :user_digest
+  AND strpos(i.body, to_json(substr(t.thread_id, length('tenant-' || n.slug || ':') + 1))::text) > 0
+
+-- name: keep_key
+-- What a receipt verifies with. It signs and opens nothing any more.
+INSERT INTO agentflow_signing_keys (kid, public_jwk, sealed, created_at, retired_at)
+VALUES (:kid, CAST(CAST(:public_jwk AS text) AS jsonb), '', to_timestamp(0), to_timestamp(0))
+ON CONFLICT (kid) DO NOTHING
+
+-- name: keep_receipt
+-- One that was issued after the backup. No row when its number, or its offboarding, has another one here.
+INSERT INTO agentflow_receipts (receipt_id, sequence, issued_at, tenant_id, body, jws, key_id, previous)
+VALUES (:receipt_id, :sequence, :issued_at, :tenant_id, :body, :jws, :key_id, :previous)
+ON CONFLICT DO NOTHING
+
+-- name: has_receipt
+SELECT EXISTS (SELECT FROM agentflow_receipts WHERE receipt_id = :receipt_id AND body = :body) AS found
+
+-- name: keep_tombstone
+INSERT INTO agentflow_tombstones (receipt_id, tenant_id, user_digest, purged_at)
+VALUES (:receipt_id, :tenant_id, :user_digest, :purged_at)
+ON CONFLICT DO NOTHING
+
+-- name: keep_offboarding
+-- Its record, which the backup lacks or has as it was on its way, with names.
+INSERT INTO agentflow_offboardings (offboarding_id, tenant_id, kind, slug_digest, user_digest, state, step, placements, requested_by,
+                                    created_at, fenced_at, finished_at)
+VALUES (:receipt_id, :tenant_id, :kind, :slug_digest, :user_digest, 'purged', 'end', CAST(:placements AS int[]), 'restore',
+        :created_at, :fenced_at, :purged_at)
+ON CONFLICT (offboarding_id) DO UPDATE
+SET state = 'purged', step = 'end', slug = NULL, user_id = NULL, error = NULL, finished_at = excluded.finished_at, holder = NULL,
+    held_until = NULL
+WHERE agentflow_offboardings.finished_at IS NULL
+
+-- name: end_others
+-- Whatever else was under way for who is gone; no name of theirs stays in a record.
+UPDATE agentflow_offboardings
+SET state = 'cancelled', finished_at = now(), slug = NULL, user_id = NULL, holder = NULL, held_until = NULL, error = NULL
+WHERE tenant_id = :tenant_id AND finished_at IS NULL AND offboarding_id <> :receipt_id AND created_at <= :purged_at
+  AND (CAST(:user_digest AS bytea) IS NULL OR user_digest = CAST(:user_digest AS bytea))
+
+-- name: renew_graces
+-- Whether an offboarding was cancelled after the backup nobody knows any more: there is time to do so again.
+UPDATE agentflow_offboardings SET grace_until = now() + make_interval(secs => grace_s) WHERE state = 'grace'
+
 -- name: end_tokens
--- Tokens of the time after the backup end, and so do states in caches.
-UPDATE agentflow_tenants SET epoch = epoch + 1, token_epoch = token_epoch + 1
+-- Tokens of the time after the backup end, however often they were ended in it, and so do states in caches.
+UPDATE agentflow_tenants
+SET epoch = greatest(epoch + 1, CAST(extract(epoch FROM now()) AS bigint)),
+    token_epoch = greatest(token_epoch + 1, CAST(extract(epoch FROM now()) AS bigint))
 
 -- name: new_instance
 -- Caches hold versions that this database has not come to yet, under its id. With another they are never asked for.

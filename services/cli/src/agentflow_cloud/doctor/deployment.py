@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
@@ -22,6 +23,7 @@ class Deployment:
         app_url: Postgres by the API's login; None when it is not known.
         redis_url, quota_redis_url: None for none.
         connections: Most that the API and the workers open together.
+        tombstones: The file that the worker keeps them in; None for none.
     """
 
     operations_url: str = field(repr=False)
@@ -29,6 +31,7 @@ class Deployment:
     redis_url: str | None = field(repr=False)
     quota_redis_url: str | None = field(repr=False)
     connections: int
+    tombstones: Path | None = None
 
 
 def deployment(environment: Mapping[str, str] = os.environ) -> Deployment:
@@ -47,6 +50,7 @@ def deployment(environment: Mapping[str, str] = os.environ) -> Deployment:
         redis_url=redis_url,
         quota_redis_url=environment.get("AGENTFLOW_QUOTA_REDIS_URL") or redis_url,
         connections=_connections(environment),
+        tombstones=Path(kept) if (kept := environment.get("AGENTFLOW_TOMBSTONES")) else None,
     )
 
 
@@ -68,6 +72,7 @@ def _of_dev_file(environment: Mapping[str, str]) -> Deployment:
         redis_url=redis_url,
         quota_redis_url=redis_url,
         connections=_connections(environment),
+        tombstones=Path(environment.get("AGENTFLOW_TOMBSTONES") or file.with_name("tombstones.jsonl")),
     )
 
 

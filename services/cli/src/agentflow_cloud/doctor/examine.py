@@ -11,6 +11,7 @@ from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_cloud.doctor import catalogue, limits
 from agentflow_cloud.doctor.deployment import Deployment
 from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
+from agentflow_cloud.doctor.kept_tombstones import check_tombstones
 from agentflow_cloud.doctor.orphans import check_orphans
 from agentflow_cloud.doctor.redis_servers import check_redis
 from agentflow_tenancy.roles import UnsafeRoleError, check_app_role
@@ -59,6 +60,7 @@ async def _database(deployment: Deployment, configuration: Path, orphans_within_
             "backup": catalogue.check_archiving,
         }
         found = [first, *[await _made(engine, name, check) for name, check in checks.items()]]
+        found.append(await check_tombstones(engine, deployment.tombstones))
         found.append(await check_orphans(engine, most_s=orphans_within_s))
         return found
     finally:
