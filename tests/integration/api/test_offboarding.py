@@ -77,6 +77,7 @@ class Writing:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._client.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
