@@ -77,9 +77,9 @@ class Leaving:
         await fill_control_plane(self.engine, self.owner, tenant, text)
         return tenant
 
-    async def dedicated(self) -> None:
+    async def dedicated(self, tenant: Tenant | None = None) -> None:
         operations = OperationRepository(self.engine)
-        await operations.request(self.tenant, None, actor=SYSTEM)
+        await operations.request(tenant or self.tenant, None, actor=SYSTEM)
         await OperationRunner(operations, Mover(self.engine, settle_s=0)).work_once()
 
     async def asked(self, **asked: Any) -> Offboarding:
@@ -222,6 +222,8 @@ async def test_a_long_transaction_is_in_the_way(migrated_database_url: str, redi
     """The partition stays until it ends, which the record says; others read and write all the time."""
     async with Leaving(migrated_database_url, redis_url) as leaving:
         await leaving.dedicated()
+        alike = await leaving.filled("c", "in the same way")
+        await leaving.dedicated(alike)
         reader = await asyncpg.connect(migrated_database_url.replace("+asyncpg", ""))
         transaction = reader.transaction()
         await transaction.start()
@@ -229,6 +231,7 @@ async def test_a_long_transaction_is_in_the_way(migrated_database_url: str, redi
         asked = await leaving.asked()
         other = await leaving.filled("b", "another that leaves")
         others = await leaving.repository.request(other, Request(), actor=SYSTEM)
+        second = await leaving.repository.request(alike, Request(), actor=SYSTEM)
         runner = runner_of(leaving.engine, redis=leaving.redis, purger=Purger(leaving.engine, lock_s=0.3))
         working = asyncio.create_task(work_all(runner))
         scope = Scope(leaving.neighbour.tenant_id, leaving.neighbour.placement)
@@ -237,19 +240,21 @@ async def test_a_long_transaction_is_in_the_way(migrated_database_url: str, redi
             await write_thread(leaving.checkpointer, scope, f"tenant-a-10:{wrote}-more", "x", versions=1)
             wrote += 1
         await working
-        waiting = await leaving.repository.get(asked.offboarding_id)
-        assert waiting is not None
-        assert (waiting.state, waiting.step) == ("purging", "leaves")
-        assert waiting.error is not None
-        assert f"(pid {reader.get_server_pid()})" in waiting.error
+        for one in (asked, second):
+            waiting = await leaving.repository.get(one.offboarding_id)
+            assert waiting is not None
+            assert (waiting.state, waiting.step) == ("purging", "leaves")
+            assert waiting.error is not None
+            assert f"(pid {reader.get_server_pid()})" in waiting.error
         assert wrote > 0
         beside = await leaving.repository.get(others.offboarding_id)
         assert beside is not None
         assert beside.state == "purged", "another one that leaves does not wait"
         await transaction.rollback()
         await reader.close()
-        done = await leaving.finished(asked)
-        assert (done.state, done.error) == ("purged", None)
+        for one in (asked, second):
+            done = await leaving.finished(one)
+            assert (done.state, done.error) == ("purged", None)
 
 
 async def test_two_workers_at_once(migrated_database_url: str, redis_url: str) -> None:

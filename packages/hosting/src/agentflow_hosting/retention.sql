@@ -4,7 +4,7 @@
 -- Each statement is planned for the placement it is given, so that it locks that leaf alone (`plan_for_this_placement`).
 
 -- name: plan_for_this_placement
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true)
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)
 
 -- name: placements_of_threads
 SELECT CAST(substring(c.relname FROM '[0-9]+$') AS int) AS placement

@@ -28,10 +28,12 @@ $$
 -- Deletes those of the given threads of a placement that are due still and do not live, with all that hangs below them. One
 -- call, one transaction: a caller that shares two processors with everybody else waits once for each batch and not five times.
 -- Each statement in here sees what was committed before it began, so a run that was asked for before the rows were held is
--- seen. What is deleted need not survive a crash at once: it would be swept again.
+-- seen. What is deleted need not survive a crash at once: it would be swept again. Each thread is looked up by its key, and
+-- so is what is below it, whatever the statistics say: in a leaf of some thousand threads each batch would read all of them.
 CREATE FUNCTION agentflow_delete_due(place int, tenant_ids uuid[], thread_ids text[], retention_s float8,
                                      OUT threads bigint, OUT versions bigint, OUT took_s float8)
-    LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_custom_plan' AS $$
+    LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_custom_plan'
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     began timestamptz := clock_timestamp();
     held_tenants uuid[];

@@ -4,9 +4,9 @@
 -- of when the tenant was small, it would read all of the tenant for each part.
 
 -- name: settings
--- Shows the tenant's rows; what is loaded is counted by `count_loaded`; plans are made for the leaves at hand.
-SELECT set_config('agentflow.tenants', '{' || $1::uuid::text || '}', true),
-       set_config('agentflow.uncounted', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true)
+-- Shows the tenant's rows; what is loaded is counted by `count_loaded`; plans are made for the leaves at hand, and look up.
+SELECT set_config('agentflow.tenants', '{' || $1::uuid::text || '}', true), set_config('agentflow.uncounted', 'on', true),
+       set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)
 
 -- name: where_is
 -- Where the tenant's threads are.

@@ -197,7 +197,8 @@ class Purger:
                 for row in await driver.fetch(between("attached_leaves", placement, placement)):
                     await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
                 await driver.execute(between("drop_leaves", placement, placement))
-            except asyncpg.LockNotAvailableError as error:
+            except (asyncpg.LockNotAvailableError, asyncpg.ObjectNotInPrerequisiteStateError) as error:
+                # The latter while another placement's leaf waits: a table detaches one at a time.
                 raise await _long_transaction(driver) from error
             finally:
                 await driver.fetchval(between("usual_locks", placement, placement))
