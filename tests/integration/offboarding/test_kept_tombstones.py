@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
-from agentflow_hosting.leaving import RunQueuePlace
+from agentflow_hosting.leaving import AnswersPlace, RunQueuePlace
 from agentflow_tenancy import Tenant, TenantRepository
 from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.keys import parse_api_key
@@ -153,7 +153,7 @@ async def _restored(
     engine = create_async_engine(url, connect_args=settings)
     owner = await asyncpg.connect(url.replace("+asyncpg", ""))
     file = TombstoneFile(tmp_path / "tombstones.jsonl")
-    repository = TombstoneRepository(engine, [RunQueuePlace(engine)])
+    repository = TombstoneRepository(engine, [RunQueuePlace(engine), AnswersPlace(engine)])
     graces = "SELECT grace_until FROM agentflow_offboardings WHERE state = 'grace' AND tenant_id = $1"
     before = await owner.fetchval(graces, tenants["d"].tenant_id)
     stays = await rows_of(owner, tenants["d"].tenant_id)

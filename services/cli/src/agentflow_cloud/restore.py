@@ -93,7 +93,7 @@ def _apply(chosen: argparse.Namespace) -> int:
 def _with_repository[T](work: Callable[["TombstoneRepository"], Awaitable[T]]) -> T:
     from agentflow.errors import AgentFlowError
     from agentflow.storage.checkpointer.pool import engine_from_url
-    from agentflow_hosting.leaving import RunQueuePlace
+    from agentflow_hosting.leaving import AnswersPlace, RunQueuePlace
     from agentflow_tenancy.tombstones import TombstoneRepository
 
     url = os.environ.get("AGENTFLOW_OPERATIONS_DATABASE_URL")
@@ -107,7 +107,7 @@ def _with_repository[T](work: Callable[["TombstoneRepository"], Awaitable[T]]) -
         # One tombstone may be a large tenant's.
         engine = engine_from_url(url, pool_size=1, max_overflow=0, timeout_s=3600)
         try:
-            return await work(TombstoneRepository(engine, [RunQueuePlace(engine)]))
+            return await work(TombstoneRepository(engine, [RunQueuePlace(engine), AnswersPlace(engine)]))
         finally:
             await engine.dispose()
 
