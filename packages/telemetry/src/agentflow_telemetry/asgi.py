@@ -26,7 +26,6 @@ ROUTE_KEY: Final = "agentflow.route"
 _TRACE_FIELD: Final = b"traceparent"
 _W3C: Final = TraceContextTextMapPropagator()
 _NOWHERE: Final = Context()
-_AGENT: Final = re.compile(r"^/a/([a-z0-9][a-z0-9_-]{0,63})/")
 _PARAMETER: Final = re.compile(r"{(\w+):\w+}")
 _OTHER: Final = "_OTHER"
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
@@ -94,7 +93,7 @@ class SpanPerRequest:
             raise
         finally:
             detach(token)
-            _name(span, method, scope["path"], state.get(ROUTE_KEY))
+            _name(span, method, state.get(ROUTE_KEY))
             span.end()
 
 
@@ -102,15 +101,13 @@ def _span_name(method: str) -> str:
     return "HTTP" if method == _OTHER else method
 
 
-def _name(span: Span, method: str, path: str, template: str | None) -> None:
+def _name(span: Span, method: str, template: str | None) -> None:
     """By its route, which is one of few; a path that leads nowhere names nothing."""
     if not template:
         return
     route = route_of(template)
     span.update_name(f"{_span_name(method)} {route}")
     span.set_attribute(names.ROUTE, route)
-    if agent := _AGENT.match(path):
-        span.set_attribute(names.AGENT, agent[1])
 
 
 @lru_cache(maxsize=512)

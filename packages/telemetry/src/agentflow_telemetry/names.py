@@ -9,9 +9,6 @@ ROUTE: Final = "http.route"
 SCHEME: Final = "url.scheme"
 ERROR: Final = "error.type"
 
-# And for agents.
-AGENT: Final = "gen_ai.agent.name"
-
 # Ours.
 MODE: Final = "agentflow.mode"
 
