@@ -52,12 +52,16 @@ async def _measure_turns(bench: Bench) -> None:
     }
     for name, label in labels.items():
         bench.report.add(f"telemetry.turn.{name}", label, "ms", [1000 * one for one in taken[name]])
-        bench.report.add(f"telemetry.cpu.{name}", "    CPU of this process", "ms", [1000 * s for s in spent[name]])
+        bench.report.add(
+            f"telemetry.cpu.{name}", "    CPU of this process", "ms", [1000 * s for s in spent[name]]
+        )
     for name in ("recorder", "sdk"):
         # What spans cost, of a turn: by the CPU's clock, which other work on the machine does not move.
         added = [s - none for s, none in zip(spent[name], spent["none"], strict=True)]
         parts = [1 + one / turn for one, turn in zip(added, taken["none"], strict=True)]
-        bench.report.add(f"telemetry.turn.{name}/cpu", "  a turn with the CPU of spans, to without", "x", parts)
+        bench.report.add(
+            f"telemetry.turn.{name}/cpu", "  a turn with the CPU of spans, to without", "x", parts
+        )
         bench.report.add_ratio(
             f"telemetry.turn.{name}/none", "  to nobody listening", taken[name], taken["none"]
         )
