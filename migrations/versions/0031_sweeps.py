@@ -5,7 +5,7 @@ from alembic import op
 from agentflow_hosting.schema import hosting_statements
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 
 
 def upgrade() -> None:

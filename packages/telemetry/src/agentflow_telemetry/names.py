@@ -6,9 +6,10 @@ from typing import Final
 METHOD: Final = "http.request.method"
 STATUS: Final = "http.response.status_code"
 ROUTE: Final = "http.route"
+SCHEME: Final = "url.scheme"
+ERROR: Final = "error.type"
 
 # Ours.
-AGENT: Final = "agentflow.agent"
 MODE: Final = "agentflow.mode"
 
 DEGRADED: Final = "agentflow.degraded"
@@ -19,8 +20,5 @@ RETENTION_KEPT: Final = "agentflow.retention.kept_threads"
 RETENTION_PRUNED: Final = "agentflow.retention.pruned_threads"
 RETENTION_SECONDS: Final = "agentflow.retention.sweep_duration"
 
-REQUEST_SPAN: Final = "{method} {route}"
-
-# As the library names them in the spans of runs (`agentflow.utils.span_names`).
-THREAD: Final = "agentflow.thread_id"
+# As the library names it in the spans of runs (`agentflow.utils.span_names`).
 CONVERSATION: Final = "gen_ai.conversation.id"

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from agentflow_telemetry.hiding import HideThreads
+from agentflow_telemetry.recorder import Recorder
 from agentflow_telemetry.sampling import RecordEverything
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -22,7 +23,7 @@ class Tracing:
     """A process's tracer, and the provider behind it.
 
     Attributes:
-        tracer: Of requests; costs nothing when spans are not exported.
+        tracer: Of requests; costs nothing when spans are recorded for nobody.
     """
 
     def __init__(
@@ -46,16 +47,12 @@ class Tracing:
         self._provider: TracerProvider | None = None
         if not (self.exports or processors):
             return
-        provider = TracerProvider(
-            resource=Resource.create({"service.name": service}),
-            sampler=RecordEverything() if processors else None,
-        )
-        for processor in processors:
-            provider.add_span_processor(processor)
+        sampler = RecordEverything() if self.exports else None
+        provider = Recorder(Resource.create({"service.name": service}), processors, sampler)
         if self.exports:
             provider.add_span_processor(HideThreads())
             provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-            self.tracer = provider.get_tracer("agentflow")
+        self.tracer = provider.get_tracer("agentflow.http")
         self._provider = provider
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agentflow.errors import StorageError
+from agentflow.utils import span_names as names
 from agentflow_tenancy.moves.mover import ClaimLostError
 from agentflow_tenancy.offboarding import (
     Exporter,
@@ -23,6 +24,7 @@ from agentflow_tenancy.offboarding.records import State, Step
 from agentflow_tenancy.offboarding.verifier import left_over, parent_of
 from agentflow_tenancy.signing_keys import SigningKeys
 from agentflow_worker.leased_runner import LeasedRunner, LostError
+from agentflow_worker.work_spans import step_span, work_span
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -91,14 +93,22 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
         self._backups_kept = backups_kept
 
     async def _go_on(self, found: Offboarding) -> None:
+        with work_span(names.OFFBOARD_SPAN, found.subject.tenant_id, found.kind):
+            await self._gone_on(found)
+
+    async def _gone_on(self, found: Offboarding) -> None:
         if found.state == "measuring":
-            await self._measure(found)
+            with step_span(names.OFFBOARD_SPAN, "measure"):
+                await self._measure(found)
             return
         if found.state == "suspended":
-            await self._stop_work(found)
+            with step_span(names.OFFBOARD_SPAN, "suspend"):
+                await self._stop_work(found)
             found = await self._note(found, "exporting", "fence", fenced=True)
         if found.state == "exporting":
-            if not await self._is_exported(found):
+            with step_span(names.OFFBOARD_SPAN, "export"):
+                is_exported = await self._is_exported(found)
+            if not is_exported:
                 # Others that leave do not wait for it.
                 await self._repository.put_off(found, None, _LOOK_AGAIN_S)
                 return
@@ -107,7 +117,8 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
             return
         if found.state == "purging":
             found = await self._purge(found)
-        await self._verify(found)
+        with step_span(names.OFFBOARD_SPAN, "verify"):
+            await self._verify(found)
 
     async def _measure(self, found: Offboarding) -> None:
         subject = found.subject
@@ -144,35 +155,43 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
     async def _purge(self, found: Offboarding) -> Offboarding:
         purge = Purge(found.subject, found.offboarding_id, self._holder)
         if found.step == "fence":
-            await self._purger.cancel_runs(found.subject)
-            if found.kind == "user":
-                await self._runs_ended(found)
-            await self._purger.fence(purge)
-            # Also where it was by an earlier try, which may have deleted what says so.
-            placements = sorted({*found.placements, *await self._purger.places(found.subject)})
-            shared = [place for place in placements if await self._is_shared(found, place)]
-            total = found.threads_purged + await self._purger.count_threads(found.subject, shared)
-            found = await self._note(
-                found, "purging", "leaves", fenced=True, placements=placements, threads_total=total
-            )
+            with step_span(names.OFFBOARD_SPAN, "fence"):
+                found = await self._fence(found, purge)
         if found.step == "leaves":
-            for placement in found.placements:
-                if not await self._is_shared(found, placement):
-                    await self._purger.drop_leaves(purge, placement)
+            with step_span(names.OFFBOARD_SPAN, "leaves"):
+                for placement in found.placements:
+                    if not await self._is_shared(found, placement):
+                        await self._purger.drop_leaves(purge, placement)
             found = await self._note(found, "purging", "threads")
         if found.step == "threads":
-            for placement in found.placements:
-                if await self._is_shared(found, placement):
-                    await self._purger.purge_threads(purge, placement)
+            with step_span(names.OFFBOARD_SPAN, "threads"):
+                for placement in found.placements:
+                    if await self._is_shared(found, placement):
+                        await self._purger.purge_threads(purge, placement)
             found = await self._note(found, "purging", "tables")
         if found.step == "tables":
-            counts = await self._elsewhere(found)  # tickets and archives are found by rows that go next
-            await self._purger.purge_tables(purge)
+            with step_span(names.OFFBOARD_SPAN, "tables"):
+                counts = await self._elsewhere(found)  # tickets and archives are found by rows that go next
+                await self._purger.purge_tables(purge)
             found = await self._note(found, "purging", "elsewhere", counts=counts)
         # Whoever wrote just before its rows went tells the caches within that time, or not at all.
         await asyncio.sleep(self._pace.settle_s)
-        counts = await self._elsewhere(found)
+        with step_span(names.OFFBOARD_SPAN, "elsewhere"):
+            counts = await self._elsewhere(found)
         return await self._note(found, "verifying", "elsewhere", counts=counts)
+
+    async def _fence(self, found: Offboarding, purge: Purge) -> Offboarding:
+        await self._purger.cancel_runs(found.subject)
+        if found.kind == "user":
+            await self._runs_ended(found)
+        await self._purger.fence(purge)
+        # Also where it was by an earlier try, which may have deleted what says so.
+        placements = sorted({*found.placements, *await self._purger.places(found.subject)})
+        shared = [place for place in placements if await self._is_shared(found, place)]
+        total = found.threads_purged + await self._purger.count_threads(found.subject, shared)
+        return await self._note(
+            found, "purging", "leaves", fenced=True, placements=placements, threads_total=total
+        )
 
     async def _is_shared(self, found: Offboarding, placement: int) -> bool:
         return found.kind == "user" or await self._purger.is_shared(found.subject, placement)

@@ -10,6 +10,7 @@ from litestar.handlers import BaseRouteHandler
 
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.problems import BadRequestError
+from agentflow_api.http.whose import note_agent, note_principal
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
 from agentflow_tenancy.keys import API_KEY_PREFIX
@@ -49,6 +50,7 @@ async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_lea
     if principal.issued_by is None:
         wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
+    note_principal(principal)
     _check_agent(request, wiring, principal.tenant.agents)
     return principal
 
@@ -89,6 +91,7 @@ def _check_agent(
     named = connection.scope.get(AGENT_KEY)
     if named is not None:
         wiring.agents.find(str(named), allowed)
+        note_agent(str(named))
 
 
 def _is_operators(given: str, wiring: Wiring) -> bool:
