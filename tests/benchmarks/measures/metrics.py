@@ -64,7 +64,7 @@ def _work(tracer: Tracer, tenant: str) -> None:
     whose = {"agentflow.tenant.id": tenant, "agentflow.placement": "pool"}
     for route in ROUTES:
         for status in STATUSES:
-            asked = {"http.route": route, "http.response.status_code": status}
+            asked: dict[str, str | int] = {"http.route": route, "http.response.status_code": status}
             request = tracer.start_span(f"POST {route}", kind=SERVER, attributes={**whose, **asked})
             if status >= 500:
                 request.set_status(StatusCode.ERROR)

@@ -9,6 +9,14 @@ from tests.support.spans import OPENMETRICS, families, lines, value
 
 CALLS = "traces_span_metrics_calls_total"
 SECONDS = "traces_span_metrics_duration_seconds"
+# What each run leaves, at least once.
+BELOW = {
+    "checkpoint.put": {"agentflow_placement": "pool"},
+    "checkpoint.get": {"agentflow_placement": "pool"},
+    "thread.lock.acquire": {"agentflow_lock_outcome": "acquired"},
+    "quota.check": {"agentflow_quota_decision": "allowed"},
+    "invoke_agent echo": {"gen_ai_agent_name": "echo"},
+}
 
 
 def scraped(api: Api, accept: str = OPENMETRICS) -> str:
@@ -57,6 +65,8 @@ def test_two_tenants_two_processes(migrated_database_url: str, redis_url: str) -
                 assert value(found, CALLS, **of, http_response_status_code="200") == times
                 assert value(found, f"{SECONDS}_count", **of) == times
                 assert value(found, f"{SECONDS}_sum", **of) > 0
+                for name, said in BELOW.items():
+                    assert value(found, CALLS, span_name=name, **labels, **said) >= times, name
             facts = [line.labels for line in lines(pages[-1], "agentflow_tenant_info")]
             found_facts = [one for one in facts if one["slug"] == slug]
             assert {(one["agentflow_tenant_id"], one["plan"], one["placement"]) for one in found_facts} == {
@@ -80,6 +90,11 @@ def test_nothing_of_what_tenants_hold(api: Api) -> None:
         for method, path in (
             ("GET", f"/v1/threads/{canary}-thread/state"),
             ("GET", f"/v1/observability/{canary}-thread"),
+            ("GET", f"/v1/threads/{canary}-thread/runs/{canary}"),
+            ("DELETE", f"/v1/keys/{canary}"),
+            ("GET", f"/v1/runs/{canary}"),
+            ("GET", f"/{canary}"),
+            ("POST", f"/a/{canary}/v1/graph/invoke"),
         ):
             client.request(method, path, json={}, headers={"baggage": f"agentflow.tenant.id={canary}"})
         key = client.post("/v1/keys", json={"name": canary}).json()["data"]

@@ -24,8 +24,8 @@ from agentflow_telemetry.token_counts import TokenCounts
 # When counting began is a line more for each series, which nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
 
-# Times are a dozen lines for each route and kind of checkpoint, counts are one: of every five tenants that are
-# named one has times, too, but ten in any case.
+# Times are a dozen lines for each route and kind of checkpoint, counts are one: of every five tenants that
+# are named one has times, too, but ten in any case.
 _TIMED_OF: Final = 5
 _TIMED_ANYWAY: Final = 10
 

@@ -32,7 +32,7 @@ _ATTRIBUTES: Final = (
     names.QUOTA_DECISION,
     names.ROUTE,
     names.STATUS,
-    names.GEN_AI_AGENT,
+    names.AGENT,
     names.MODEL,
     names.TOOL,
 )
