@@ -79,7 +79,7 @@ def test_one_trace_across_api_queue_and_worker(  # noqa: PLR0915 - one run is lo
                     },
                 )
                 assert made.is_success, made.text
-                soon(lambda: done(client, made.json()["data"]["run"]))
+                soon(lambda: done(client, made.json()["data"]["run"]), within_s=60)
             told = hook.called()
         asked = stub.asked
     spans = [span for span in collector.spans() if span["trace_id"] == TRACE_ID]
@@ -144,8 +144,8 @@ def test_what_is_not_sampled_is_not_sent(
                 headers={"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-00"},
             )
             assert made.is_success, made.text
-            soon(lambda: done(client, made.json()["data"]["run"]))
-            soon(lambda: client.get("/v1/observability/t").json()["data"]["run"]["spans"] != [])
+            soon(lambda: done(client, made.json()["data"]["run"]), within_s=60)
+            soon(lambda: client.get("/v1/observability/t").json()["data"]["run"]["spans"] != [], within_s=60)
             shown = client.get("/v1/observability/t").json()["data"]["run"]["spans"]
     assert {span["trace_id"] for span in shown} == {TRACE_ID}
     assert not [span for span in collector.spans() if span["trace_id"] == TRACE_ID]

@@ -223,6 +223,5 @@ async def test_spans_stand_below_who_called(told: InMemorySpanExporter) -> None:
 
 
 def test_names_agree() -> None:
-    """What the service hides is what the library tells, and both mean the same by an agent."""
+    """What the service hides is what the library tells."""
     assert telemetry_names.CONVERSATION == names.CONVERSATION
-    assert telemetry_names.AGENT == names.AGENT

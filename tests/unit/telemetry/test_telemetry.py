@@ -75,7 +75,7 @@ def test_routes_are_templates(template: str, route: str) -> None:
 
 
 async def test_a_span_per_request() -> None:
-    """With method, route and status; whose it is says the application. The answer passes through as it is."""
+    """With method, route and status; the answer passes through as it is."""
     app, exporter = traced()
     sent = Sent()
     await app(request("/a/echo/v1/threads/secret/200"), nothing, sent)

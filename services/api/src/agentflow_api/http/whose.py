@@ -1,4 +1,4 @@
-"""Whose a request is, for its span."""
+"""Whose a request is and which agent it names, for its span."""
 
 from agentflow.storage.checkpointer.storage_spans import owner_attributes
 from agentflow.utils import span_names as names
@@ -12,5 +12,5 @@ def note_principal(principal: Principal) -> None:
 
 
 def note_agent(name: str) -> None:
-    """The agent that the path chose, once there is known to be one: clients write what they like."""
+    """One that was found: what a path names otherwise is a client's own word."""
     note_current({names.AGENT: name})
