@@ -92,6 +92,8 @@ GOALS = (
     _at_most("api.idle.socket", "memory of an open idle socket", 25, "KB"),
     _at_most("api.idle.stream", "memory of an open idle stream", 25, "KB"),
     _at_most("api.background", "background run: enqueue to first node, p50", 20, "ms"),
+    _at_most("metrics.size", "a scrape with 1000 tenants", 1, "MB"),
+    _at_most("metrics.scrape", "CPU time of a scrape with 1000 tenants", 100, "ms"),
     Goal("telemetry.invoke/off", "invokes/s, telemetry as shipped, to telemetry off", 0.8),
     Goal("telemetry.messages/off", "GETs/s of 20 messages, telemetry as shipped, to telemetry off", 0.8),
     _at_most("telemetry.turn.recorder/cpu", "a turn with the CPU of the library's spans, to without", 1.05),

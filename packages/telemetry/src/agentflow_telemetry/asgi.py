@@ -54,13 +54,13 @@ class SpanPerRequest:
                 self._tracing.close()
         elif not self._tracing.enabled:
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+        elif scope["type"] == "http" and self._tracing.traces_requests:
             await self._traced(scope, receive, send)
         else:
             await self._below(scope, receive, send)
 
     async def _below(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A socket may be open for days: what is asked over it stands below what its `traceparent` names."""
+        """What is asked stands below what its `traceparent` names; a socket, open for days, is no span."""
         token = attach(_context_of(scope))
         try:
             await self._app(scope, receive, send)

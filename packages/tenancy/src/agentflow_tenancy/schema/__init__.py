@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
+from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
+
 # Few are faster: each batch of writes opens every leaf it touches.
 POOL_PLACEMENTS: Final = range(1, 9)
 
@@ -21,6 +23,11 @@ _FILES: Final = {
     12: "0012_retention.sql",
     11: "0011_exports.sql",
 }
+
+
+def placement_kind(placement: int) -> str:
+    """`dedicated` when it is one tenant's own, else `pool`."""
+    return "dedicated" if placement >= FIRST_OWN_PLACEMENT else "pool"
 
 
 def tenancy_statements(version: int) -> Sequence[str]:
