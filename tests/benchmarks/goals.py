@@ -92,6 +92,8 @@ GOALS = (
     _at_most("api.idle.socket", "memory of an open idle socket", 25, "KB"),
     _at_most("api.idle.stream", "memory of an open idle stream", 25, "KB"),
     _at_most("api.background", "background run: enqueue to first node, p50", 20, "ms"),
+    _at_most("metrics.size", "a scrape with 1000 tenants", 1, "MB"),
+    _at_most("metrics.scrape", "CPU time of a scrape with 1000 tenants", 100, "ms"),
     Goal("turns.1/langgraph", "turns/s durable sync, 1 thread, to langgraph sync", 5, peers=True),
     Goal("turns.16/langgraph", "turns/s durable sync, 16 threads, to langgraph sync", 12, peers=True),
 )

@@ -6,6 +6,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.api import measure_api
 from tests.benchmarks.measures.export import measure_export
 from tests.benchmarks.measures.growth import measure_growth
+from tests.benchmarks.measures.metrics import measure_metrics
 from tests.benchmarks.measures.moves import measure_moves
 from tests.benchmarks.measures.neighbours import measure_neighbours
 from tests.benchmarks.measures.offboarding import measure_offboarding
@@ -34,5 +35,6 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "quotas": measure_quotas,
     "neighbours": measure_neighbours,
     "export": measure_export,
+    "metrics": measure_metrics,
     "api": measure_api,
 }

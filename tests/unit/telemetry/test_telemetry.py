@@ -39,7 +39,7 @@ def traced() -> tuple[SpanPerRequest, InMemorySpanExporter]:
     tracing = Tracing("test", {})
     tracing._provider = TracerProvider()
     tracing._provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.exports = True
+    tracing.traces_requests = True
     tracing.tracer = tracing._provider.get_tracer("test")
     return SpanPerRequest(application, service="test", tracing=tracing), exporter
 

@@ -64,6 +64,6 @@ FROM s CROSS JOIN LATERAL (
 ) q"""  # noqa: S608 - of named statements
 
 
-_TEXTS: Final = _parts("queries.sql") | _parts("traces.sql") | _parts("retention.sql")
+_TEXTS: Final = _parts("queries.sql") | _parts("traces.sql") | _parts("retention.sql") | _parts("gauges.sql")
 QUERIES: Final[dict[str, TextClause]] = {name: text(body) for name, body in _TEXTS.items()}
 STATEMENTS: Final = {name: _for_driver(body) for name, body in _TEXTS.items()}

@@ -59,7 +59,7 @@ class SpanPerRequest:
         }
         token = attach(_W3C.extract(carrier)) if carrier else None
         try:
-            if scope["type"] == "http" and self._tracing.exports:
+            if scope["type"] == "http" and self._tracing.traces_requests:
                 await self._traced(scope, receive, send)
             else:
                 await self._app(scope, receive, send)

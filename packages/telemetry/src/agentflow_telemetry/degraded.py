@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from agentflow_telemetry import names
 
+class DegradedGauge(Collector):
+    """Asks whenever somebody looks."""
 
-class DegradedGauge:
-    """Told to whoever set a meter provider; nobody else pays for it."""
-
-    def __init__(self, modes: Mapping[str, Callable[[], bool]], *, meter: Meter | None = None) -> None:
-        """Observe from now on.
+    def __init__(self, modes: Mapping[str, Callable[[], bool]], registry: CollectorRegistry) -> None:
+        """Tell from now on.
 
         Args:
-            modes: By name: whether it is degraded now. Asked by whoever collects, from any thread.
-            meter: The process's when None.
+            modes: By name: whether it is degraded now. Asked from any thread.
+            registry: Of what the process tells.
         """
         self._modes = dict(modes)
-        (meter or get_meter("agentflow")).create_observable_gauge(
-            names.DEGRADED,
-            callbacks=[self._observed],
-            description="1 while a part of the service is away and answers come without it.",
-        )
+        self._registry = registry
+        registry.register(self)
 
     def close(self) -> None:
-        """Observe nothing any more; what the modes ask may be closed then."""
-        self._modes = {}
+        """Tell no more; what the modes ask may be closed then."""
+        self._registry.unregister(self)
 
-    def _observed(self, _: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(int(asked()), {names.MODE: mode}) for mode, asked in self._modes.items()]
+    def collect(self) -> Iterable[Metric]:
+        """Every mode."""
+        said = "1 while a part of the service is away and answers come without it."
+        family = GaugeMetricFamily("agentflow_degraded", said, labels=["mode"])
+        for mode, asked in self._modes.items():
+            family.add_metric([mode], int(asked()))
+        return [family]

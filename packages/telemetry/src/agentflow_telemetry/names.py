@@ -7,17 +7,21 @@ METHOD: Final = "http.request.method"
 STATUS: Final = "http.response.status_code"
 ROUTE: Final = "http.route"
 
+# OpenTelemetry's own conventions for generative AI.
+GEN_AI_AGENT: Final = "gen_ai.agent.name"
+MODEL: Final = "gen_ai.request.model"
+TOOL: Final = "gen_ai.tool.name"
+TOKENS_IN: Final = "gen_ai.usage.input_tokens"
+TOKENS_OUT: Final = "gen_ai.usage.output_tokens"
+
 # Ours.
 AGENT: Final = "agentflow.agent"
-MODE: Final = "agentflow.mode"
-
-DEGRADED: Final = "agentflow.degraded"
-
-RETENTION_THREADS: Final = "agentflow.retention.deleted_threads"
-RETENTION_VERSIONS: Final = "agentflow.retention.deleted_versions"
-RETENTION_KEPT: Final = "agentflow.retention.kept_threads"
-RETENTION_PRUNED: Final = "agentflow.retention.pruned_threads"
-RETENTION_SECONDS: Final = "agentflow.retention.sweep_duration"
+TENANT: Final = "agentflow.tenant.id"
+PLACEMENT: Final = "agentflow.placement"
+CACHE_RESULT: Final = "agentflow.cache.result"
+LOCK_OUTCOME: Final = "agentflow.lock.outcome"
+QUOTA: Final = "agentflow.quota.name"
+QUOTA_DECISION: Final = "agentflow.quota.decision"
 
 REQUEST_SPAN: Final = "{method} {route}"
 

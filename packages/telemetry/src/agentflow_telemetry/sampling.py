@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler, SamplingResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 
 class RecordEverything(Sampler):
-    """Records every span; a client whose trace is not sampled keeps it from being exported, no more."""
+    """Records every span, so that counts are exact; another sampler says which are exported."""
+
+    def __init__(self, exported: Sampler | None = None) -> None:
+        """Decide from now on.
+
+        Args:
+            exported: Says what leaves the process. When None, what OTEL_TRACES_SAMPLER and
+                OTEL_TRACES_SAMPLER_ARG name: everything but what a client's trace leaves out, if not set.
+        """
+        self._exported = exported or TracerProvider(shutdown_on_exit=False).sampler
 
     def should_sample(  # noqa: PLR0917 - as its base has it
         self,
@@ -23,8 +33,8 @@ class RecordEverything(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """As the parent was decided on; what would be dropped is recorded only."""
-        result = DEFAULT_ON.should_sample(
+        """As the other one decides; what it would drop is recorded only."""
+        result = self._exported.should_sample(
             parent_context, trace_id, name, kind, attributes, links, trace_state
         )
         if result.decision is Decision.DROP:
@@ -33,4 +43,4 @@ class RecordEverything(Sampler):
 
     def get_description(self) -> str:
         """Its name."""
-        return "RecordEverything"
+        return f"RecordEverything({self._exported.get_description()})"

@@ -9,20 +9,22 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from agentflow_telemetry.exporting import CountedExport
 from agentflow_telemetry.hiding import HideThreads
+from agentflow_telemetry.modes import Mode, mode_of
 from agentflow_telemetry.sampling import RecordEverything
-
-ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+from agentflow_telemetry.span_metrics import SpanMetrics
 
 
 class Tracing:
     """A process's tracer, and the provider behind it.
 
     Attributes:
-        tracer: Of requests; costs nothing when spans are not exported.
+        tracer: Of requests; costs nothing when nobody is told of them.
+        exports: Whether spans leave the process.
+        traces_requests: Whether requests have spans.
     """
 
     def __init__(
@@ -31,32 +33,44 @@ class Tracing:
         environment: Mapping[str, str] = os.environ,
         *,
         processors: Sequence[SpanProcessor] = (),
+        metrics: SpanMetrics | None = None,
     ) -> None:
-        """Record spans for an endpoint, for processors, or for neither.
+        """Record spans for an endpoint, for processors, for metrics, or for nobody.
 
         Args:
             service: Its name in traces.
-            environment: Spans are exported if it has OTEL_EXPORTER_OTLP_ENDPOINT; the standard's other
-                variables hold too.
+            environment: Has AGENTFLOW_TELEMETRY or the standard's variables: they say whether spans are
+                exported.
             processors: Of this process. They are told everything, whatever is sampled, and thread ids as they
                 are; an endpoint gets only what tells threads apart.
+            metrics: Counts every span, also those of requests.
         """
         self.tracer: Tracer = NoOpTracer()
-        self.exports = bool(environment.get(ENDPOINT_VARIABLE))
+        self.exports = mode_of(environment) is Mode.TRACES
+        self.traces_requests = self.exports or metrics is not None
+        self._export: CountedExport | None = None
         self._provider: TracerProvider | None = None
-        if not (self.exports or processors):
+        told = [*processors, *([] if metrics is None else [metrics])]
+        if not (self.exports or told):
             return
         provider = TracerProvider(
             resource=Resource.create({"service.name": service}),
-            sampler=RecordEverything() if processors else None,
+            sampler=RecordEverything() if told else None,
         )
-        for processor in processors:
+        for processor in told:
             provider.add_span_processor(processor)
         if self.exports:
             provider.add_span_processor(HideThreads())
-            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            self._export = CountedExport(OTLPSpanExporter())
+            provider.add_span_processor(self._export)
+        if self.traces_requests:
             self.tracer = provider.get_tracer("agentflow")
         self._provider = provider
+
+    @property
+    def lost(self) -> int:
+        """Spans that were to be exported and were not."""
+        return 0 if self._export is None else self._export.lost
 
     @property
     def enabled(self) -> bool:

@@ -1,5 +1,6 @@
 """The application: routes, dependencies, and what they share."""
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -29,6 +30,7 @@ from agentflow_api.http.exact_paths import ExactPaths
 from agentflow_api.http.ping import Ping
 from agentflow_api.keys.routes import keys_router
 from agentflow_api.lifetime import told_to_stop
+from agentflow_api.metrics.routes import get_metrics
 from agentflow_api.observability.routes import observability_router
 from agentflow_api.offboarding.receipts import receipts_router
 from agentflow_api.offboarding.routes import offboarding_router
@@ -45,7 +47,8 @@ from agentflow_api.usage.routes import usage_router
 from agentflow_api.webhooks.routes import get_webhook_secret
 from agentflow_api.wiring import Wiring, opened
 from agentflow_hosting.trace_collector import TraceCollector
-from agentflow_telemetry import SpanPerRequest, Tracing
+from agentflow_telemetry import Metrics, Mode, SpanPerRequest, Tracing
+from agentflow_telemetry.processes import FOLDER_VARIABLE
 
 
 def provide_wiring(state: State) -> Wiring:
@@ -65,12 +68,19 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
     """
     chosen = settings or read_settings()
     collector = TraceCollector() if chosen.store_traces else None
-    tracing = Tracing("agentflow-api", processors=[] if collector is None else [collector])
+    metrics = _metrics(chosen)
+    tracing = Tracing(
+        "agentflow-api",
+        processors=[] if collector is None else [collector],
+        metrics=None if metrics is None else metrics.spans,
+    )
     tracing.install()
+    if metrics is not None:
+        metrics.drops("spans", lambda: tracing.lost)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-        async with opened(chosen, collector) as wiring, told_to_stop(wiring.stop):
+        async with opened(chosen, collector, metrics) as wiring, told_to_stop(wiring.stop):
             app.state["wiring"] = wiring
             yield
 
@@ -78,6 +88,7 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
         route_handlers=[
             ping,
             ready,
+            get_metrics,
             documents_router,
             graph_router,
             get_state_schema,
@@ -122,3 +133,10 @@ def create_app(settings: Settings | None = None) -> SpanPerRequest:
     if chosen.cors_origins:
         answering = CrossOrigin(answering, chosen.cors_origins)
     return SpanPerRequest(answering, service="agentflow-api", tracing=tracing)
+
+
+def _metrics(settings: Settings) -> Metrics | None:
+    if settings.telemetry.mode is Mode.OFF:
+        return None
+    folder = os.environ.get(FOLDER_VARIABLE) if settings.workers > 1 else None
+    return Metrics("agentflow-api", settings=settings.telemetry, folder=folder)

@@ -4,12 +4,17 @@ What serves requests is named here and imported by the workers, which start anew
 needs none of it.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 
 from agentflow_api.settings import Settings
+from agentflow_telemetry.processes import FOLDER_VARIABLE
 
 # A node that takes longer is cut off; its thread stays at the step before.
 _STOP_WITHIN_S: Final = 30
@@ -53,6 +58,18 @@ def serve(settings: Settings) -> None:
     )
     listening = config.bind_socket()
     try:
-        Multiprocess(config, [listening]).run()
+        with _meeting_place(settings.workers):
+            Multiprocess(config, [listening]).run()
     finally:
         listening.close()
+
+
+@contextmanager
+def _meeting_place(workers: int) -> Iterator[None]:
+    """A folder of this user alone, in which workers tell their metrics to each other; one needs none."""
+    if workers == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="agentflow-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[FOLDER_VARIABLE] = folder
+        yield

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from agentflow_hosting.agents.registry import DEMO_AGENTS, parse_agents
+from agentflow_telemetry import TelemetrySettings, read_telemetry_settings
+from agentflow_telemetry.settings import VARIABLES as TELEMETRY_VARIABLES
 from agentflow_tenancy.exports.folder import MEANING as EXPORTS_MEANING
 from agentflow_tenancy.exports.folder import VARIABLE as EXPORTS_VARIABLE
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
@@ -43,6 +45,7 @@ class Settings:
     quota_grace_s: float = 30.0
     requests_at_once: int = 16
     store_traces: bool = True
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     exports: Path | None = None
     max_import_bytes: int = 10 * 1024**3
 
@@ -66,7 +69,7 @@ VARIABLES: Final = {
     "AGENTFLOW_LOCK_WAIT_S": "Seconds a run waits while another one holds its thread. 30 if not set.",
     "AGENTFLOW_STORE_TIMEOUT_S": "Seconds one statement may take; then the answer is 503. 10 if not set.",
     "AGENTFLOW_OPERATOR_TOKEN": "Secret of at least 32 characters that opens the operator's routes, "
-    "/v1/admin. They are closed if not set.",
+    "/v1/admin and /metrics. They are closed if not set.",
     "AGENTFLOW_QUOTA_REDIS_URL": "Redis or Valkey that counts quotas. AGENTFLOW_REDIS_URL if not set.",
     "AGENTFLOW_ALLOW_HTTP_ISSUERS": "`true` also fetches issuers' keys by http and from private addresses.",
     "AGENTFLOW_ALLOW_PRIVATE_WEBHOOKS": "`true` takes webhooks by http and at private addresses, too.",
@@ -74,6 +77,7 @@ VARIABLES: Final = {
     "AGENTFLOW_QUOTA_GRACE_S": "Seconds without Redis that limited tenants may spend on. 30 if not set.",
     "AGENTFLOW_REQUESTS_AT_ONCE": "Requests that each process works on; half for one tenant. 16 if not set.",
     "AGENTFLOW_STORE_TRACES": "`false` keeps nothing of what runs did. They are stored if not set.",
+    **TELEMETRY_VARIABLES,
     EXPORTS_VARIABLE: EXPORTS_MEANING,
     "AGENTFLOW_MAX_IMPORT_BYTES": "Largest archive that is imported. 10737418240 if not set.",
     **MOVE_VARIABLES,
@@ -99,6 +103,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(f"AGENTFLOW_AGENTS: {error}") from error
     try:
         move_policy = MovePolicy.read(environment)
+        telemetry = read_telemetry_settings(environment)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     cache_url = None if redis_url.lower() == "none" else redis_url
@@ -126,6 +131,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         exports=Path(exports) if (exports := environment.get(EXPORTS_VARIABLE)) else None,
         max_import_bytes=_whole(environment, "AGENTFLOW_MAX_IMPORT_BYTES", 10 * 1024**3, least=1024),
         store_traces=environment.get("AGENTFLOW_STORE_TRACES", "").lower() != "false",
+        telemetry=telemetry,
     )
 
 

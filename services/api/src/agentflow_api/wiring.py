@@ -12,6 +12,7 @@ from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
 from agentflow_api.graph.running import RunningRuns
 from agentflow_api.http.gatekeeper import Gatekeeper
+from agentflow_api.metrics.measuring import measured
 from agentflow_api.settings import Settings
 from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_hosting.background import BackgroundTasks
@@ -26,7 +27,7 @@ from agentflow_hosting.run_repository import RunRepository
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.trace_repository import TraceRepository
 from agentflow_hosting.trace_writer import TraceWriter
-from agentflow_telemetry import DegradedGauge
+from agentflow_telemetry import Metrics
 from agentflow_tenancy import (
     Authenticator,
     FairShare,
@@ -88,6 +89,7 @@ class Wiring:
     importer: ThreadImporter
     export_folder: ExportFolder | None
     links: Links
+    metrics: Metrics | None
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -100,10 +102,12 @@ class Wiring:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, collector: TraceCollector | None = None) -> AsyncGenerator[Wiring]:
+async def opened(
+    settings: Settings, collector: TraceCollector | None = None, metrics: Metrics | None = None
+) -> AsyncGenerator[Wiring]:
     """Open everything; at the end let runs reach their next boundary, then close it.
 
-    What a collector learns of runs is stored.
+    What a collector learns of runs is stored; what there is to measure is told to `metrics`.
 
     Nothing is asked of Postgres or Redis yet: a service that starts before them recovers by itself.
     """
@@ -148,7 +152,8 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
     trace_writer = None if collector is None else TraceWriter(collector, traces)
     if trace_writer is not None:
         trace_writer.start()
-    gauge = DegradedGauge({"cache": lambda: checkpointer.degraded, "quotas": lambda: quotas.degraded})
+    modes = {"cache": lambda: checkpointer.degraded, "quotas": lambda: quotas.degraded}
+    measuring = await measured(metrics, engine, modes, collector)
     try:
         yield Wiring(
             settings=settings,
@@ -186,9 +191,10 @@ async def opened(settings: Settings, collector: TraceCollector | None = None) ->
             importer=ThreadImporter(engine),
             export_folder=None if settings.exports is None else ExportFolder(settings.exports),
             links=Links(settings.key_pepper),
+            metrics=metrics,
         )
     finally:
-        gauge.close()
+        await measuring.aclose()
         await executor.stop()
         await background.aclose()
         await gates.aclose()

@@ -14,15 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer import PgCheckpointer
 from agentflow.storage.checkpointer.pool import engine_from_url
+from agentflow_hosting.gauge_repository import GaugeRepository
 from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.webhook_sender import WebhookSender
 from agentflow_hosting.webhooks import Webhooks
-from agentflow_telemetry import Tracing, configure_logging
+from agentflow_telemetry import Metrics, Mode, SweepMetrics, Tracing, configure_logging
+from agentflow_telemetry.endpoint import MetricsEndpoint
 from agentflow_tenancy import TenantRepository, UsageRepository
 from agentflow_tenancy.exports import ExportFolder, ExportQueue, ThreadExporter, ThreadImporter
 from agentflow_tenancy.moves import Mover, OperationRepository
 from agentflow_worker.export_runner import ExportRunner
+from agentflow_worker.gauge_reader import GaugeReader
+from agentflow_worker.metrics_settings import MetricsSettings
 from agentflow_worker.move_planner import MovePlanner
 from agentflow_worker.offboarding_parts import opened_offboarding
 from agentflow_worker.operation_runner import OperationRunner
@@ -45,11 +49,17 @@ logger = logging.getLogger("agentflow.worker")
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set."""
+    metrics = None
+    if settings.telemetry.mode is not Mode.OFF:
+        metrics = Metrics("agentflow-worker", settings=settings.telemetry)
     checkpointer = PgCheckpointer(settings.database_url, redis_url=settings.redis_url, pool_size=2)
     engine = engine_from_url(settings.database_url, pool_size=10, max_overflow=0, timeout_s=60)
     sweeper = Sweeper(
         checkpointer,
-        RetentionSweep(RetentionRepository(engine, settings.retention)),
+        RetentionSweep(
+            RetentionRepository(engine, settings.retention),
+            metrics=SweepMetrics(None if metrics is None else metrics.registry),
+        ),
         every_s=settings.sweep_every_s,
         keep_checkpoints=settings.keep_checkpoints,
         pack_after=settings.pack_after,
@@ -77,12 +87,13 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         parts: list[_Part] = [sweeper, roller, planner, runner, janitor, run_sweeper, trace_sweeper]
         if settings.exports is not None:
             parts.append(_export_runner(settings.exports, settings.keep_exports, engine))
+        if settings.metrics is not None and metrics is not None:
+            parts.append(_gauge_reader(engine, metrics, settings))
+            stack.callback(_endpoint(metrics, settings.metrics).close)
         if settings.runs is not None:
             collector = TraceCollector() if settings.runs.store_traces else None
-            tracing = Tracing("agentflow-worker", processors=[] if collector is None else [collector])
-            tracing.install()
-            stack.callback(tracing.close)
-            runs = opened_run_worker(settings.runs, engine, settings.redis_url, collector)
+            stack.callback(_tracing(collector, metrics).close)
+            runs = opened_run_worker(settings.runs, engine, settings.redis_url, collector, metrics)
             parts.append(await stack.enter_async_context(runs))
             sender = WebhookSender(allow_private=settings.runs.allow_private_webhooks)
             parts.append(Webhooks(engine, settings.runs.key_pepper, sender))
@@ -90,6 +101,32 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         logger.info("The worker runs.")
         await asyncio.gather(*(part.run(stop) for part in parts))
     logger.info("The worker stopped.")
+
+
+def _tracing(collector: TraceCollector | None, metrics: Metrics | None) -> Tracing:
+    tracing = Tracing(
+        "agentflow-worker",
+        processors=[] if collector is None else [collector],
+        metrics=None if metrics is None else metrics.spans,
+    )
+    tracing.install()
+    if metrics is not None:
+        metrics.drops("spans", lambda: tracing.lost)
+        if collector is not None:
+            metrics.drops("stored_runs", lambda: collector.dropped)
+    return tracing
+
+
+def _endpoint(metrics: Metrics, settings: MetricsSettings) -> MetricsEndpoint:
+    endpoint = MetricsEndpoint(metrics, settings.host, settings.port, settings.token)
+    logger.info("Metrics are at http://%s:%d/metrics.", settings.host, endpoint.port)
+    return endpoint
+
+
+def _gauge_reader(engine: AsyncEngine, metrics: Metrics, settings: Settings) -> GaugeReader:
+    reader = GaugeReader(GaugeRepository(engine), metrics.facts, most_tenants=settings.telemetry.most_tenants)
+    metrics.registry.register(reader)
+    return reader
 
 
 def _export_runner(path: Path, keep: timedelta, engine: AsyncEngine) -> ExportRunner:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import StorageError
 from agentflow.storage.checkpointer import PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
-from agentflow.storage.checkpointer.pool import engine_from_url
+from agentflow.storage.checkpointer.pool import connections_of, engine_from_url, watch_pool
 from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_hosting.executor import THREAD_LEASE_S, RunExecutor
 from agentflow_hosting.principals import Principals
@@ -23,6 +23,7 @@ from agentflow_hosting.tickets import rest
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.trace_repository import TraceRepository
 from agentflow_hosting.trace_writer import TraceWriter
+from agentflow_telemetry import DegradedGauge, Metrics, PoolMetrics
 from agentflow_tenancy import QuotaGuard, QuotaStore, TenantRepository, UsageRepository
 from agentflow_tenancy.roles import RoleGuard
 from agentflow_worker.run_settings import RunSettings
@@ -71,6 +72,7 @@ async def opened_run_worker(
     operations: AsyncEngine,
     redis_url: str | None,
     collector: TraceCollector | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncGenerator[RunWorker]:
     """Open what carrying out runs takes, and close it at the end. Nothing is asked of any server yet.
 
@@ -79,6 +81,7 @@ async def opened_run_worker(
         operations: Of the login that sees every tenant.
         redis_url: Holds locks and states; None runs on Postgres alone.
         collector: Learns what runs do; that is stored.
+        metrics: Learns what there is to measure.
     """
     async with AsyncExitStack() as stack:
         engine = engine_from_url(
@@ -99,6 +102,10 @@ async def opened_run_worker(
             grace_s=settings.quota_grace_s,
         )
         stack.push_async_callback(quotas.aclose)
+        if metrics is not None:
+            modes = {"cache": lambda: checkpointer.degraded, "quotas": lambda: quotas.degraded}
+            stack.callback(DegradedGauge(modes, metrics.registry).close)
+            watch_pool(engine, PoolMetrics(lambda: connections_of(engine), metrics.registry).waited)
         feed = RunFeed(_client(stack, redis_url))
         stack.push_async_callback(feed.aclose)
         executor = RunExecutor(

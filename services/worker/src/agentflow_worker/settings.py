@@ -7,10 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from agentflow_telemetry import TelemetrySettings, read_telemetry_settings
+from agentflow_telemetry.settings import VARIABLES as TELEMETRY_VARIABLES
 from agentflow_tenancy.exports.folder import MEANING as EXPORTS_MEANING
 from agentflow_tenancy.exports.folder import VARIABLE as EXPORTS_VARIABLE
 from agentflow_tenancy.moves.policy import VARIABLES as MOVE_VARIABLES
 from agentflow_tenancy.moves.policy import MovePolicy
+from agentflow_worker.metrics_settings import VARIABLES as METRICS_VARIABLES
+from agentflow_worker.metrics_settings import MetricsSettings, read_metrics_settings
 from agentflow_worker.run_settings import VARIABLES as RUN_VARIABLES
 from agentflow_worker.run_settings import RunSettings, read_run_settings
 
@@ -39,6 +43,8 @@ class Settings:
     exports: Path | None = None
     keep_exports: timedelta = timedelta(days=1)
     runs: RunSettings | None = None
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    metrics: MetricsSettings | None = None
 
 
 VARIABLES: Final = {
@@ -60,6 +66,8 @@ VARIABLES: Final = {
     EXPORTS_VARIABLE: EXPORTS_MEANING,
     "AGENTFLOW_KEEP_EXPORTS_S": "Seconds that the file of an export is kept. 86400 if not set.",
     **RUN_VARIABLES,
+    **TELEMETRY_VARIABLES,
+    **METRICS_VARIABLES,
 }
 
 
@@ -76,6 +84,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     try:
         move_policy = MovePolicy.read(environment)
         runs = read_run_settings(environment, cache_url)
+        telemetry = read_telemetry_settings(environment)
+        metrics = read_metrics_settings(environment)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     return Settings(
@@ -94,6 +104,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         exports=Path(exports) if (exports := environment.get(EXPORTS_VARIABLE)) else None,
         keep_exports=timedelta(seconds=_positive(environment, "AGENTFLOW_KEEP_EXPORTS_S") or 86400.0),
         runs=runs,
+        telemetry=telemetry,
+        metrics=metrics,
         pack_after=timedelta(seconds=_positive(environment, "AGENTFLOW_PACK_AFTER_S") or 600.0),
     )
 

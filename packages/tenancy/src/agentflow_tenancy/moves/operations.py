@@ -6,18 +6,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow_tenancy.control_plane import Actor, ControlPlane, Transaction
 from agentflow_tenancy.errors import MoveConflictError
-from agentflow_tenancy.schema import POOL_PLACEMENTS
+from agentflow_tenancy.schema import FIRST_OWN_PLACEMENT, POOL_PLACEMENTS
 from agentflow_tenancy.tenants import Tenant
 
 type Step = Literal["prepare", "announce", "fence", "move", "finish", "clean", "end"]
-FIRST_OWN_PLACEMENT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)

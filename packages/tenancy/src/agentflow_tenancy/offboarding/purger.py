@@ -22,10 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import InvalidInputError, StorageError, StoreUnavailableError
 from agentflow.storage.checkpointer.pool import connection
 from agentflow_tenancy.moves.mover import ClaimLostError
-from agentflow_tenancy.moves.operations import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.moves.statements import between, detachment
 from agentflow_tenancy.offboarding.records import Subject
 from agentflow_tenancy.offboarding.statements import CHILDREN, at_placement, of_table, statement
+from agentflow_tenancy.schema import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.slugs import public_thread_id
 
 # What says that there was a tenant, and nothing more. All other tables are purged.

@@ -6,6 +6,8 @@ from typing import Final
 
 # Few are faster: each batch of writes opens every leaf it touches.
 POOL_PLACEMENTS: Final = range(1, 9)
+# From here on a placement is one tenant's own.
+FIRST_OWN_PLACEMENT: Final = 1000
 
 _FILES: Final = {
     1: "0001_tenants.sql",
@@ -21,6 +23,11 @@ _FILES: Final = {
     12: "0012_retention.sql",
     11: "0011_exports.sql",
 }
+
+
+def placement_kind(placement: int) -> str:
+    """`dedicated` when it is one tenant's own, else `pool`."""
+    return "dedicated" if placement >= FIRST_OWN_PLACEMENT else "pool"
 
 
 def tenancy_statements(version: int) -> Sequence[str]:

@@ -7,12 +7,15 @@ from typing import Any
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from opentelemetry.trace import get_current_span
 
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.problems import BadRequestError
 from agentflow_api.wiring import Wiring
-from agentflow_tenancy import CredentialError, ForbiddenError, Principal
+from agentflow_telemetry import names
+from agentflow_tenancy import CredentialError, ForbiddenError, Principal, Tenant
 from agentflow_tenancy.keys import API_KEY_PREFIX
+from agentflow_tenancy.schema import placement_kind
 from agentflow_tenancy.token_reading import is_token
 
 _OTHER_PLACES = (b"x-api-key", b"api-key")
@@ -49,6 +52,7 @@ async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_lea
     if principal.issued_by is None:
         wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
+    _tell_tenant(principal.tenant, wiring)
     _check_agent(request, wiring, principal.tenant.agents)
     return principal
 
@@ -69,7 +73,20 @@ async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], _: Ba
     await _check_operator(connection, connection.app.state["wiring"])
 
 
+async def require_operators_token(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """The same for what shows no rows: it asks nothing of Postgres, which may be away."""
+    _check_token(connection, connection.app.state["wiring"])
+
+
 async def _check_operator(connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring) -> None:
+    _check_token(connection, wiring)
+    await wiring.role.require()
+    _check_agent(connection, wiring, None)
+
+
+def _check_token(connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring) -> None:
     token = wiring.settings.operator_token
     if token is None:
         raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
@@ -78,8 +95,15 @@ async def _check_operator(connection: ASGIConnection[Any, Any, Any, Any], wiring
         if given.startswith(API_KEY_PREFIX) or is_token(given):
             raise ForbiddenError("This route is the operator's; a tenant's credential does not open it.")
         raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
-    await wiring.role.require()
-    _check_agent(connection, wiring, None)
+
+
+def _tell_tenant(tenant: Tenant, wiring: Wiring) -> None:
+    """Whose request it is, for its span and for metrics. Never from what the request itself says."""
+    if wiring.metrics is None:
+        return
+    tenant_id, placement = str(tenant.tenant_id), placement_kind(tenant.placement)
+    get_current_span().set_attributes({names.TENANT: tenant_id, names.PLACEMENT: placement})
+    wiring.metrics.facts.know(tenant_id, tenant.slug, tenant.plan, placement)
 
 
 def _check_agent(

@@ -5,6 +5,7 @@ from typing import Any
 
 from agentflow_tenancy.moves import Operation, Proposal
 from agentflow_tenancy.moves.operations import PartitionSize
+from agentflow_tenancy.schema import placement_kind
 
 
 def operation_view(operation: Operation) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def partition_view(partition: PartitionSize) -> dict[str, Any]:
     """A placement and what it takes."""
     return {
         "placement": partition.placement,
-        "kind": "pool" if partition.placement < 1000 else "dedicated",
+        "kind": placement_kind(partition.placement),
         "size_bytes": partition.size_bytes,
         "tenants": partition.tenants,
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from agentflow.errors import ConfigurationError, StoreUnavailableError
@@ -45,6 +47,7 @@ def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s
         raise ConfigurationError(_bad_url(f"starts with {url.drivername}://"))
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
+        poolclass=WatchedPool,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=timeout_s,
@@ -61,6 +64,48 @@ def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s
             "server_settings": {"application_name": "agentflow", "jit": "off", **_PLANS},
         },
     )
+
+
+# SQLAlchemy names a pool's logger by its class, and tells every end of a pool there.
+logging.getLogger(f"{__name__}.WatchedPool").setLevel(logging.WARNING)
+
+
+class WatchedPool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's, which tells how long each connection was waited for, when somebody asked.
+
+    Attributes:
+        waited: Told in seconds, also when there was none in time.
+    """
+
+    waited: Callable[[float], None] | None = None
+
+    def connect(self) -> PoolProxiedConnection:
+        """See there."""
+        if self.waited is None:
+            return super().connect()
+        began = time.perf_counter()
+        try:
+            return super().connect()
+        finally:
+            self.waited(time.perf_counter() - began)
+
+    def states(self) -> dict[str, int]:
+        """Connections lent (`in_use`), open and not lent (`idle`), and the most there may be (`limit`)."""
+        limit = self.size() + self._max_overflow
+        return {"in_use": self.checkedout(), "idle": self.checkedin(), "limit": limit}
+
+
+def watch_pool(engine: AsyncEngine, waited: Callable[[float], None]) -> None:
+    """Have told how long connections are waited for; those at hand for single statements are no wait."""
+    pool = engine.sync_engine.pool
+    if isinstance(pool, WatchedPool):
+        pool.waited = waited
+
+
+def connections_of(engine: AsyncEngine) -> dict[str, int]:
+    """How many there are by state; see `WatchedPool.states`."""
+    pool = engine.sync_engine.pool
+    return pool.states() if isinstance(pool, WatchedPool) else {}
 
 
 def recreated(engine: AsyncEngine) -> AsyncEngine:

@@ -1,0 +1,186 @@
+"""Counts and times of every span that ends, whether it is exported or not.
+
+The names are those of the OpenTelemetry collector's spanmetrics connector, so that dashboards made for one
+read the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import SpanKind
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from agentflow_telemetry import names
+from agentflow_telemetry.label_values import LabelValues
+from agentflow_telemetry.named_tenants import OTHER, NamedTenants
+from agentflow_telemetry.span_series import CALLS, DURATION, Calls, Durations, Family, Labels
+from agentflow_telemetry.token_counts import TokenCounts
+
+_TENANT: Final = "agentflow_tenant_id"
+# Attributes that become labels, where a span has them. Never a thread, a user or a key.
+_ATTRIBUTES: Final = (
+    names.TENANT,
+    names.PLACEMENT,
+    names.CACHE_RESULT,
+    names.LOCK_OUTCOME,
+    names.QUOTA,
+    names.QUOTA_DECISION,
+    names.ROUTE,
+    names.STATUS,
+    names.GEN_AI_AGENT,
+    names.MODEL,
+    names.TOOL,
+)
+_LABELS: Final = tuple(name.replace(".", "_") for name in _ATTRIBUTES)
+# What tells counts apart and not times: each series of times is a dozen lines.
+_UNTIMED: Final = frozenset({"http_response_status_code"})
+# Spans whose times are told by tenant: what a tenant waits for. Others have a dozen kinds a request.
+_TIMED_BY_TENANT: Final = ("invoke_agent", "checkpoint.")
+
+_MOST_CALLS: Final = 3000
+_MOST_DURATIONS: Final = 300
+_MOST_REMEMBERED: Final = 20_000
+
+
+class _Place:
+    """Where spans of one kind are counted."""
+
+    __slots__ = ("asks", "calls", "durations", "is_cut", "is_model", "model", "tenant")
+
+    def __init__(self, calls: Calls, durations: Durations, key: tuple[Any, ...], *, is_cut: bool) -> None:
+        self.calls = calls
+        self.durations = durations
+        self.is_cut = is_cut
+        # Whose request it is, when it is one.
+        self.asks: str | None = key[3] if key[1] is SpanKind.SERVER or _is(key[0], "invoke_agent") else None
+        self.is_model = _is(key[0], "chat")
+        self.tenant = calls.labels.get(_TENANT, "")
+        self.model = calls.labels.get("gen_ai_request_model", "")
+
+
+class SpanMetrics(SpanProcessor, Collector):
+    """A span processor that counts, and a collector that tells. Cost: about 2 us a span.
+
+    Attributes:
+        tenants: Those that are named.
+        tokens: Of the model calls among the spans.
+        cut: Spans that were counted with fewer labels than they have, since there were too many series.
+    """
+
+    def __init__(self, service: str, tokens: TokenCounts, tenants: NamedTenants, *, exemplars: bool) -> None:
+        """Nothing is counted yet.
+
+        Args:
+            service: Its name in every series.
+            tokens: Told of model calls.
+            tenants: Knows which are named.
+            exemplars: Whether spans that are sampled can be found anywhere.
+        """
+        self.tenants = tenants
+        self.tokens = tokens
+        self.cut = 0
+        self._service = service
+        self._exemplars = exemplars
+        self._lock = threading.Lock()
+        self._values = LabelValues()
+        self._calls = Family(Calls, _MOST_CALLS)
+        self._durations = Family(Durations, _MOST_DURATIONS)
+        self._places: dict[tuple[Any, ...], _Place] = {}
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """See there."""
+        # A copy is a dictionary of its own; asking the span's attributes one by one costs four times as much.
+        said: Mapping[str, Any] = span.attributes.copy() if span.attributes else {}  # type: ignore[attr-defined]
+        key = (span.name, span.kind, span.status.status_code, *map(said.get, _ATTRIBUTES))
+        ended = span.end_time or 0
+        seconds = (ended - (span.start_time or ended)) / 1e9
+        context = span.context if self._exemplars else None
+        example = context if context is not None and context.trace_flags.sampled else None
+        with self._lock:
+            place = self._places.get(key) or self._new_place(key)
+            place.calls.count += 1
+            place.durations.observe(seconds, example, ended / 1e9)
+            self.cut += place.is_cut
+            if place.asks is not None:
+                self.tenants.count(place.asks)
+            if place.is_model:
+                self.tokens.add(place.tenant, place.model, said)
+
+    def choose_tenants(self, named: Sequence[str], revision: int) -> None:
+        """Name these tenants from now on. What was counted of one that is named no more is told no more."""
+        with self._lock:
+            if self.tenants.adopt(named, revision):
+                counted, timed = self.tenants.told()
+                self._calls.keep(_TENANT, {*counted, ""})
+                self._durations.keep(_TENANT, {*timed, ""})
+                self.tokens.keep({*counted, ""})
+                self._places.clear()
+
+    def requests(self) -> dict[str, float]:
+        """Recent requests by tenant."""
+        with self._lock:
+            return self.tenants.requests()
+
+    def collect(self) -> Iterable[Metric]:
+        """What was counted so far."""
+        calls = Metric(CALLS, "Spans that ended.", "counter")
+        calls.samples = self._calls.samples(self._lock)
+        durations = Metric(DURATION, "How long spans took.", "histogram")
+        durations.samples = self._durations.samples(self._lock)
+        with self._lock:
+            tokens = list(self.tokens.collect())
+        return [calls, durations, *tokens]
+
+    def _new_place(self, key: tuple[Any, ...]) -> _Place:
+        name, kind, status, *found = key
+        labels: Labels = {
+            "service_name": self._service,
+            "span_name": self._values.of("span_name", name),
+            "span_kind": f"SPAN_KIND_{kind.name}",
+            "status_code": f"STATUS_CODE_{status.name}",
+        }
+        for label, value in zip(_LABELS, found, strict=True):
+            if value is not None:
+                given = str(value)
+                is_tenant = label == _TENANT
+                labels[label] = self.tenants.name_of(given) if is_tenant else self._values.of(label, given)
+        least = _least(labels)
+        calls, whole = self._calls.of(labels, _of_others(labels), least)
+        timed = self._timed(labels, key)
+        durations, _ = self._durations.of(timed, _of_others(timed), least)
+        given_up = any(value == OTHER for label, value in labels.items() if label != _TENANT)
+        place = _Place(calls, durations, key, is_cut=given_up or not whole)
+        if len(self._places) >= _MOST_REMEMBERED:
+            self._places.clear()
+        self._places[key] = place
+        return place
+
+    def _timed(self, labels: Labels, key: tuple[Any, ...]) -> Labels:
+        timed = {label: value for label, value in labels.items() if label not in _UNTIMED}
+        if _TENANT in timed:
+            if key[1] is SpanKind.SERVER or key[0].startswith(_TIMED_BY_TENANT):
+                timed[_TENANT] = self.tenants.timed_name_of(str(key[3]))
+            else:
+                del timed[_TENANT]
+        return timed
+
+
+def _of_others(labels: Labels) -> Labels:
+    return {**labels, _TENANT: OTHER} if _TENANT in labels else labels
+
+
+def _least(labels: Labels) -> Labels:
+    """What is left when there are too many series: one for each kind of span and status."""
+    return {
+        **{name: labels[name] for name in ("service_name", "span_kind", "status_code")},
+        "span_name": OTHER,
+    }
+
+
+def _is(name: str, operation: str) -> bool:
+    return name == operation or name.startswith(f"{operation} ")

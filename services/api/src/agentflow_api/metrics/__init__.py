@@ -1,0 +1,1 @@
+"""What this deployment counts, for Prometheus."""
