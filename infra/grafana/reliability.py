@@ -91,9 +91,16 @@ def waits(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             graph(
                 "Statements that failed",
-                "A second, by what was asked of the database.",
-                [Line(q.calls(q.CLIENT, q.FAILED, by="span_name"), "{{span_name}}")],
-                "ops",
+                "Share by what was asked of the database, of traces that are exported.",
+                [
+                    Line(
+                        q.ratio(
+                            q.calls(q.CLIENT, q.FAILED, by="span_name"), q.calls(q.CLIENT, by="span_name")
+                        ),
+                        "{{span_name}}",
+                    )
+                ],
+                "percentunit",
                 width=HALF,
             )
         )

@@ -66,7 +66,7 @@ def checkpoints(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             graph(
                 "Statements",
-                "95 % of the database's answers took less, by what was asked.",
+                "95 % of the database's answers took less, by what was asked: of traces that are exported.",
                 [Line(f"topk(10, {q.quantile(0.95, q.CLIENT, by='span_name')})", "{{span_name}}")],
                 "s",
                 width=HALF,

@@ -12,6 +12,7 @@ from tests.support import databases
 from tests.support.agents import AGENTS, pipes
 from tests.support.api import Api, TenantKey, free_port, running_api, say
 from tests.support.openai_stub import OpenAIStub, Reply
+from tests.support.otlp_collector import Collector, otlp_collector
 from tests.support.run import ROOT
 from tests.support.worker import running_worker
 
@@ -20,15 +21,17 @@ PRICES = "[some-model]\ninput_usd_per_million = 100000\noutput_usd_per_million =
 
 @dataclass
 class BusyService:
-    """Both tenants' credentials, and the ports that tell metrics.
+    """Both tenants, and where they leave their traces.
 
     Attributes:
+        collector: Gets every span, as the one that we ship.
         large: Runs agents with models and tools; some fail. Moved to a partition of its own.
         small: Says little, and more than its quota allows.
     """
 
     api: Api
     model: OpenAIStub
+    collector: Collector
     large: TenantKey
     small: TenantKey
     worker_port: int
@@ -82,11 +85,12 @@ def busy_service(database_url: str, redis_url: str, folder: Path) -> Iterator[Bu
     """An API and a worker as they are shipped, with metrics, prices and agents."""
     prices, port = folder / "prices.toml", free_port()
     prices.write_text(PRICES)
-    with OpenAIStub() as model:
+    with OpenAIStub() as model, otlp_collector() as collector:
         hosted = {
             "AGENTFLOW_AGENTS": f"{AGENTS},traced=tests.support.traced_agent:graph",
             "AGENTFLOW_TEST_MODEL_URL": model.base_url,
             "AGENTFLOW_MODEL_PRICES": str(prices),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
             "PYTHONPATH": str(ROOT),
         }
         with (
@@ -106,4 +110,5 @@ def busy_service(database_url: str, redis_url: str, folder: Path) -> Iterator[Bu
                 for slug, limits in ({"large": {}, "small": few}).items():
                     body = {"slug": slug, "plan": "enterprise", "limits": limits}
                     assert operator.post("/v1/admin/tenants", json=body).status_code == 201
-            yield BusyService(api, model, api.tenant("large"), api.tenant("small"), port)
+            large, small = api.tenant("large"), api.tenant("small")
+            yield BusyService(api, model, collector, large, small, port)

@@ -11,9 +11,11 @@ import yaml
 from tests.support.run import ROOT
 
 ALERTS = ROOT / "infra" / "prometheus" / "alerts.yml"
+GUIDE = ROOT / "docs" / "guide" / "29-dashboards.md"
 
 # What Grafana puts in by itself: with a scrape a second any window has enough of them.
 BUILT_IN = {"$__rate_interval": "1m"}
+_GUIDE_QUERY = re.compile(r"^```promql\n(.*?)^```$\n\n^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ALERT = re.compile(r"(?P<value>.+) > (?P<limit>[\d.e+]+)", re.DOTALL)
 
 
@@ -70,6 +72,14 @@ def alert_values() -> list[Asked]:
     return found
 
 
+def guide_queries() -> list[tuple[Asked, list[str]]]:
+    """What the guide asks, and the lines that it shows as the answer; `...` is anything."""
+    return [
+        (Asked(f"guide, query {number}", query), answer.splitlines())
+        for number, (query, answer) in enumerate(_GUIDE_QUERY.findall(GUIDE.read_text()), start=1)
+    ]
+
+
 def choices(variable: Any, series: list[tuple[dict[str, str], float]]) -> dict[str, str]:
     """The values of a variable by the texts that stand for them, from what its query found."""
     pattern = re.compile(variable["regex"].removeprefix("/").removesuffix("/g").replace("(?<", "(?P<"))
@@ -85,10 +95,14 @@ def variables() -> Iterator[tuple[Any, Asked]]:
                 yield variable, Asked(f"{uid}: ${variable['name']}", asked[len("query_result(") : -1])
 
 
+def shown(labels: Mapping[str, str]) -> str:
+    """A series as Prometheus writes it."""
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
+
+
 def _choice(pattern: re.Pattern[str], labels: Mapping[str, str]) -> tuple[str, str]:
     """As Grafana reads a line of a result."""
-    line = "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
     found: dict[str, str] = {}
-    for match in pattern.finditer(line):
+    for match in pattern.finditer(shown(labels)):
         found |= {name: value for name, value in match.groupdict().items() if value is not None}
     return found["text"], found["value"]

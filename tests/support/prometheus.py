@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,12 @@ class Prometheus:
         """The series of an expression, now: labels and value."""
         found = self.get("query", query=expr)["result"]
         return [(series["metric"], float(series["value"][1])) for series in found]
+
+    def exemplars(self, expr: str) -> list[dict[str, str]]:
+        """The labels of the traces that stand for the series of an expression, of the last minutes."""
+        now = time.time()
+        found = self.get("query_exemplars", query=expr, start=str(now - 600), end=str(now))
+        return [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
 
     def close(self) -> None:
         self._client.close()
