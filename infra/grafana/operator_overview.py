@@ -7,9 +7,10 @@ from infra.grafana.page import page
 from infra.grafana.panels import HALF, Column, Line, graph, grid, number, traces
 
 REQUESTS = q.calls(q.SERVER)
-BY_TENANT = q.calls(q.SERVER, by=q.TENANT)
-FAILED_BY_TENANT = q.calls(q.SERVER, q.FAILED, by=q.TENANT)
-SHARE_OF_TIME = q.share_of_all(q.busy(q.SERVER, by=q.TENANT), q.busy(q.SERVER))
+BY_TENANT = q.calls(q.SERVER, q.OF_TENANTS, by=q.TENANT)
+FAILED_BY_TENANT = q.calls(q.SERVER, q.FAILED, q.OF_TENANTS, by=q.TENANT)
+P95_BY_TENANT = q.quantile(0.95, q.SERVER, q.OF_TENANTS, by=q.TENANT)
+SHARE_OF_TIME = q.share_of_all(q.busy(q.SERVER, q.OF_TENANTS, by=q.TENANT), q.busy(q.SERVER))
 
 
 def operator_overview() -> dashboard.Dashboard:
@@ -83,7 +84,7 @@ def tenants(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 [
                     Column("requests/s", q.named(BY_TENANT), "reqps"),
                     Column("failed", q.named(q.ratio(FAILED_BY_TENANT, BY_TENANT)), "percentunit"),
-                    Column("p95", q.named(q.quantile(0.95, q.SERVER, by=q.TENANT)), "s"),
+                    Column("p95", q.named(P95_BY_TENANT), "s"),
                     Column("server time", q.named(SHARE_OF_TIME), "percentunit"),
                 ],
                 tenant_links=True,
@@ -123,7 +124,7 @@ def tenants(board: dashboard.Dashboard) -> dashboard.Dashboard:
                 "95 % of a tenant's requests took less. The busiest twenty are told apart.",
                 [
                     Line(
-                        f"topk(10, {q.named(q.quantile(0.95, q.SERVER, by=q.TENANT))})",
+                        f"topk(10, {q.named(P95_BY_TENANT)})",
                         "{{slug}}",
                         exemplars=True,
                     )

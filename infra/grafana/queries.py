@@ -8,6 +8,8 @@ SECONDS: Final = "traces_span_metrics_duration_seconds"
 TENANT: Final = "agentflow_tenant_id"
 SERVER: Final = 'span_kind="SPAN_KIND_SERVER"'
 CLIENT: Final = 'span_kind="SPAN_KIND_CLIENT", span_name!~"chat.*"'
+# Not those of nobody: scrapes, refused credentials, the operator's.
+OF_TENANTS: Final = f'{TENANT}!=""'
 FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
 RUN: Final = 'span_name=~"invoke_agent.*"'
 MODEL_CALL: Final = 'span_name=~"chat.*"'
