@@ -70,7 +70,7 @@ _.waits, _.breaks, _.quits, _.twice, _.infinite, _.loops, _._opened_here, _.c, _
 _.not_measured, _.has_warm, _.pg_tables, _.read_cold, _.read_warm, _.turn
 
 # OpenTelemetry calls them.
-_.on_start, _.get_description
+_.on_start, _.get_description, _._context, _._links, _._start_time, _.escaped, _.exc_tb
 
 # The parser of HTML calls them.
 _.handle_starttag, _.handle_data, _.handle_endtag

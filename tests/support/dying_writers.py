@@ -51,13 +51,13 @@ def doom(fate: Fate) -> None:
     fetch, publish = Statements.fetch_once, ThreadCache.publish
 
     async def fetch_once(
-        self: Statements, statement: str, *arguments: Any, shown: str | None = None
+        self: Statements, statement: str, *arguments: Any, shown: str | None = None, batch: int = 1
     ) -> list[asyncpg.Record]:
         if "INSERT INTO agentflow_checkpoints" not in statement:
-            return await fetch(self, statement, *arguments, shown=shown)
+            return await fetch(self, statement, *arguments, shown=shown, batch=batch)
         if fate.passes("before its commit"):
             die()
-        sending = asyncio.ensure_future(fetch(self, statement, *arguments, shown=shown))
+        sending = asyncio.ensure_future(fetch(self, statement, *arguments, shown=shown, batch=batch))
         if fate.passes("while it commits"):
             # Sent, and not waited for.
             for _ in range(3):

@@ -79,11 +79,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that came in: its body, the key, and the port that it came from."""
+    """A request that came in: its body, the key, the port that it came from, and its trace context."""
 
     body: Json
     key: str | None
     port: int
+    traceparent: str | None
 
     @property
     def messages(self) -> list[Json]:
@@ -170,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         body: Json = json.loads(self.rfile.read(int(self.headers["content-length"])))
         key = (self.headers["authorization"] or "").removeprefix("Bearer ") or None
         stub = self.server.stub
-        stub.asked.append(Asked(body, key, self.client_address[1]))
+        stub.asked.append(Asked(body, key, self.client_address[1], self.headers["traceparent"]))
         reply = stub.next_reply(body)
         if reply.held is not None:
             reply.held.wait(30)

@@ -22,7 +22,7 @@ class Collector:
         self.arrived = threading.Condition()
 
     def spans(self) -> list[dict[str, Any]]:
-        """Every span: name, kind, attributes, status code, and its service."""
+        """Every span: name, kind, ids, attributes, status code, and its service."""
         found = []
         for body in list(self.raw):
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -31,6 +31,10 @@ class Collector:
                     {
                         "service": service,
                         "name": span.name,
+                        "kind": span.kind,
+                        "trace_id": span.trace_id.hex(),
+                        "span_id": span.span_id.hex(),
+                        "parent_id": span.parent_span_id.hex(),
                         "attributes": {
                             a.key: a.value.string_value or a.value.int_value for a in span.attributes
                         },

@@ -16,6 +16,7 @@ from tests.benchmarks.measures.quotas import measure_quotas
 from tests.benchmarks.measures.reads import measure_reads
 from tests.benchmarks.measures.retention import measure_retention
 from tests.benchmarks.measures.storage import measure_storage
+from tests.benchmarks.measures.telemetry import measure_telemetry
 from tests.benchmarks.measures.turns import measure_turns
 from tests.benchmarks.measures.wire import measure_wire
 from tests.benchmarks.measures.writes import measure_writes
@@ -37,4 +38,5 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "export": measure_export,
     "metrics": measure_metrics,
     "api": measure_api,
+    "telemetry": measure_telemetry,
 }

@@ -65,7 +65,7 @@ class LoadProcess:
 
 async def measure_api(bench: Bench) -> None:
     """Requests a second and latency; chunks and background runs; what open answers take."""
-    async with _migrated(bench) as url:
+    async with migrated(bench) as url:
         api = Api(url, bench.redis_url, AGENTFLOW_AGENTS=_AGENTS, PYTHONPATH=str(ROOT))
         # Each on a process that did nothing else: what it freed before would hide what it takes.
         for measure in _MEASURES:
@@ -74,11 +74,11 @@ async def measure_api(bench: Bench) -> None:
 
 def _on_a_fresh_process(measure: Callable[[Bench, Api, TenantKey], None], bench: Bench, api: Api) -> None:
     with running(api):
-        measure(bench, api, _tenant(api))
+        measure(bench, api, tenant_with_quotas(api))
 
 
-def _tenant(api: Api) -> TenantKey:
-    """One with quotas, none of which it meets here."""
+def tenant_with_quotas(api: Api) -> TenantKey:
+    """A tenant with quotas, none of which it meets here."""
     tenant = api.tenant()
     with api.operator() as operator:
         limits = {"limits": {"requests_per_minute": 10**8}}
@@ -106,24 +106,28 @@ def _measure(bench: Bench, api: Api, tenant: TenantKey, load: LoadProcess) -> No
         }
     with _bare(answers) as bare:
         loads = {
-            "invoke": (_load(api.port, tenant, "POST", "/a/echo/v1/graph/invoke", 16, seconds), "POST /post"),
+            "invoke": (
+                api_load(api.port, tenant, "POST", "/a/echo/v1/graph/invoke", 16, seconds),
+                "POST /post",
+            ),
             "messages": (
-                _load(api.port, tenant, "GET", "/v1/threads/read/messages", 64, seconds),
+                api_load(api.port, tenant, "GET", "/v1/threads/read/messages", 64, seconds),
                 "GET /get",
             ),
-            "ping": (_load(api.port, tenant, "GET", "/ping", 64, seconds), "GET /ping"),
+            "ping": (api_load(api.port, tenant, "GET", "/ping", 64, seconds), "GET /ping"),
         }
         taken: dict[str, list[Taken]] = {}
         for _ in range(bench.sizes.rounds):
             for name, (ours, theirs) in loads.items():
                 method, path = theirs.split()
                 taken.setdefault(name, []).append(load.send(ours))
-                beside = _load(bare, tenant, method, path, ours.connections, seconds)
+                beside = api_load(bare, tenant, method, path, ours.connections, seconds)
                 taken.setdefault(f"{name}.bare", []).append(load.send(beside))
     _add(bench, taken)
 
 
-def _load(port: int, tenant: TenantKey, method: str, path: str, connections: int, seconds: float) -> Load:
+def api_load(port: int, tenant: TenantKey, method: str, path: str, connections: int, seconds: float) -> Load:
+    """A load on a route; `POST` sends a new thread's invoke each time."""
     return Load(port, method, path, tenant.key, _INVOKE if method == "POST" else None, connections, seconds)
 
 
@@ -197,7 +201,8 @@ def _until_ready(port: int) -> None:
 
 
 @asynccontextmanager
-async def _migrated(bench: Bench) -> AsyncIterator[str]:
+async def migrated(bench: Bench) -> AsyncIterator[str]:
+    """A database of the service, for the length of a block."""
     name = databases.new_name("api_bench")
     await asyncio.to_thread(databases.create, bench.database_url, name)
     try:

@@ -92,15 +92,15 @@ def test_a_run_shows_what_it_did(hosted: Api, stub: OpenAIStub, how: str) -> Non
     by_id = {span["span_id"]: span for span in spans}
     shape = [(span["name"], by_id.get(span["parent_span_id"], {}).get("name")) for span in spans]
     assert shape == [
-        ("invoke_agent", None),
-        ("node MAIN", "invoke_agent"),
+        ("invoke_agent traced", None),
+        ("node MAIN", "invoke_agent traced"),
         ("chat some-model", "node MAIN"),
-        ("node TOOL", "invoke_agent"),
+        ("node TOOL", "invoke_agent traced"),
         ("execute_tool look_up", "node TOOL"),
-        ("node MAIN", "invoke_agent"),
+        ("node MAIN", "invoke_agent traced"),
         ("chat some-model", "node MAIN"),
     ]
-    assert spans[0]["parent_span_id"] == TRACEPARENT.split("-")[2]
+    assert spans[0]["parent_span_id"] not in (None, TRACEPARENT.split("-")[2]), "the request stands between"
     assert {span["trace_id"] for span in spans} == {TRACEPARENT.split("-")[1]}
     chat, tool = spans[2]["attributes"], spans[4]["attributes"]
     assert (chat[names.OPERATION], chat[names.MODEL], chat[names.PROVIDER]) == (
@@ -179,7 +179,7 @@ def test_a_failure_is_seen_without_its_words(hosted: Api) -> None:
         run = observed(client)["run"]
     assert run["status"] == "error"
     assert [(span["name"], span["status"]) for span in run["spans"]] == [
-        ("invoke_agent", "error"),
+        ("invoke_agent breaks", "error"),
         ("node MAIN", "error"),
     ]
     assert run["spans"][1]["attributes"][names.ERROR]

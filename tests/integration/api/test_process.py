@@ -115,7 +115,7 @@ def test_several_workers_serve_one_conversation(migrated_database_url: str, redi
 
 
 def test_traces_tell_routes_and_nothing_else(migrated_database_url: str, redis_url: str) -> None:
-    """A span per request arrives at the collector, before the process ends; no id, text, tenant or key."""
+    """A span per request arrives at the collector, before the process ends; no text, name, thread or key."""
     with otlp_collector() as collector:
         with running_api(
             migrated_database_url, redis_url, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint
@@ -131,7 +131,9 @@ def test_traces_tell_routes_and_nothing_else(migrated_database_url: str, redis_u
     assert names.count("GET /v1/threads/{thread_id}/state") == 1
     invoked = next(span for span in spans if span["name"].startswith("POST"))
     assert invoked["attributes"]["http.response.status_code"] == 200
-    assert invoked["attributes"]["agentflow.agent"] == "echo"
+    assert invoked["attributes"]["gen_ai.agent.name"] == "echo"
+    assert invoked["attributes"]["agentflow.tenant.id"] == str(tenant.tenant.tenant_id)
+    assert invoked["attributes"]["agentflow.placement"] == "pool"
     sent = b"".join(collector.raw)
     for secret in ("secret-text", "secret-thread", tenant.key, tenant.tenant.slug):
         assert secret.encode() not in sent

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agentflow.core.graph import StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
+from agentflow.storage.checkpointer.driver_errors import NoPartitionError
 from agentflow.utils import END
 from agentflow.utils import span_names as names
 from agentflow_embedded import EmbeddedPostgres
@@ -46,7 +48,12 @@ class Store:
     ) -> None:
         """A run that ends now."""
         tracer = self.provider.get_tracer(names.SCOPE)
-        ids = {names.TENANT: str(tenant_id or self.tenant.tenant_id), names.THREAD: "t", names.RUN: run_id}
+        ids = {
+            names.OPERATION: names.RUN_SPAN,
+            names.TENANT: str(tenant_id or self.tenant.tenant_id),
+            names.CONVERSATION: "t",
+            names.RUN: run_id,
+        }
         told: dict[str, Any] = {
             names.THREAD_NO: 1,
             names.STATUS: "completed",
@@ -154,14 +161,69 @@ async def test_tenants_are_apart(store: Store, migrated_database_url: str) -> No
     await engine.dispose()
 
 
-async def test_old_ones_are_forgotten(store: Store) -> None:
-    """Those that ended so long ago, whatever their number."""
+async def days(store: Store) -> list[str]:
+    async with store.owner.begin() as connection:
+        found = await connection.execute(
+            text(
+                "SELECT right(c.relname, 8) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                " WHERE i.inhparent = 'agentflow_run_traces'::regclass ORDER BY 1"
+            )
+        )
+        return list(found.scalars())
+
+
+async def test_days_are_made_ahead_and_dropped_whole(store: Store) -> None:
+    """Nobody deletes what is old row by row; what is young stays, and a day that is missing is made again."""
     repository = TraceRepository(store.owner)
-    for number in range(7):
-        store.ran(str(number))
+    store.ran()
     await store.keep()
-    assert await repository.forget_old(3600, batch=2) == 0
-    assert await repository.forget_old(0, batch=2) == 7
+    made = await days(store)
+    assert len(made) >= 9
+    assert await repository.make_days() == 0
+    assert await repository.drop_days(3600) <= 1
+    assert await store.app.get(store.tenant.tenant_id, "t", "r") is not None
+    assert await repository.drop_days(-2 * 86400) >= 2
+    assert await store.app.get(store.tenant.tenant_id, "t", "r") is None
+    store.ran()
+    with pytest.raises(NoPartitionError):
+        await store.keep()
+    assert await repository.make_days() >= 2
+    assert set(made[1:]) <= set(await days(store))
+
+
+async def test_a_day_that_is_missing_fails_no_run(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told, and what comes later is stored again."""
+    repository = TraceRepository(store.owner)
+    await repository.drop_days(-2 * 86400)
+    writer = TraceWriter(store.collector, store.app)
+    store.ran("lost")
+    assert await writer.flush()
+    assert "their day was not made" in caplog.text
+    await repository.make_days()
+    store.ran("kept")
+    await writer.aclose()
+    assert await store.app.get(store.tenant.tenant_id, "t", "lost") is None
+    assert await store.app.get(store.tenant.tenant_id, "t", "kept") is not None
+
+
+async def test_whoever_reads_holds_up_nobody_for_long(store: Store) -> None:
+    """A day is not dropped under a reader: it is given up after a while, and done by the next sweep."""
+    repository = TraceRepository(store.owner)
+    async with store.owner.begin() as reader:
+        await reader.execute(text("SELECT count(*) FROM agentflow_run_traces"))
+        with pytest.raises(StoreUnavailableError):
+            await repository.drop_days(-2 * 86400)
+    assert await repository.drop_days(-2 * 86400) >= 2
+
+
+async def test_nobody_has_a_right_on_a_day(store: Store, migrated_database_url: str) -> None:
+    """The policies are those of the whole table."""
+    [first, *_] = await days(store)
+    engine = create_async_engine(databases.app_url(migrated_database_url))
+    async with engine.begin() as connection:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            await connection.execute(text(f"SELECT FROM agentflow_run_traces_p{int(first)}"))
+    await engine.dispose()
 
 
 async def test_those_without_a_thread_are_forgotten(store: Store, migrated_database_url: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from agentflow.core.graph import StateGraph, ToolNode
 from agentflow.core.state import AgentState, Message, ToolCallBlock
 from agentflow.core.state.message import TokenUsages
 from agentflow.errors import NodeError
-from agentflow.storage.checkpointer import InMemoryCheckpointer
+from agentflow.storage.checkpointer import InMemoryCheckpointer, Scope
 from agentflow.utils import END, START, interrupt
 from agentflow.utils import span_names as names
 from agentflow_telemetry import names as telemetry_names
@@ -94,7 +95,8 @@ async def test_a_run_and_its_nodes(told: InMemorySpanExporter) -> None:
     run = spans["invoke_agent"]
     said: Any = run.attributes
     assert said[names.OPERATION] == "invoke_agent"
-    assert (said[names.THREAD], said[names.CONVERSATION], said[names.RUN]) == ("t", "t", "r")
+    assert (said[names.CONVERSATION], said[names.RUN]) == ("t", "r")
+    assert (said[names.TENANT], said[names.PLACEMENT]) == (str(uuid.UUID(int=0)), "pool")
     assert (said[names.STATUS], said[names.STEPS], said[names.CHECKPOINT]) == ("completed", 2, 3)
     assert (said[names.TOKENS_IN], said[names.TOKENS_OUT]) == (10, 4)
     events: list[Any] = [event.attributes for event in run.events]
@@ -104,6 +106,29 @@ async def test_a_run_and_its_nodes(told: InMemorySpanExporter) -> None:
         assert span.attributes == {names.NODE: node, names.STEP: step}
         assert span.parent == run.context
     assert not any("secret" in span.to_json() for span in told.get_finished_spans())
+
+
+async def test_an_agent_with_a_name(told: InMemorySpanExporter) -> None:
+    """Names its runs, and is told with whatever they cost."""
+
+    async def call(_state: AgentState) -> Message:
+        return Message(role="assistant", content=[ToolCallBlock(id="1", name="look_up", args={})])
+
+    def look_up() -> str:
+        """Look up."""
+        return "x"
+
+    graph = StateGraph().add_node("A", call).add_node("T", ToolNode([look_up]))
+    graph.add_edge(START, "A").add_edge("A", "T").add_edge("T", END)
+    tenant = uuid.uuid4()
+    named_app = graph.compile(InMemoryCheckpointer(), name="helper")
+    scope = Scope(tenant, placement=1000)
+    await named_app.ainvoke({"messages": "hi"}, {"thread_id": "t", "scope": scope})
+    spans = named(told)
+    for name in ("invoke_agent helper", "execute_tool look_up"):
+        said: Any = spans[name].attributes
+        assert (said[names.AGENT], said[names.TENANT]) == ("helper", str(tenant))
+        assert said[names.PLACEMENT] == "dedicated"
 
 
 async def test_what_a_client_says_it_spent_is_not_counted(told: InMemorySpanExporter) -> None:
@@ -199,5 +224,4 @@ async def test_spans_stand_below_who_called(told: InMemorySpanExporter) -> None:
 
 def test_names_agree() -> None:
     """What the service hides is what the library tells."""
-    assert telemetry_names.THREAD == names.THREAD
     assert telemetry_names.CONVERSATION == names.CONVERSATION

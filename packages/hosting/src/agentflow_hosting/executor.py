@@ -21,6 +21,7 @@ from agentflow.errors import (
     StoreUnavailableError,
     ThreadBusyError,
 )
+from agentflow.utils.trace_context import below
 from agentflow_hosting.agents.registry import AgentRegistry, UnknownAgentError
 from agentflow_hosting.chunk_writer import ChunkWriter
 from agentflow_hosting.invoke_request import InvokeRequest
@@ -111,7 +112,7 @@ class RunExecutor:
 
     async def execute(self, run: RunRecord) -> None:
         """Carry out a run that was taken. Does not raise, but when cancelled; then it was put back."""
-        with self.feed.at_work(run.run_id) as topic:
+        with self.feed.at_work(run.run_id) as topic, below(run.traceparent):
             await self._finish(run, await self._admitted(run, topic))
 
     async def execute_for(
@@ -283,7 +284,7 @@ class _Attempt:
         if self._budget.no_new_thread and not await self._graph.checkpointer.get_thread(
             self._principal.scope, run.thread_id
         ):
-            raise self._budget.no_new_thread
+            self._budget.refuse_new_thread()
         config = self._config(request)
         if self._executor.remote_tools is not None:
             config["remote_tools"] = await self._executor.remote_tools.for_run(

@@ -9,9 +9,9 @@ SELECT set_config('agentflow.tenants', :shown, true)
 WITH s AS MATERIALIZED (
     SELECT set_config('agentflow.tenants', '{' || CAST(CAST(:tenant_id AS uuid) AS text) || '}', true) AS tenants)
 INSERT INTO agentflow_runs (tenant_id, run_id, thread_id, user_id, key_id, agent, kind, strategy, status, input, metadata,
-                            webhook, ready_at, attempts, started_at, holder, held_until)
+                            webhook, traceparent, ready_at, attempts, started_at, holder, held_until)
 SELECT :tenant_id, :run_id, :thread_id, :user_id, :key_id, :agent, :kind, :strategy,
-       CASE WHEN CAST(:holder AS uuid) IS NULL THEN 'pending' ELSE 'running' END, :input, :metadata, :webhook,
+       CASE WHEN CAST(:holder AS uuid) IS NULL THEN 'pending' ELSE 'running' END, :input, :metadata, :webhook, :traceparent,
        now() + make_interval(secs => :after_s), CASE WHEN CAST(:holder AS uuid) IS NULL THEN 0 ELSE 1 END,
        CASE WHEN CAST(:holder AS uuid) IS NULL THEN NULL ELSE now() END, CAST(:holder AS uuid),
        CASE WHEN CAST(:holder AS uuid) IS NULL THEN NULL ELSE now() + make_interval(secs => :lease_s) END

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer.pool import Connections
+from agentflow.storage.checkpointer.storage_spans import statement_span
 from agentflow_hosting.queries import STATEMENTS, Statement
 from agentflow_hosting.runs import CancelAction, Chunk, NewRun, RunRecord, RunStatus
 
@@ -80,6 +81,7 @@ class RunRepository:
             "input": _text(new.input),
             "metadata": _text(new.metadata),
             "webhook": new.webhook,
+            "traceparent": new.traceparent,
             "after_s": new.after_s,
             "holder": holder,
             "lease_s": self.lease_s,
@@ -276,7 +278,8 @@ class RunRepository:
 async def _sent(
     driver: asyncpg.Connection[Any], statement: Statement, values: Mapping[str, Any]
 ) -> Sequence[Mapping[str, Any]]:
-    return await driver.fetch(statement.text, *(values[name] for name in statement.names))
+    with statement_span(statement.text):
+        return await driver.fetch(statement.text, *(values[name] for name in statement.names))
 
 
 def _held(run: RunRecord) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class NewRun:
         after_s: Seconds until it may begin.
         webhook: Address to tell when it is over.
         most_queued: With so many of the tenant that wait it is not made; None is without bound.
+        traceparent: W3C trace context of whoever asks for it: its spans stand below.
     """
 
     tenant_id: uuid.UUID
@@ -46,6 +47,7 @@ class NewRun:
     after_s: float = 0.0
     most_queued: int | None = None
     webhook: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class RunRecord:
     webhook_error: str | None
     webhook_tried_at: datetime | None
     webhook_delivered_at: datetime | None
+    traceparent: str | None = None
 
     @property
     def is_over(self) -> bool:

@@ -44,6 +44,8 @@ class TraceCollector(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """See there. Cost: a look-up or two."""
+        if _scope_of(span) == names.STORAGE_SCOPE:  # the versions that it made are events of the run
+            return
         key = ids_of(span)
         run = _run_of(span)
         if run is not None:
@@ -111,11 +113,15 @@ class TraceCollector(SpanProcessor):
 
 def _run_of(span: Span) -> EndedRun | None:
     said: Any = span.attributes
-    if span.name != names.RUN_SPAN or not said or names.RUN not in said:
+    if not said or names.RUN not in said or said.get(names.OPERATION) != names.RUN_SPAN:
         return None
-    return EndedRun(uuid.UUID(said[names.TENANT]), said[names.THREAD], said[names.RUN], span)
+    return EndedRun(uuid.UUID(said[names.TENANT]), said[names.CONVERSATION], said[names.RUN], span)
 
 
 def _is_ours(span: ReadableSpan) -> bool:
+    return _scope_of(span) == names.SCOPE
+
+
+def _scope_of(span: ReadableSpan) -> str:
     scope = span.instrumentation_scope
-    return scope is not None and scope.name == names.SCOPE
+    return "" if scope is None else scope.name

@@ -17,8 +17,11 @@ MOST_SPANS: Final = 200
 MOST_BYTES: Final = 64 * 1024
 _MOST_TEXT: Final = 255
 
-# What the row says anyway, and with ids as only the store has them.
-_ABOUT_THE_RUN: Final = {names.TENANT, names.THREAD, names.THREAD_NO, names.RUN, names.CONVERSATION}
+# What the row says anyway, and with ids as only the store has them; and what was said, which the thread has.
+_ABOUT_THE_RUN: Final = {
+    names.TENANT, names.PLACEMENT, names.THREAD_NO, names.RUN, names.CONVERSATION, names.AGENT,
+    names.INPUT_MESSAGES, names.OUTPUT_MESSAGES,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class EndedRun:
             "tenant_id": str(self.tenant_id),
             "thread_id": self.thread_id,
             "run_id": self.run_id,
+            "attempt": format(ids_of(self.span)[1], "016x"),
             "thread_no": _number(said, names.THREAD_NO),
             "head": _number(said, names.CHECKPOINT),
             "status": _text(said.get(names.STATUS, "error")),

@@ -17,7 +17,10 @@ from agentflow.utils.jsontext import dumped_text
 from agentflow_hosting.queries import QUERIES
 from agentflow_hosting.trace_data import MOST_SPANS, EndedRun
 
-_START: Final = {"tenant_id": uuid.UUID(int=0), "thread_id": "", "run_id": ""}
+_START: Final = {"tenant_id": uuid.UUID(int=0), "thread_id": "", "run_id": "", "attempt": ""}
+# A run is put back by each process that ends under it; what is shown of it is bounded anyhow.
+_MOST_ATTEMPTS: Final = 100
+_SUMS: Final = ("steps", "llm_calls", "tool_calls", "tokens_in", "tokens_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +65,36 @@ class TraceRepository:
 
         Those of tenants that are gone are left out.
 
-        Cost: one statement, and one for each further attempt at the same run.
+        Cost: one statement. It is refused as a whole where the day of one has no partition yet.
         """
-        while runs:
-            first: dict[Any, EndedRun] = {}
-            for run in runs:
-                first.setdefault(run.key, run)
-            now = list(first.values())
-            values = {
-                "traces": dumped_text([run.as_row() for run in now], field="traces"),
-                "most_spans": MOST_SPANS,
-            }
-            await self._run("keep_traces", {run.tenant_id for run in now}, values, gives_rows=False)
-            runs = [run for run in runs if first[run.key] is not run]
+        if runs:
+            values = {"traces": dumped_text([run.as_row() for run in runs], field="traces")}
+            await self._run("keep_traces", {run.tenant_id for run in runs}, values, gives_rows=False)
 
     async def get(self, tenant_id: uuid.UUID, thread_id: str, run_id: str) -> StoredTrace | None:
         """What a run of a stored thread did, or None."""
-        values = {"tenant_id": tenant_id, "thread_id": thread_id, "run_id": run_id}
-        found = await self._run("get_trace", {tenant_id}, values)
-        if not found:
-            return None
-        row = dict(found[0])
-        return StoredTrace(**row | {"spans": json.loads(row["spans"]), "events": json.loads(row["events"])})
+        values = {
+            "tenant_id": tenant_id,
+            "thread_id": thread_id,
+            "run_id": run_id,
+            "most": _MOST_ATTEMPTS,
+        }
+        rows = await self._run("get_trace", {tenant_id}, values)
+        life = [row for row in rows if row["thread_no"] == rows[0]["thread_no"]]
+        return _added_up(life) if life else None
 
-    async def forget_old(self, older_than_s: float, *, batch: int = 500) -> int:
-        """Delete runs that ended so long ago; how many. For a login that sees every tenant."""
-        forgotten = 0
-        while True:
-            values = {"older_than_s": older_than_s, "most": batch}
-            done = int((await self._run("forget_old_traces", None, values))[0]["forgotten"])
-            forgotten += done
-            if done < batch:
-                return forgotten
+    async def make_days(self) -> int:
+        """Make partitions for a week ahead; how many were missing. For the login that owns the tables."""
+        return int((await self._run("make_trace_days", None, {}))[0]["made"])
+
+    async def drop_days(self, older_than_s: float) -> int:
+        """Drop the days of which every run ended so long ago; how many. For the login that owns the tables.
+
+        Raises:
+            StoreUnavailableError: Also when somebody reads them for longer than this waits.
+        """
+        values = {"older_than_s": older_than_s}
+        return int((await self._run("drop_trace_days", None, values))[0]["dropped"])
 
     async def forget_without_thread(
         self, after: dict[str, Any] | None = None, *, batch: int = 1000
@@ -123,3 +124,30 @@ class TraceRepository:
                     await connection.execute(QUERIES["show_tenant"], {"shown": f"{{{shown}}}"})
                 done = await connection.execute(QUERIES[name], values)
                 return done.mappings().all() if gives_rows else []
+
+
+def _added_up(attempts: Sequence[RowMapping]) -> StoredTrace:
+    """Attempts at one run, the last first: their counts together, and as many spans as there is room for."""
+    last = attempts[0]
+    spans: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    lost = 0
+    for row in attempts:
+        lost += row["spans_lost"]
+        own_spans, own_events = json.loads(row["spans"]), json.loads(row["events"])
+        if row is last or len(spans) + len(own_spans) <= MOST_SPANS:
+            spans = own_spans + spans
+        else:
+            lost += len(own_spans)
+        if row is last or len(events) + len(own_events) <= MOST_SPANS:
+            events = own_events + events
+    return StoredTrace(
+        status=last["status"],
+        head=last["head"],
+        started_at=min(row["started_at"] for row in attempts),
+        finished_at=last["finished_at"],
+        spans=spans,
+        events=events,
+        spans_lost=lost,
+        **{name: sum(row[name] for row in attempts) for name in _SUMS},
+    )

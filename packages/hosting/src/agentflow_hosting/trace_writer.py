@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from agentflow.errors import AgentFlowError, StoreUnavailableError
+from agentflow.storage.checkpointer.driver_errors import NoPartitionError
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.trace_data import EndedRun
 from agentflow_hosting.trace_repository import TraceRepository
@@ -88,6 +89,10 @@ class TraceWriter:
             if isinstance(error, asyncio.CancelledError):
                 raise
             return False
+        except NoPartitionError:
+            logger.warning(
+                "What %d runs did is not stored: their day was not made. Let a worker run.", len(runs)
+            )
         except AgentFlowError as error:
             await self._one_by_one(runs, error)
         return True

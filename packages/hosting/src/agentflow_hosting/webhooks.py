@@ -17,12 +17,14 @@ from pgqueuer.domain.models import Job
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StorageError
+from agentflow.utils.trace_context import below, outgoing
 from agentflow_hosting.run_repository import RunRepository
 from agentflow_hosting.runs import RunRecord
 from agentflow_hosting.tickets import serve_tickets
 from agentflow_hosting.views import run_view
 from agentflow_hosting.webhook_sender import WebhookSender
 from agentflow_hosting.webhook_signatures import signed_headers, webhook_secret
+from agentflow_hosting.webhook_spans import note_delivery, webhook_span
 from agentflow_tenancy import Tenant, TenantRepository
 from agentflow_tenancy.slugs import public_thread_id
 
@@ -107,7 +109,9 @@ class Webhooks:
         headers = signed_headers(secret, str(run_id), int(time.time()), body)
         headers["content-type"] = "application/json"
         headers["user-agent"] = "agentflow-cloud"
-        answer = await self._sender.post(run.webhook, body, headers)
+        with below(run.traceparent), webhook_span(tenant) as span:
+            answer = await self._sender.post(run.webhook, body, headers | outgoing())
+            note_delivery(span, answer)
         noted = await self._runs.note_webhook(run, answer.status, answer.error)
         if answer.error is None or noted is None:
             return None

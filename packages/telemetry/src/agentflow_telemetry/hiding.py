@@ -18,7 +18,6 @@ class HideThreads(SpanProcessor):
         attributes = span.attributes
         if not attributes:
             return
-        for name in (names.THREAD, names.CONVERSATION):
-            if name in attributes:
-                named = str(attributes[name]).encode("utf-8", "replace")
-                span.set_attribute(name, hashlib.blake2b(named, digest_size=8).hexdigest())
+        if names.CONVERSATION in attributes:
+            named = str(attributes[names.CONVERSATION]).encode("utf-8", "replace")
+            span.set_attribute(names.CONVERSATION, hashlib.blake2b(named, digest_size=8).hexdigest())

@@ -6,16 +6,17 @@ from typing import Final
 METHOD: Final = "http.request.method"
 STATUS: Final = "http.response.status_code"
 ROUTE: Final = "http.route"
+SCHEME: Final = "url.scheme"
+ERROR: Final = "error.type"
 
-# OpenTelemetry's own conventions for generative AI.
-GEN_AI_AGENT: Final = "gen_ai.agent.name"
+# And for generative AI.
+AGENT: Final = "gen_ai.agent.name"
 MODEL: Final = "gen_ai.request.model"
 TOOL: Final = "gen_ai.tool.name"
 TOKENS_IN: Final = "gen_ai.usage.input_tokens"
 TOKENS_OUT: Final = "gen_ai.usage.output_tokens"
 
 # Ours.
-AGENT: Final = "agentflow.agent"
 TENANT: Final = "agentflow.tenant.id"
 PLACEMENT: Final = "agentflow.placement"
 CACHE_RESULT: Final = "agentflow.cache.result"
@@ -23,8 +24,5 @@ LOCK_OUTCOME: Final = "agentflow.lock.outcome"
 QUOTA: Final = "agentflow.quota.name"
 QUOTA_DECISION: Final = "agentflow.quota.decision"
 
-REQUEST_SPAN: Final = "{method} {route}"
-
-# As the library names them in the spans of runs (`agentflow.utils.span_names`).
-THREAD: Final = "agentflow.thread_id"
+# As the library names it in the spans of runs (`agentflow.utils.span_names`).
 CONVERSATION: Final = "gen_ai.conversation.id"

@@ -32,7 +32,7 @@ _ATTRIBUTES: Final = (
     names.QUOTA_DECISION,
     names.ROUTE,
     names.STATUS,
-    names.GEN_AI_AGENT,
+    names.AGENT,
     names.MODEL,
     names.TOOL,
 )
@@ -40,7 +40,7 @@ _LABELS: Final = tuple(name.replace(".", "_") for name in _ATTRIBUTES)
 # What tells counts apart and not times: each series of times is a dozen lines.
 _UNTIMED: Final = frozenset({"http_response_status_code"})
 # Spans whose times are told by tenant: what a tenant waits for. Others have a dozen kinds a request.
-_TIMED_BY_TENANT: Final = ("invoke_agent", "checkpoint.")
+_TIMED_BY_TENANT: Final = ("invoke_agent", "checkpoint.put", "checkpoint.get")
 
 _MOST_CALLS: Final = 3000
 _MOST_DURATIONS: Final = 300

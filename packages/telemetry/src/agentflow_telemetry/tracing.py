@@ -14,6 +14,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from agentflow_telemetry.exporting import CountedExport
 from agentflow_telemetry.hiding import HideThreads
 from agentflow_telemetry.modes import Mode, mode_of
+from agentflow_telemetry.recorder import Recorder
 from agentflow_telemetry.sampling import RecordEverything
 from agentflow_telemetry.span_metrics import SpanMetrics
 
@@ -53,18 +54,15 @@ class Tracing:
         told = [*processors, *([] if metrics is None else [metrics])]
         if not (self.exports or told):
             return
-        provider = TracerProvider(
-            resource=Resource.create({"service.name": service}),
-            sampler=RecordEverything() if told else None,
-        )
-        for processor in told:
-            provider.add_span_processor(processor)
+        # Without an exporter no span leaves the process.
+        sampler = RecordEverything() if self.exports else None
+        provider = Recorder(Resource.create({"service.name": service}), told, sampler)
         if self.exports:
             provider.add_span_processor(HideThreads())
             self._export = CountedExport(OTLPSpanExporter())
             provider.add_span_processor(self._export)
         if self.traces_requests:
-            self.tracer = provider.get_tracer("agentflow")
+            self.tracer = provider.get_tracer("agentflow.http")
         self._provider = provider
 
     @property

@@ -21,17 +21,20 @@ from agentflow_tenancy.allowance import Allowance, allowance_of
 from agentflow_tenancy.days_tokens import DaysTokens
 from agentflow_tenancy.errors import QuotaExceededError, QuotasUnavailableError
 from agentflow_tenancy.local_quotas import LocalQuotas
+from agentflow_tenancy.quota_spans import note_decision, note_refusal, quota_span
 from agentflow_tenancy.quota_store import QuotaStore, Spent, Unseeded
 from agentflow_tenancy.quotas import (
     CHECKPOINTS,
+    CONCURRENT_RUNS,
     MINUTE_S,
+    REQUESTS,
     THREADS,
     TOKENS,
     Decision,
     Used,
     overspent,
 )
-from agentflow_tenancy.tenants import Principal
+from agentflow_tenancy.tenants import Principal, Tenant
 
 logger = logging.getLogger("agentflow.quotas")
 
@@ -68,9 +71,12 @@ class Run:
         is_unsure: Redis may have counted it without saying so.
     """
 
-    def __init__(self, guard: QuotaGuard, allowance: Allowance, token: str, decision: Decision) -> None:
+    def __init__(
+        self, guard: QuotaGuard, tenant: Tenant, allowance: Allowance, token: str, decision: Decision
+    ) -> None:
         """Use `QuotaGuard.run`."""
         self._guard = guard
+        self._tenant = tenant
         self.allowance = allowance
         self.token = token
         self.decision = decision
@@ -86,6 +92,16 @@ class Run:
         """Whether the tenant has no tokens left for today."""
         left = self._guard.tokens_left(self.allowance)
         return left is not None and left <= 0
+
+    def refuse_new_thread(self) -> None:
+        """Insist on a thread that exists; call it where there is none.
+
+        Raises:
+            QuotaExceededError: There is no room for a new one.
+        """
+        if self.no_new_thread is not None:
+            note_refusal(self._tenant, THREADS)
+            raise self.no_new_thread
 
     def spend(self, boundary: Boundary) -> None:
         """Take note of a node boundary. Tokens are told to the others at once, the rest at the end."""
@@ -181,10 +197,14 @@ class QuotaGuard:
         allowance = allowance_of(principal)
         if not allowance.paces:
             return _FREE
-        decision = None
-        if self._store is not None:
-            decision = await self._asked(partial(self._store.take_request, allowance))
-        return _let_in(decision or self._local.take(allowance))
+        with quota_span(principal.tenant) as span:
+            decision = None
+            if self._store is not None:
+                decision = await self._asked(partial(self._store.take_request, allowance))
+            is_unchecked = decision is None and self._store is not None
+            decision = decision or self._local.take(allowance)
+            note_decision(span, decision, asked=REQUESTS, is_unchecked=is_unchecked)
+        return _let_in(decision)
 
     def run(self, principal: Principal) -> AbstractAsyncContextManager[Run]:
         """Take a request and a run, for the length of a block.
@@ -209,19 +229,19 @@ class QuotaGuard:
             See `run`. Runs under way refuse none: it waits for them.
         """
         allowance = allowance_of(principal)
-        run = Run(self, allowance, "", _FREE)
-        run.decision = await (self._enter(run) if allowance.spends else self.request(principal))
+        run = Run(self, principal.tenant, allowance, "", _FREE)
+        run.decision = await (self._enter(run, principal) if allowance.spends else self.request(principal))
         return run
 
     async def enter(self, principal: Principal) -> Run:
         """See `run`."""
         allowance = allowance_of(principal)
-        run = Run(self, allowance, _new_token(), _FREE)
+        run = Run(self, principal.tenant, allowance, _new_token(), _FREE)
         if not allowance.counts_runs:
             run.decision = await self.request(principal)
             return run
         try:
-            run.decision = await self._enter(run)
+            run.decision = await self._enter(run, principal)
         except asyncio.CancelledError:
             # It may or may not have been counted.
             self.start(self._end(run))
@@ -304,11 +324,13 @@ class QuotaGuard:
         if self._running:
             self._start_beating()
 
-    async def _enter(self, run: Run) -> Decision:
-        decision = await self._take_run(run, may_make_thread=True)
-        if decision.quota == THREADS:
-            run.no_new_thread, run.may_make_thread = QuotaExceededError(decision), False
-            decision = await self._take_run(run, may_make_thread=False)
+    async def _enter(self, run: Run, principal: Principal) -> Decision:
+        with quota_span(principal.tenant) as span:
+            decision = await self._take_run(run, may_make_thread=True)
+            if decision.quota == THREADS:
+                run.no_new_thread, run.may_make_thread = QuotaExceededError(decision), False
+                decision = await self._take_run(run, may_make_thread=False)
+            note_decision(span, decision, asked=CONCURRENT_RUNS, is_unchecked=self.degraded)
         return _let_in(decision)
 
     async def _take_run(self, run: Run, *, may_make_thread: bool) -> Decision:

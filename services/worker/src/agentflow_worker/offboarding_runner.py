@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agentflow.errors import AgentFlowError, StorageError
+from agentflow.utils import span_names as names
 from agentflow_tenancy.moves.mover import ClaimLostError
 from agentflow_tenancy.offboarding import (
     Exporter,
@@ -24,6 +25,7 @@ from agentflow_tenancy.offboarding.records import State, Step
 from agentflow_tenancy.offboarding.verifier import left_over, parent_of
 from agentflow_tenancy.signing_keys import SigningKeys
 from agentflow_worker.looking import work_until
+from agentflow_worker.work_spans import step_span, work_span
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -142,20 +144,28 @@ class OffboardingRunner:
                 continue
 
     async def _go_on(self, found: Offboarding) -> None:
+        with work_span(names.OFFBOARD_SPAN, found.subject.tenant_id, found.kind):
+            await self._gone_on(found)
+
+    async def _gone_on(self, found: Offboarding) -> None:
         if found.state == "measuring":
-            await self._measure(found)
+            with step_span(names.OFFBOARD_SPAN, "measure"):
+                await self._measure(found)
             return
         if found.state == "suspended":
-            await self._stop_work(found)
+            with step_span(names.OFFBOARD_SPAN, "suspend"):
+                await self._stop_work(found)
             found = await self._note(found, "exporting", "fence", fenced=True)
         if found.state == "exporting":
-            await self._export(found)
+            with step_span(names.OFFBOARD_SPAN, "export"):
+                await self._export(found)
             await self._note(found, "grace", "fence")
             await self._repository.leave(found)
             return
         if found.state == "purging":
             found = await self._purge(found)
-        await self._verify(found)
+        with step_span(names.OFFBOARD_SPAN, "verify"):
+            await self._verify(found)
 
     async def _measure(self, found: Offboarding) -> None:
         subject = found.subject
@@ -192,33 +202,41 @@ class OffboardingRunner:
     async def _purge(self, found: Offboarding) -> Offboarding:
         purge = Purge(found.subject, found.offboarding_id, self._holder)
         if found.step == "fence":
-            await self._purger.cancel_runs(found.subject)
-            if found.kind == "user":
-                await self._runs_ended(found)
-            await self._purger.fence(purge)
-            # Also where it was by an earlier try, which may have deleted what says so.
-            placements = sorted({*found.placements, *await self._purger.places(found.subject)})
-            shared = [place for place in placements if await self._is_shared(found, place)]
-            total = found.threads_purged + await self._purger.count_threads(found.subject, shared)
-            found = await self._note(
-                found, "purging", "leaves", fenced=True, placements=placements, threads_total=total
-            )
+            with step_span(names.OFFBOARD_SPAN, "fence"):
+                found = await self._fence(found, purge)
         if found.step == "leaves":
-            for placement in found.placements:
-                if not await self._is_shared(found, placement):
-                    await self._purger.drop_leaves(purge, placement)
+            with step_span(names.OFFBOARD_SPAN, "leaves"):
+                for placement in found.placements:
+                    if not await self._is_shared(found, placement):
+                        await self._purger.drop_leaves(purge, placement)
             found = await self._note(found, "purging", "threads")
         if found.step == "threads":
-            for placement in found.placements:
-                if await self._is_shared(found, placement):
-                    await self._purger.purge_threads(purge, placement)
+            with step_span(names.OFFBOARD_SPAN, "threads"):
+                for placement in found.placements:
+                    if await self._is_shared(found, placement):
+                        await self._purger.purge_threads(purge, placement)
             found = await self._note(found, "purging", "tables")
         if found.step == "tables":
-            await self._elsewhere(found)  # tickets name runs, which go next
-            await self._purger.purge_tables(purge)
+            with step_span(names.OFFBOARD_SPAN, "tables"):
+                await self._elsewhere(found)  # tickets name runs, which go next
+                await self._purger.purge_tables(purge)
             found = await self._note(found, "purging", "elsewhere")
-        counts = await self._elsewhere(found)
+        with step_span(names.OFFBOARD_SPAN, "elsewhere"):
+            counts = await self._elsewhere(found)
         return await self._note(found, "verifying", "elsewhere", counts=counts)
+
+    async def _fence(self, found: Offboarding, purge: Purge) -> Offboarding:
+        await self._purger.cancel_runs(found.subject)
+        if found.kind == "user":
+            await self._runs_ended(found)
+        await self._purger.fence(purge)
+        # Also where it was by an earlier try, which may have deleted what says so.
+        placements = sorted({*found.placements, *await self._purger.places(found.subject)})
+        shared = [place for place in placements if await self._is_shared(found, place)]
+        total = found.threads_purged + await self._purger.count_threads(found.subject, shared)
+        return await self._note(
+            found, "purging", "leaves", fenced=True, placements=placements, threads_total=total
+        )
 
     async def _is_shared(self, found: Offboarding, placement: int) -> bool:
         return found.kind == "user" or await self._purger.is_shared(found.subject, placement)

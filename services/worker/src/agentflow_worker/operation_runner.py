@@ -6,10 +6,12 @@ import uuid
 from dataclasses import replace
 
 from agentflow.errors import AgentFlowError, StorageError
+from agentflow.utils import span_names as names
 from agentflow_tenancy.moves import Mover, Operation, OperationRepository
 from agentflow_tenancy.moves.mover import Claim, ClaimLostError, Way
 from agentflow_tenancy.moves.operations import Step
 from agentflow_worker.looking import work_until
+from agentflow_worker.work_spans import step_span, work_span
 
 logger = logging.getLogger("agentflow.worker")
 
@@ -101,14 +103,20 @@ class OperationRunner:
                 continue
 
     async def _go_on(self, operation: Operation) -> None:
+        with work_span(names.PROMOTE_SPAN, operation.tenant_id, operation.kind):
+            await self._gone_on(operation)
+
+    async def _gone_on(self, operation: Operation) -> None:
         if operation.cancel_requested:
-            await self._undo(operation)
+            with step_span(names.PROMOTE_SPAN, "undo"):
+                await self._undo(operation)
             return
         try:
             await self._forward(operation)
         except _CancelledError:
             current = await self._repository.get(operation.operation_id)
-            await self._undo(operation if current is None else replace(current, holder=operation.holder))
+            with step_span(names.PROMOTE_SPAN, "undo"):
+                await self._undo(operation if current is None else replace(current, holder=operation.holder))
 
     async def _forward(self, operation: Operation) -> None:
         if operation.target is None:
@@ -119,21 +127,27 @@ class OperationRunner:
         way = Way(operation.tenant_id, operation.source, operation.target, self._claim(operation))
         step = operation.step
         if step == "prepare":
-            total = await self._mover.prepare(way)
+            with step_span(names.PROMOTE_SPAN, step):
+                total = await self._mover.prepare(way)
             step = await self._note(operation, "announce", threads_total=total)
         if step == "announce":
-            await self._mover.announce(way)
+            with step_span(names.PROMOTE_SPAN, step):
+                await self._mover.announce(way)
             step = await self._note(operation, "fence")
         if step == "fence":
-            await self._fence(operation, way)
+            with step_span(names.PROMOTE_SPAN, step):
+                await self._fence(operation, way)
             step = await self._note(operation, "move")
         if step == "move":
-            await self._move(operation, way)
+            with step_span(names.PROMOTE_SPAN, step):
+                await self._move(operation, way)
             step = await self._note(operation, "finish")
         if step == "finish":
-            await self._mover.settle(way)
+            with step_span(names.PROMOTE_SPAN, step):
+                await self._mover.settle(way)
             step = await self._note(operation, "clean", cancellable=False)
-        await self._end(operation, "done", left=way.source)
+        with step_span(names.PROMOTE_SPAN, "clean"):
+            await self._end(operation, "done", left=way.source)
 
     def _claim(self, operation: Operation) -> Claim:
         return Claim(operation.operation_id, self._holder)

@@ -30,21 +30,26 @@ class TraceSweeper:
         self._seen: dict[str, Any] | None = None
 
     async def sweep(self) -> int:
-        """Forget what is old, and of the next thousand what has no thread any more; how many were forgotten.
+        """Make the days to come, drop those that are old, and forget of the next thousand what has no thread.
+
+        Returns:
+            How many were forgotten beside the days.
 
         Raises:
             StoreUnavailableError: Postgres does not answer.
         """
-        old = await self._traces.forget_old(self._keep_s)
+        await self._traces.make_days()
+        if dropped := await self._traces.drop_days(self._keep_s):
+            logger.info("Dropped %d days of what runs did.", dropped)
         without_thread, self._seen = await self._traces.forget_without_thread(self._seen)
-        return old + without_thread
+        return without_thread
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep now and at intervals until `stop` is set."""
         while not stop.is_set():
             try:
                 if forgotten := await self.sweep():
-                    logger.info("Forgot what %d runs did.", forgotten)
+                    logger.info("Forgot what %d runs without a thread did.", forgotten)
             except StorageError as error:
                 logger.warning("No traces were forgotten this time: %s", error)
             await rest(stop, self._every_s)

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from agentflow.errors import AgentFlowError
 from agentflow.utils import span_names as names
 from agentflow.utils.interrupt import GraphInterrupt
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span, SpanKind, Tracer
+    from opentelemetry.trace import Span, Tracer
 
     Attributes = Mapping[str, str | int | bool | list[str]]
 
 _MAX_TEXT: Final = 255
+# A cancelled wait is no failure of what it waited for.
+_NO_FAILURE: Final = (GraphInterrupt, GeneratorExit)
 
 
 class NoSpan:
@@ -27,6 +30,7 @@ class NoSpan:
 
     __slots__ = ()
     recording: Final = False
+    sampled: Final = False
 
     def __enter__(self) -> Self:
         return self
@@ -42,19 +46,26 @@ class NoSpan:
 
 
 class LiveSpan:
-    """A span for the length of a block, and the parent of those that begin in it."""
+    """A span for the length of a block; by default the parent of those that begin in it.
 
-    __slots__ = ("_contexts", "_span", "_token", "_trace")
+    Attributes:
+        sampled: Whether it leaves the process: what only somebody who looks at a trace wants is told then.
+    """
+
+    __slots__ = ("_contexts", "_is_parent", "_span", "_token", "_trace", "sampled")
     recording: Final = True
 
-    def __init__(self, trace: Any, span: Span) -> None:
+    def __init__(self, trace: Any, span: Span, *, is_parent: bool = True) -> None:
         self._trace = trace
         self._contexts: Any = sys.modules["opentelemetry.context"]
         self._span = span
         self._token: Any = None
+        self.sampled = bool(span.get_span_context().trace_flags & 1)
+        self._is_parent = is_parent or self.sampled
 
     def __enter__(self) -> Self:
-        self._token = self._contexts.attach(self._trace.set_span_in_context(self._span))
+        if self._is_parent:
+            self._token = self._contexts.attach(self._trace.set_span_in_context(self._span))
         return self
 
     def __exit__(
@@ -63,15 +74,15 @@ class LiveSpan:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._contexts.detach(self._token)
-        if exc is not None and not isinstance(exc, GraphInterrupt):
+        if self._token is not None:
+            self._contexts.detach(self._token)
+        if exc is not None and not isinstance(exc, _NO_FAILURE):
             self.fail(exc.code if isinstance(exc, AgentFlowError) else type(exc).__name__)
         self._span.end()
 
     def note(self, attributes: Attributes) -> None:
         """Add what is known by now."""
-        for name, value in attributes.items():
-            self._span.set_attribute(name, value)
+        self._span.set_attributes(attributes)
 
     def fail(self, reason: str) -> None:
         """It went wrong; the reason is a code or the name of a class: an error's words may quote anything."""
@@ -80,18 +91,20 @@ class LiveSpan:
 
 
 AnySpan = NoSpan | LiveSpan
-_NONE: Final = NoSpan()
+NO_SPAN: Final = NoSpan()
 
-# The provider last seen, and its tracer.
-_known: tuple[object, Tracer | None] = (None, None)
+Kind = Literal["INTERNAL", "CLIENT", "CONSUMER"]
+
+# The provider last seen, and its tracers: of runs, and of storage.
+_known: tuple[object, Tracer | None, Tracer | None] = (None, None, None)
 
 
 def listening() -> bool:
     """Whether a span would be recorded by anybody. Cost: below a microsecond."""
-    return _tracer() is not None
+    return _tracers()[1] is not None
 
 
-def open_span(name: str, attributes: Attributes, *, to_outside: bool = False) -> AnySpan:
+def open_span(name: str, attributes: Attributes, *, kind: Kind = "INTERNAL") -> AnySpan:
     """A span, begun here; enter it to make it the parent of others and to end it.
 
     Call it only when `listening()`, so that nobody else pays for the attributes.
@@ -99,30 +112,64 @@ def open_span(name: str, attributes: Attributes, *, to_outside: bool = False) ->
     Args:
         name: Of what was done, with few values.
         attributes: Named in `span_names`.
-        to_outside: Whether it is a call to another service.
+        kind: CLIENT for a call to another service.
     """
-    tracer = _tracer()
+    tracer = _tracers()[1]
     if tracer is None:
-        return _NONE
-    trace = sys.modules["opentelemetry.trace"]
-    kind: SpanKind = trace.SpanKind.CLIENT if to_outside else trace.SpanKind.INTERNAL
-    span = tracer.start_span(name, kind=kind, attributes=attributes)
-    return LiveSpan(trace, span) if span.is_recording() else _NONE
+        return NO_SPAN
+    return _opened(tracer, name, attributes, kind, is_parent=True)
+
+
+def open_leaf(name: str, attributes: Attributes, *, kind: Kind = "INTERNAL") -> AnySpan:
+    """The same for what storage does: others begin below it only when the trace leaves the process."""
+    tracer = _tracers()[2]
+    if tracer is None:
+        return NO_SPAN
+    return _opened(tracer, name, attributes, kind, is_parent=False)
+
+
+def sampled_span() -> Span | None:
+    """The span that is open here, if its trace leaves the process. Cost: half a microsecond."""
+    if _tracers()[1] is None:
+        return None
+    span = _current()
+    return span if span.get_span_context().trace_flags & 1 else None
+
+
+class _Attached:
+    __slots__ = ("_contexts", "_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._contexts: Any = sys.modules["opentelemetry.context"]
+        self._span = span
+
+    def __enter__(self) -> None:
+        context = sys.modules["opentelemetry.trace"].set_span_in_context(self._span)
+        self._token = self._contexts.attach(context)
+
+    def __exit__(self, *_: object) -> None:
+        self._contexts.detach(self._token)
+
+
+def attached(span: Span | None) -> AbstractContextManager[object]:
+    """Spans that begin in the block stand below another one: for work that somebody else waits for."""
+    return NO_SPAN if span is None else _Attached(span)
+
+
+def note_current(attributes: Attributes) -> None:
+    """Add to the span that is open here, whoever opened it."""
+    if _tracers()[1] is not None:
+        _current().set_attributes(attributes)
 
 
 def note_checkpoint(version: int, node: str, source: str) -> None:
     """An event in the run's span, when somebody listens."""
-    if _tracer() is None:
+    if _tracers()[1] is None:
         return
-    span = sys.modules["opentelemetry.trace"].get_current_span()
+    span = _current()
     if span.is_recording():
-        found = {names.CHECKPOINT: version, names.NODE: node, names.SOURCE: source}
+        found: dict[str, str | int] = {names.CHECKPOINT: version, names.NODE: node, names.SOURCE: source}
         span.add_event(names.CHECKPOINT_EVENT, found)
-
-
-def no_span() -> AnySpan:
-    """What stands for a span when nobody listens."""
-    return _NONE
 
 
 def short(text: str) -> str:
@@ -130,15 +177,32 @@ def short(text: str) -> str:
     return text[:_MAX_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def _tracer() -> Tracer | None:
+def _opened(tracer: Tracer, name: str, attributes: Attributes, kind: Kind, *, is_parent: bool) -> AnySpan:
+    trace = sys.modules["opentelemetry.trace"]
+    span = tracer.start_span(name, kind=trace.SpanKind[kind], attributes=attributes)
+    return LiveSpan(trace, span, is_parent=is_parent) if span.is_recording() else NO_SPAN
+
+
+def _current() -> Span:
+    span: Span = sys.modules["opentelemetry.trace"].get_current_span()
+    return span
+
+
+def _tracers() -> tuple[object, Tracer | None, Tracer | None]:
     global _known  # noqa: PLW0603 - a cache of one
     trace = sys.modules.get("opentelemetry.trace")
     ask = getattr(trace, "get_tracer_provider", None)
     if ask is None:  # not imported, or not yet to its end
-        return None
+        return _NOBODY
     provider = ask()
     known = _known
     if provider is not known[0]:
         is_none = isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)  # type: ignore[union-attr]
-        known = _known = (provider, None if is_none else provider.get_tracer(names.SCOPE))
-    return known[1]
+        run, storage = (
+            (None, None) if is_none else map(provider.get_tracer, (names.SCOPE, names.STORAGE_SCOPE))
+        )
+        known = _known = (provider, run, storage)
+    return known
+
+
+_NOBODY: Final = (None, None, None)

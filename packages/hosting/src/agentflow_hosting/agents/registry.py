@@ -47,7 +47,9 @@ class AgentRegistry:
         Raises:
             ImportError, AttributeError, TypeError: A target is not a StateGraph that can be imported.
         """
-        self._graphs = {name: _load(target).compile(checkpointer) for name, target in targets.items()}
+        self._graphs = {
+            name: _load(target).compile(checkpointer, name=name) for name, target in targets.items()
+        }
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ _FILES: Final = {
     9: "0009_operator_keys.sql",
     10: "0010_ends_of_threads.sql",
     12: "0012_plain_deletes.sql",
+    13: "0013_trace_days.sql",
 }
 
 

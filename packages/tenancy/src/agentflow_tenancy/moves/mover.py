@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import StorageError
 from agentflow.storage.checkpointer.pool import connection
 from agentflow.storage.checkpointer.schema import partition_statements
+from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.moves.statements import CHILDREN, between, detachment
-from agentflow_tenancy.schema import FIRST_OWN_PLACEMENT
 
 logger = logging.getLogger("agentflow.moves")
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.control_plane import Actor, ControlPlane, Transaction
 from agentflow_tenancy.errors import MoveConflictError
-from agentflow_tenancy.schema import FIRST_OWN_PLACEMENT, POOL_PLACEMENTS
+from agentflow_tenancy.schema import POOL_PLACEMENTS
 from agentflow_tenancy.tenants import Tenant
 
 type Step = Literal["prepare", "announce", "fence", "move", "finish", "clean", "end"]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
+from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.moves.operations import PartitionSize, TenantSize
-from agentflow_tenancy.schema import FIRST_OWN_PLACEMENT, POOL_PLACEMENTS
+from agentflow_tenancy.schema import POOL_PLACEMENTS
 
 # Variable -> what it is for; the API shows who would move, the worker has them moved.
 VARIABLES: Final = {

@@ -142,10 +142,10 @@ WHERE tenant_id = $1 AND body IS NOT NULL
   AND EXISTS (SELECT FROM unnest($2::text[]) i WHERE strpos(body, to_json(i)::text) > 0)
 
 -- name: tables
--- Every table that says whose its rows are, leaves too, from the catalogue: one that is new is not forgotten, nor a leaf that
+-- Every table that says whose its rows are, leaves of placements and of days too, from the catalogue: one that is new is not forgotten, nor a leaf that
 -- was detached and not dropped.
 SELECT c.relname AS name,
-       c.relispartition OR c.relname ~ '^agentflow_(threads|checkpoints|messages|tool_calls|writes)_p[0-9]+$' AS is_leaf,
+       c.relname ~ '^agentflow_(threads|checkpoints|messages|tool_calls|writes)_p[0-9]+$' AS is_leaf,
        EXISTS (SELECT FROM pg_catalog.pg_attribute u
                WHERE u.attrelid = c.oid AND u.attname = 'user_id' AND NOT u.attisdropped) AS has_user
 FROM pg_catalog.pg_class c

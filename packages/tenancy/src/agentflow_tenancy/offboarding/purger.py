@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -21,11 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import InvalidInputError, StorageError, StoreUnavailableError
 from agentflow.storage.checkpointer.pool import connection
+from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.moves.mover import ClaimLostError
 from agentflow_tenancy.moves.statements import between, detachment
 from agentflow_tenancy.offboarding.records import Subject
 from agentflow_tenancy.offboarding.statements import CHILDREN, at_placement, of_table, statement
-from agentflow_tenancy.schema import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.slugs import public_thread_id
 
 # What says that there was a tenant, and nothing more. All other tables are purged.
@@ -34,6 +35,8 @@ KEPT: Final = frozenset(
     {"agentflow_offboardings", "agentflow_receipts", "agentflow_tombstones", "agentflow_placements"}
 )
 _TENANTS: Final = "agentflow_tenants"
+# Of a table by the day: the receipt counts the rows of all its days together.
+_DAY: Final = re.compile(r"_p\d{8}$", re.ASCII)
 _FEWEST_ROWS: Final = 500
 _MOST_ROWS: Final = 8000
 _MOST_THREADS: Final = 512
@@ -282,7 +285,7 @@ class Purger:
             try:
                 async with self._claimed(purge) as driver:
                     deleted = _count(await driver.execute(text, *arguments))
-                    await _note(driver, purge, 0, {table: deleted})
+                    await _note(driver, purge, 0, {_DAY.sub("", table): deleted})
             except InvalidInputError as error:
                 if isinstance(error.__cause__, asyncpg.ForeignKeyViolationError):
                     raise _ReferredToError from error

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
+from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
+
 # Few are faster: each batch of writes opens every leaf it touches.
 POOL_PLACEMENTS: Final = range(1, 9)
-# From here on a placement is one tenant's own.
-FIRST_OWN_PLACEMENT: Final = 1000
 
 _FILES: Final = {
     1: "0001_tenants.sql",

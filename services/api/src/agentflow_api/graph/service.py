@@ -52,7 +52,7 @@ async def invoke(
     if effect.since is not None:
         config["rejoin_since"] = effect.since
     if run.no_new_thread and not await graph.checkpointer.get_thread(principal.scope, config["thread_id"]):
-        raise run.no_new_thread
+        run.refuse_new_thread()
     with wiring.runs.entered(graph, config):
         result = await graph.ainvoke(
             request.given(), config, response_granularity=request.response_granularity

@@ -74,7 +74,7 @@ class Made:
             QuotaExceededError: There is none.
         """
         if self.run.no_new_thread is not None:
-            raise self.run.no_new_thread
+            self.run.refuse_new_thread()
 
 
 async def fork(made: Made, thread_id: str, to_thread: str | None, asked: ForkRequest) -> int:

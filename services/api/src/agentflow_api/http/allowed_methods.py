@@ -9,6 +9,8 @@ from litestar.enums import ScopeType
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentflow_telemetry.asgi import ROUTE_KEY
+
 _REFUSED: Final = 405
 
 
@@ -32,7 +34,11 @@ class AllowedMethods:
                 MutableScopeHeaders(message)["allow"] = ", ".join(self.of(scope["path"]))
             await send(message)
 
-        await self._app(scope, receive, send_with_field)
+        try:
+            await self._app(scope, receive, send_with_field)
+        finally:
+            # For whoever is outside: the routes that are there are few, the paths that are asked for are not.
+            scope.setdefault("state", {})[ROUTE_KEY] = scope.get("path_template")
 
     def of(self, path: str) -> list[str]:
         """What a path takes: of all the routes that it fits, the one with the fewest parameters."""

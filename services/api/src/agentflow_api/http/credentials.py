@@ -7,12 +7,11 @@ from typing import Any
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from opentelemetry.trace import get_current_span
 
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.problems import BadRequestError
+from agentflow_api.http.whose import note_agent, note_principal
 from agentflow_api.wiring import Wiring
-from agentflow_telemetry import names
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal, Tenant
 from agentflow_tenancy.keys import API_KEY_PREFIX
 from agentflow_tenancy.schema import placement_kind
@@ -52,6 +51,7 @@ async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_lea
     if principal.issued_by is None:
         wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
+    note_principal(principal)
     _tell_tenant(principal.tenant, wiring)
     _check_agent(request, wiring, principal.tenant.agents)
     return principal
@@ -98,12 +98,10 @@ def _check_token(connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring)
 
 
 def _tell_tenant(tenant: Tenant, wiring: Wiring) -> None:
-    """Whose request it is, for its span and for metrics. Never from what the request itself says."""
-    if wiring.metrics is None:
-        return
-    tenant_id, placement = str(tenant.tenant_id), placement_kind(tenant.placement)
-    get_current_span().set_attributes({names.TENANT: tenant_id, names.PLACEMENT: placement})
-    wiring.metrics.facts.know(tenant_id, tenant.slug, tenant.plan, placement)
+    """Who it is, for metrics that name it."""
+    if wiring.metrics is not None:
+        placement = placement_kind(tenant.placement)
+        wiring.metrics.facts.know(str(tenant.tenant_id), tenant.slug, tenant.plan, placement)
 
 
 def _check_agent(
@@ -113,6 +111,7 @@ def _check_agent(
     named = connection.scope.get(AGENT_KEY)
     if named is not None:
         wiring.agents.find(str(named), allowed)
+        note_agent(str(named))
 
 
 def _is_operators(given: str, wiring: Wiring) -> bool:

@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +13,9 @@ from agentflow_api.http.envelope import failure
 from agentflow_api.http.quota_answers import details_of
 from agentflow_api.http.rate_limit_fields import rate_limit_fields
 from agentflow_api.http.request_ids import begin_request
-from agentflow_tenancy import QuotaExceededError
+from agentflow_api.http.whose import note_principal
+from agentflow_tenancy import Principal, QuotaExceededError
+from agentflow_tenancy.quota_spans import note_refusal
 from agentflow_tenancy.quotas import OF_A_REQUEST
 
 DECISION: Final = "quota_decision"
@@ -23,6 +25,18 @@ REFUSAL: Final = "quota_refusal"
 _LONGEST_S: Final = 0.15
 _MOST: Final = 10_000
 _PUBLIC: Final = ("/ping", "/health")
+
+
+class _Refused(NamedTuple):
+    until: float
+    error: QuotaExceededError
+    principal: Principal | None
+
+    async def answer(self, send: Send) -> None:
+        if self.principal is not None:
+            note_principal(self.principal)
+            note_refusal(self.principal.tenant, self.error.decision.quota or "")
+        await _refuse(self.error, send)
 
 
 class Doorkeeper:
@@ -35,7 +49,7 @@ class Doorkeeper:
     def __init__(self, app: ASGIApp, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._clock = clock
-        self._refused: OrderedDict[bytes, tuple[float, QuotaExceededError]] = OrderedDict()
+        self._refused: OrderedDict[bytes, _Refused] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -47,8 +61,8 @@ class Doorkeeper:
         credential = _digest(scope) if scope["method"] != "OPTIONS" else b""
         refused = self._refused.get(credential)
         if refused is not None:
-            if self._clock() < refused[0]:
-                await _refuse(refused[1], send)
+            if self._clock() < refused.until:
+                await refused.answer(send)
                 return
             del self._refused[credential]
         state: dict[str, Any] = scope.setdefault("state", {})
@@ -67,11 +81,11 @@ class Doorkeeper:
         await self._app(scope, receive, send_with_fields)
         refusal = state.get(REFUSAL)
         if isinstance(refusal, QuotaExceededError) and refusal.decision.quota in OF_A_REQUEST:
-            self._remember(credential, refusal)
+            self._remember(credential, refusal, state.get("principal"))
 
-    def _remember(self, credential: bytes, refusal: QuotaExceededError) -> None:
+    def _remember(self, credential: bytes, refusal: QuotaExceededError, principal: Principal | None) -> None:
         until = self._clock() + min(refusal.retry_after_s, _LONGEST_S)
-        self._refused[credential] = (until, refusal)
+        self._refused[credential] = _Refused(until, refusal, principal)
         if len(self._refused) > _MOST:
             self._refused.popitem(last=False)
 

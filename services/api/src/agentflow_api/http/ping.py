@@ -8,6 +8,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from agentflow_api.http.request_ids import begin_request, request_id
+from agentflow_telemetry.asgi import ROUTE_KEY
 
 PING: Final = b"/ping"
 _PATH: Final = PING.decode()
@@ -41,6 +42,7 @@ class Ping:
             await self._app(scope, receive, send)
             return
         headers, body = pong([*scope["headers"]])
+        scope.setdefault("state", {})[ROUTE_KEY] = _PATH
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 

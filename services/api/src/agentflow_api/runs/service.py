@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentflow.errors import StorageError, ThreadBusyError
+from agentflow.utils.trace_context import traceparent
 from agentflow_api.graph.service import bound, check
 from agentflow_api.http.idempotency import Effect
 from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotThereError, StoppingError
@@ -19,6 +20,7 @@ from agentflow_hosting.runs import CancelAction, NewRun, RunKind, RunRecord
 from agentflow_hosting.views import result_view
 from agentflow_hosting.webhook_sender import WebhookUrlError, check_webhook_url
 from agentflow_tenancy import Principal, QuotaExceededError, Run
+from agentflow_tenancy.quota_spans import note_refusal
 from agentflow_tenancy.quotas import QUEUED_RUNS, Decision, Standing
 
 _MISSING = "There is no such run."
@@ -71,7 +73,7 @@ async def make(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Run
     """
     new = await _new(wiring, principal, wanted, "background")
     if budget.no_new_thread and not await wiring.store.get_thread(principal.scope, new.thread_id):
-        raise budget.no_new_thread
+        budget.refuse_new_thread()
     return await _created(wiring, principal, new, holder=None)
 
 
@@ -185,6 +187,7 @@ async def _new(wiring: Wiring, principal: Principal, wanted: Wanted, kind: RunKi
         input=asked.as_data(),
         kind=kind,
         most_queued=principal.tenant.limits.at_most(principal.limits).queued_runs,
+        traceparent=traceparent(),
         **more,
     )
 
@@ -197,6 +200,7 @@ async def _created(
     try:
         made = await wiring.run_repository.create(new, holder=holder)
     except QueueFullError as error:
+        note_refusal(principal.tenant, QUEUED_RUNS)
         raise _no_room(error.most) from error
     if made is None:
         raise RunConflictError("The thread has a run that is not over; wait for it, or cancel it.")

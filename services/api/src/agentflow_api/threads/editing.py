@@ -141,7 +141,7 @@ async def delete_message(
 
 async def _may_be_made(principal: Principal, wiring: Wiring, config: dict[str, Any], run: Run) -> None:
     if run.no_new_thread and not await wiring.store.get_thread(principal.scope, config["thread_id"]):
-        raise run.no_new_thread
+        run.refuse_new_thread()
 
 
 async def _anything(request: Request[Any, Any, Any], wiring: Wiring) -> None:

@@ -44,10 +44,11 @@ FROM (
     FROM pg_catalog.pg_inherits i
     JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind = 'r' AND NOT i.inhdetachpending
     JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND starts_with(p.relname, 'agentflow_') AND pg_table_is_visible(p.oid)
+    JOIN pg_catalog.pg_partitioned_table t ON t.partrelid = p.oid AND t.partstrat = 'l'  -- by placement, not by day
 ) l
 GROUP BY l.placement
 HAVING count(*) < (SELECT count(*) FROM pg_catalog.pg_partitioned_table t JOIN pg_catalog.pg_class c ON c.oid = t.partrelid
-                   WHERE starts_with(c.relname, 'agentflow_') AND pg_table_is_visible(c.oid))
+                   WHERE t.partstrat = 'l' AND starts_with(c.relname, 'agentflow_') AND pg_table_is_visible(c.oid))
 UNION ALL
 SELECT format('tenant %s lives in placement %s, which has no leaf', n.slug, n.placement)
 FROM agentflow_tenants n

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from agentflow.core.graph.context import node_context
 from agentflow.core.graph.emitter import Emitter
-from agentflow.core.graph.run_spans import model_span, note_answer
+from agentflow.core.graph.run_spans import model_span, note_answer, note_request
 from agentflow.core.graph.tool_node import ToolNode, remote_tools_of
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.message import Message, new_id
@@ -20,6 +20,7 @@ from agentflow.integrations.openai_chat import to_chat
 from agentflow.integrations.openai_client import ChatClients, Endpoint
 from agentflow.integrations.openai_errors import without_key
 from agentflow.integrations.openai_stream import StreamedAnswer
+from agentflow.utils.trace_context import outgoing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -140,6 +141,9 @@ class Agent:
         message_id = new_id()
         try:
             with model_span(self.provider, self.model) as span:
+                note_request(span, request)
+                if fields := outgoing():
+                    request["extra_headers"] = {**fields, **request.get("extra_headers", {})}
                 answer = await self._ask(client, request, message_id)
                 note_answer(span, answer)
         except OpenAIError as error:

@@ -16,6 +16,7 @@ class Blueprint[S: AgentState]:
 
     Attributes:
         template: The state a new thread starts from.
+        name: What telemetry calls it.
     """
 
     topology: Topology
@@ -23,6 +24,7 @@ class Blueprint[S: AgentState]:
     reducers: Mapping[str, Reducer]
     interrupt_before: frozenset[str]
     interrupt_after: frozenset[str]
+    name: str | None = None
 
     @property
     def state_type(self) -> type[S]:

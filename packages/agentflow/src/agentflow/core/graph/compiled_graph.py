@@ -596,7 +596,7 @@ class CompiledGraph[S: AgentState]:
 
     async def _execute(self, given: RunInput, config: RunConfig, emitter: Emitter) -> RunResult[S]:
         await self.checkpointer.asetup()
-        with run_span(config) as span:
+        with run_span(config, self.blueprint.name) as span:
             async with hold(self.checkpointer, config) as held:
                 run = GraphRun(
                     self.blueprint, config, self.checkpointer, held, emitter, lambda: self._closing

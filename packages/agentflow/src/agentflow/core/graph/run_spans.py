@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.core.graph.budget import tokens_of
 from agentflow.integrations.openai_answer import Answer, usages_of
+from agentflow.storage.checkpointer.storage_spans import owner_of
 from agentflow.utils import span_names as names
-from agentflow.utils.spans import AnySpan, listening, no_span, open_span, short
+from agentflow.utils.spans import NO_SPAN, AnySpan, listening, open_span, short
 
 if TYPE_CHECKING:
     from agentflow.core.graph.config import RunConfig
     from agentflow.core.graph.run import GraphRun
     from agentflow.core.graph.tool_ledger import Begun
 
+# OpenTelemetry's own variable: without it no span holds a word of a conversation.
+CAPTURE_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
-def run_span(config: RunConfig) -> AnySpan:
-    """Of a whole run, the wait for its thread included."""
+# Whose run it is, for the spans of its tools and models: what each costs is asked by tenant and agent.
+_whose: ContextVar[Mapping[str, str]] = ContextVar("agentflow_whose_run")
+_NOBODYS: Final[Mapping[str, str]] = {}
+
+
+def run_span(config: RunConfig, agent: str | None) -> AnySpan:
+    """Of a whole run, the wait for its thread included. Call it in the run's own task."""
     if not listening():
-        return no_span()
+        return NO_SPAN
+    whose = owner_of(config.scope)
+    if agent is not None:
+        whose = {**whose, names.AGENT: agent}
+    _whose.set(whose)
     return open_span(
-        names.RUN_SPAN,
+        names.RUN_SPAN if agent is None else f"{names.RUN_SPAN} {agent}",
         {
+            **whose,
             names.OPERATION: names.RUN_SPAN,
             names.CONVERSATION: config.thread_id,
-            names.TENANT: str(config.scope.tenant_id),
-            names.THREAD: config.thread_id,
             names.RUN: config.run_id,
         },
     )
@@ -68,18 +82,19 @@ def _note_end(span: AnySpan, run: GraphRun[Any], failed: str | None) -> None:
 def node_span(node: str, step: int) -> AnySpan:
     """Of one node in one step."""
     if not listening():
-        return no_span()
+        return NO_SPAN
     return open_span(f"{names.NODE_SPAN} {node}", {names.NODE: node, names.STEP: step})
 
 
 def tool_span(begun: Begun) -> AnySpan:
     """Of one tool that runs here."""
     if not listening():
-        return no_span()
+        return NO_SPAN
     call = begun.call
     return open_span(
         f"{names.TOOL_SPAN} {call.name}",
         {
+            **_whose.get(_NOBODYS),
             names.OPERATION: names.TOOL_SPAN,
             names.TOOL: call.name,
             names.TOOL_CALL: short(call.call_id),
@@ -91,9 +106,15 @@ def tool_span(begun: Begun) -> AnySpan:
 def model_span(provider: str, model: str) -> AnySpan:
     """Of one question to a model."""
     if not listening():
-        return no_span()
+        return NO_SPAN
     asked = {names.OPERATION: names.MODEL_SPAN, names.PROVIDER: provider, names.MODEL: model}
-    return open_span(f"{names.MODEL_SPAN} {model}", asked, to_outside=True)
+    return open_span(f"{names.MODEL_SPAN} {model}", {**_whose.get(_NOBODYS), **asked}, kind="CLIENT")
+
+
+def note_request(span: AnySpan, request: Mapping[str, Any]) -> None:
+    """What is asked, where whoever runs this wants to read it."""
+    if span.recording and _captures_content():
+        span.note({names.INPUT_MESSAGES: _text(request["messages"])})
 
 
 def note_answer(span: AnySpan, answer: Answer | None) -> None:
@@ -104,3 +125,15 @@ def note_answer(span: AnySpan, answer: Answer | None) -> None:
         span.note({names.FINISH_REASONS: [short(answer.finish_reason)]})
     if (used := usages_of(answer.usage)) is not None:
         span.note({names.TOKENS_IN: used.prompt_tokens, names.TOKENS_OUT: used.completion_tokens})
+    if _captures_content():
+        said = [{"role": "assistant", "content": answer.text}]
+        span.note({names.OUTPUT_MESSAGES: _text(said)})
+
+
+def _text(messages: object) -> str:
+    """Whatever is in them: a span that cannot be written must end no run."""
+    return json.dumps(messages, default=str)
+
+
+def _captures_content() -> bool:
+    return os.environ.get(CAPTURE_VARIABLE, "").lower() == "true"

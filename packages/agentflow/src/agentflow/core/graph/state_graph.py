@@ -118,6 +118,7 @@ class StateGraph[S: AgentState]:
         *,
         interrupt_before: Sequence[str] = (),
         interrupt_after: Sequence[str] = (),
+        name: str | None = None,
     ) -> CompiledGraph[S]:
         """Check the graph and make it runnable.
 
@@ -126,6 +127,7 @@ class StateGraph[S: AgentState]:
                 graph alone.
             interrupt_before: Nodes before which a run pauses until it is invoked again.
             interrupt_after: Nodes after which a run pauses.
+            name: What telemetry calls the agent: one of few, since it names spans.
 
         Raises:
             GraphDefinitionError: An edge names an unknown node, there is no entry point, a breakpoint
@@ -150,6 +152,7 @@ class StateGraph[S: AgentState]:
             reducers=reducers_of(type(self._template)),
             interrupt_before=frozenset(interrupt_before),
             interrupt_after=frozenset(interrupt_after),
+            name=name,
         )
         return CompiledGraph(blueprint, InMemoryCheckpointer() if checkpointer is None else checkpointer)
 

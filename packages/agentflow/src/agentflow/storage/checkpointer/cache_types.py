@@ -53,6 +53,7 @@ class Began:
         snapshot: Else the cached state, if there is a readable one and the lock is ours.
         base: How that is laid out.
         held_for_s: Without the lock, when the other's ends if it is never heard of again.
+        is_degraded: Redis is away: whether the lock is ours is not known.
     """
 
     taken: bool
@@ -60,6 +61,7 @@ class Began:
     snapshot: Snapshot | None = None
     base: CachedBase | None = None
     held_for_s: float = 0.0
+    is_degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer.pool import Connections
 from agentflow.storage.checkpointer.queries import QUERIES, SHOW_TENANTS
+from agentflow.storage.checkpointer.storage_spans import statement_span
 
 _FIRST_DELAY_S: Final = 0.05
 _LONGEST_DELAY_S: Final = 0.5
@@ -85,9 +86,15 @@ class Statements:
         return Backoff(self._retry_s, self._connections)
 
     async def fetch_once(
-        self, statement: str, *arguments: Any, shown: str | None = None
+        self, statement: str, *arguments: Any, shown: str | None = None, batch: int = 1
     ) -> list[asyncpg.Record]:
-        """As `fetch_text`, without trying again."""
+        """As `fetch_text`, without trying again; `batch` is how many callers share it."""
+        with statement_span(statement, batch=batch):
+            return await self._fetched(statement, arguments, shown)
+
+    async def _fetched(
+        self, statement: str, arguments: tuple[Any, ...], shown: str | None
+    ) -> list[asyncpg.Record]:
         async with self._connections.use() as driver:
             if shown is None:
                 return await driver.fetch(statement, *arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
 from typing import Any, Final
 
 # Two: one group is built while the other is under way. More make smaller groups and contend.
@@ -58,7 +59,8 @@ class Lanes:
         """Send what waits, in a free lane."""
         self.free -= 1
         self._draining += 1
-        task = asyncio.get_running_loop().create_task(self._run())
+        # In nobody's context: what it sends is of all who wait, and whoever came first may be done by then.
+        task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -69,7 +69,7 @@ class Lease:
             except CacheUnavailableError as error:
                 self._may_hold = error.sent
                 self._schedule()
-                return Began(taken=True)
+                return Began(taken=True, is_degraded=True)
             if began.taken:
                 self._schedule()
                 return began

@@ -39,6 +39,7 @@ from agentflow.storage.checkpointer.postgres_head_session import PgHeadSession
 from agentflow.storage.checkpointer.postgres_rows import no_thread
 from agentflow.storage.checkpointer.postgres_session import PgThreadSession
 from agentflow.storage.checkpointer.sizes import Limits
+from agentflow.storage.checkpointer.storage_spans import get_span, list_span, put_span
 from agentflow.storage.checkpointer.thread_memory import ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
     BEGINNING,
@@ -244,7 +245,8 @@ class PgCheckpointer(BaseCheckpointer):
         attributes = new_thread or NewThread()
         check_new_thread(attributes)
         encoded = encode_write(write, self.limits.within(scope.limits))
-        return await (await self.backend()).writer.append(scope, thread_id, attributes, write, encoded)
+        with put_span(scope, encoded.size_bytes):
+            return await (await self.backend()).writer.append(scope, thread_id, attributes, write, encoded)
 
     async def load(
         self, scope: Scope, thread_id: str, *, last_messages: int | None = None
@@ -256,15 +258,17 @@ class PgCheckpointer(BaseCheckpointer):
         """
         check_thread_id(thread_id)
         backend = await self.backend()
-        if last_messages is None:
-            return await backend.threads.load(scope, thread_id)
-        loaded = await backend.reader.load(scope, thread_id, max(0, last_messages))
-        return None if loaded is None else loaded.snapshot
+        with get_span(scope) as span:
+            if last_messages is None:
+                return await backend.threads.load(scope, thread_id, span)
+            loaded = await backend.reader.load(scope, thread_id, max(0, last_messages))
+            return None if loaded is None else loaded.snapshot
 
     async def load_at(self, scope: Scope, thread_id: str, seq: int) -> Snapshot:
         """See `BaseCheckpointer.load_at`. One round trip; folds at most 32 deltas."""
         check_thread_id(thread_id)
-        return await (await self.backend()).reader.load_at(scope, thread_id, seq)
+        with get_span(scope):
+            return await (await self.backend()).reader.load_at(scope, thread_id, seq)
 
     async def history(
         self, scope: Scope, thread_id: str, *, before: int | None = None, limit: int = 100
@@ -272,7 +276,8 @@ class PgCheckpointer(BaseCheckpointer):
         """See `BaseCheckpointer.history`. One round trip."""
         check_thread_id(thread_id)
         check_page(0, limit)
-        return await (await self.backend()).reader.history(scope, thread_id, before, limit)
+        with list_span(scope):
+            return await (await self.backend()).reader.history(scope, thread_id, before, limit)
 
     async def tool_calls(self, scope: Scope, thread_id: str) -> Sequence[ToolCallInfo]:
         """See `BaseCheckpointer.tool_calls`. One round trip."""
@@ -282,7 +287,8 @@ class PgCheckpointer(BaseCheckpointer):
     async def get_thread(self, scope: Scope, thread_id: str) -> ThreadInfo | None:
         """See `BaseCheckpointer.get_thread`. One round trip."""
         check_thread_id(thread_id)
-        return await (await self.backend()).reader.get_thread(scope, thread_id)
+        with get_span(scope):
+            return await (await self.backend()).reader.get_thread(scope, thread_id)
 
     async def list_threads(
         self,
@@ -295,7 +301,8 @@ class PgCheckpointer(BaseCheckpointer):
     ) -> Sequence[ThreadInfo]:
         """See `BaseCheckpointer.list_threads`. One round trip."""
         check_page(offset, limit)
-        return await (await self.backend()).reader.list_threads(scope, search, offset, limit, id_prefix)
+        with list_span(scope):
+            return await (await self.backend()).reader.list_threads(scope, search, offset, limit, id_prefix)
 
     async def search_threads(
         self,
@@ -312,7 +319,8 @@ class PgCheckpointer(BaseCheckpointer):
         text also at the messages of those that meet the other conditions, until the page is full.
         """
         check_search(wanted, sort, after, limit)
-        return await (await self.backend()).search.search(scope, wanted, sort, after, limit)
+        with list_span(scope):
+            return await (await self.backend()).search.search(scope, wanted, sort, after, limit)
 
     async def count_threads(self, scope: Scope, wanted: ThreadFilter) -> int:
         """See `BaseCheckpointer.count_threads`. Costs as `search_threads` without end."""
@@ -363,11 +371,12 @@ class PgCheckpointer(BaseCheckpointer):
         check_thread_id(thread_id)
         check_page(offset, limit)
         backend = await self.backend()
-        if search is None:
-            context = await backend.threads.small_context(scope, thread_id)
-            if context is not None:
-                return context[offset : None if limit is None else offset + limit]
-        return await backend.reader.list_messages(scope, thread_id, search, offset, limit)
+        with get_span(scope) as span:
+            if search is None:
+                context = await backend.threads.small_context(scope, thread_id, span)
+                if context is not None:
+                    return context[offset : None if limit is None else offset + limit]
+            return await backend.reader.list_messages(scope, thread_id, search, offset, limit)
 
     async def read_messages(
         self,
@@ -384,9 +393,10 @@ class PgCheckpointer(BaseCheckpointer):
         check_thread_id(thread_id)
         check_messages_page(skip, limit, max_bytes)
         reader = (await self.backend()).reader
-        return await reader.read_messages(
-            scope, thread_id, after, skip=skip, limit=limit, max_bytes=max_bytes, outline=outline
-        )
+        with get_span(scope):
+            return await reader.read_messages(
+                scope, thread_id, after, skip=skip, limit=limit, max_bytes=max_bytes, outline=outline
+            )
 
     async def delete_thread(self, scope: Scope, thread_id: str) -> bool:
         """See `BaseCheckpointer.delete_thread`. One round trip to Postgres, then one to Redis."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agentflow.storage.checkpointer.cache_types import Began
 from agentflow.storage.checkpointer.postgres_session import PgThreadSession
+from agentflow.storage.checkpointer.thread_memory import Remembered
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, Snapshot
 
 
@@ -20,15 +22,13 @@ class PgHeadSession(PgThreadSession):
         self._doubtful = True
         return committed
 
-    async def reload(self) -> Snapshot | None:
-        """See `ThreadSession.reload`: without the messages. One round trip."""
-        self._base = self._fields = None
+    async def _loaded(self) -> Snapshot | None:
+        """Without the messages. One round trip."""
         found = await self._backend.reader.load(self._scope, self._thread_id, 0)
-        self.snapshot = None if found is None else found.own_snapshot()
-        self.from_cache = self._doubtful = False
-        return self.snapshot
+        return None if found is None else found.own_snapshot()
 
-    async def _enter(self, wait_s: float) -> None:
-        if self._lease is not None and await self._lease.take(wait_s, None) is None:
-            raise self._busy()
-        await self.reload()
+    def _remembered(self) -> Remembered | None:
+        return None
+
+    async def _read(self, remembered: Remembered | None, began: Began | None) -> None:
+        await self._reloaded("off")

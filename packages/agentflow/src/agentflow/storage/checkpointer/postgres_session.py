@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from agentflow.errors import LeaseLostError, StaleCheckpointError, ThreadBusyError
 from agentflow.storage.checkpointer.base import ThreadSession
-from agentflow.storage.checkpointer.cache_types import CachedBase, News
-from agentflow.storage.checkpointer.limits import check_tool_results, encode_write
+from agentflow.storage.checkpointer.cache_types import Began, CachedBase, News
+from agentflow.storage.checkpointer.limits import EncodedWrite, check_tool_results, encode_write
 from agentflow.storage.checkpointer.locks import LocalLocks
 from agentflow.storage.checkpointer.postgres_backend import Backend
 from agentflow.storage.checkpointer.sizes import Limits
+from agentflow.storage.checkpointer.storage_spans import (
+    CacheResult,
+    get_span,
+    lock_span,
+    note_cache,
+    note_lock,
+    put_span,
+)
 from agentflow.storage.checkpointer.thread_memory import Remembered, ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import (
     CheckpointWrite,
@@ -73,13 +81,9 @@ class PgThreadSession(ThreadSession):
         Redis: one round trip; Postgres: one when neither Redis nor this process has the state.
         """
         self._backend = await self._home.backend()
-        give_up_at = asyncio.get_running_loop().time() + self._wait_s
-        # Waiters of one process queue up here, in order, instead of all of them asking Redis.
-        if not await self._home.locks.acquire(self._local_key, self._wait_s):
-            raise self._busy()
+        remembered, began = await self._locked()
         try:
-            self._lease = self._backend.lease(self._scope, self._thread_id)
-            await self._enter(max(0.0, give_up_at - asyncio.get_running_loop().time()))
+            await self._read(remembered, began)
         except BaseException:  # also when cancelled: the locks must not stay
             await self._leave()
             raise
@@ -97,7 +101,20 @@ class PgThreadSession(ThreadSession):
     async def append(self, write: CheckpointWrite) -> Committed:
         """See `ThreadSession.append`."""
         encoded = encode_write(write, self._limits)
-        self._check_held()
+        with put_span(self._scope, encoded.size_bytes) as span:
+            if self._lease is not None and self._lease.lost:
+                note_lock(span, "lost")
+            self._check_held()
+            if self.from_cache:
+                note_cache(span, "hit")
+            try:
+                return await self._appended(write, encoded)
+            except StaleCheckpointError:
+                if self.from_cache:
+                    note_cache(span, "stale")
+                raise
+
+    async def _appended(self, write: CheckpointWrite, encoded: EncodedWrite) -> Committed:
         # Until it is acknowledged, what we and the cache hold may be wrong.
         self._doubtful = True
         placement = None if self.snapshot is None else self.snapshot.placement
@@ -145,33 +162,69 @@ class PgThreadSession(ThreadSession):
 
     async def reload(self) -> Snapshot | None:
         """See `ThreadSession.reload`."""
+        return await self._reloaded("stale" if self.from_cache else "miss")
+
+    async def _reloaded(self, why: CacheResult) -> Snapshot | None:
         self._base = self._fields = None
-        self.snapshot = await self._backend.threads.load_anew(self._scope, self._thread_id)
+        with get_span(self._scope) as span:
+            note_cache(span, why)
+            self.snapshot = await self._loaded()
         self.from_cache = self._doubtful = False
         return self.snapshot
+
+    async def _loaded(self) -> Snapshot | None:
+        return await self._backend.threads.load_anew(self._scope, self._thread_id)
 
     def _is_moving(self) -> bool:
         """Whether the thread may be in more than one place: no cache knows in which."""
         return len(self._backend.of_tenants.placements.look(self._scope)) > 1
 
-    async def _enter(self, wait_s: float) -> None:
-        remembered = self._remembered()
-        if self._lease is not None:
-            began = await self._lease.take(wait_s, None if remembered is None else remembered.version)
-            if began is None:
+    async def _locked(self) -> tuple[Remembered | None, Began | None]:
+        """Take the thread's locks; what this process remembers, and what the cache said with them."""
+        with lock_span(self._scope) as span:
+            loop = asyncio.get_running_loop()
+            give_up_at = loop.time() + self._wait_s
+            # Waiters of one process queue up here, in order, instead of all of them asking Redis.
+            if not await self._home.locks.acquire(self._local_key, self._wait_s):
+                note_lock(span, "timeout" if self._wait_s > 0 else "busy")
                 raise self._busy()
+            try:
+                self._lease = self._backend.lease(self._scope, self._thread_id)
+                remembered = self._remembered()
+                began = await self._leased(remembered, max(0.0, give_up_at - loop.time()))
+                if self._lease is not None and began is None:
+                    note_lock(span, "timeout" if self._wait_s > 0 else "busy")
+                    raise self._busy()
+            except BaseException:  # also when cancelled: the locks must not stay
+                await self._leave()
+                raise
+            note_lock(span, "degraded" if began is not None and began.is_degraded else "acquired")
+            return remembered, began
+
+    async def _leased(self, remembered: Remembered | None, wait_s: float) -> Began | None:
+        if self._lease is None:
+            return None
+        return await self._lease.take(wait_s, None if remembered is None else remembered.version)
+
+    async def _read(self, remembered: Remembered | None, began: Began | None) -> None:
+        if began is not None:
             # A cached state does not know its owner: who sees only their own threads asks the store.
             if began.snapshot is not None and self._scope.principal is None and not self._is_moving():
                 if remembered is None or not _is_behind(began.snapshot, remembered):
-                    self.snapshot, self._base, self.from_cache = began.snapshot, began.base, True
+                    self._start_from(began.snapshot, began.base)
                     return
             elif remembered is not None and began.is_known:
                 self._base = remembered.base
         if remembered is None:
-            await self.reload()
+            await self._reloaded("off" if began is None or began.is_degraded else "miss")
         else:
             # It may be behind; then the first write is refused, before any node has run.
-            self.snapshot, self.from_cache = remembered.snapshot(), True
+            self._start_from(remembered.snapshot(), self._base)
+
+    def _start_from(self, snapshot: Snapshot, base: CachedBase | None) -> None:
+        with get_span(self._scope) as span:
+            note_cache(span, "hit")
+            self.snapshot, self._base, self.from_cache = snapshot, base, True
 
     def _remembered(self) -> Remembered | None:
         if self._scope.principal is not None or self._is_moving():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.errors import StaleCheckpointError, StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import NoPartitionError, RowVanishedError
@@ -18,6 +18,10 @@ from agentflow.storage.checkpointer.placements import NOWHERE
 from agentflow.storage.checkpointer.postgres_rows import columns_of, no_thread, results_of
 from agentflow.storage.checkpointer.queries import QUERIES, located
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed, NewThread, Scope, next_pos
+from agentflow.utils.spans import attached, sampled_span
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 # Every so many checkpoints one holds all fields: reading any version folds at most this many rows.
 FULL_EVERY: Final = 32
@@ -41,6 +45,8 @@ class QueuedWrite:
     group: Hashable
     # Of a thread to be made by a tenant on its way: where there must be none yet.
     nowhere_in: tuple[int, ...] | None
+    # Below which a statement is told, when somebody looks at this write's trace.
+    span: Span | None
 
     @property
     def owner(self) -> str | None:
@@ -147,7 +153,8 @@ class PostgresWriter:
         name, arguments = self._alone(item)
         try:
             at = item.nowhere_in or (item.placement,)
-            rows = await self._statements.fetch_once(located(name, at), *arguments)
+            with attached(item.span):
+                rows = await self._statements.fetch_once(located(name, at), *arguments)
         except RowVanishedError:
             return None
         if not rows:
@@ -157,7 +164,9 @@ class PostgresWriter:
 
     async def _send_group(self, items: Sequence[QueuedWrite]) -> list[Committed | None]:
         arguments = group_arguments(items, self._ttl)
-        places, numbers, stopped, _ = (await self._statements.fetch_once(_GROUP, *arguments))[0]
+        with attached(next((item.span for item in items if item.span is not None), None)):
+            rows = await self._statements.fetch_once(_GROUP, *arguments, batch=len(items))
+        places, numbers, stopped, _ = rows[0]
         answers: list[Committed | None] = [None] * len(items)
         asked_to_stop = set(stopped or ())
         for place, thread_no in zip(places or (), numbers or (), strict=True):
@@ -245,6 +254,7 @@ class PostgresWriter:
             _OVERHEAD_BYTES + encoded.size_bytes,
             object() if is_alone else self._group_key(scope),
             nowhere_in,
+            sampled_span(),
         )
 
     def _first_place(self, scope: Scope, write: CheckpointWrite) -> int:

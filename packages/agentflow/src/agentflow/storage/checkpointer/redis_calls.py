@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from agentflow.storage.checkpointer.redis_wire import RedisWire
+from agentflow.storage.checkpointer.storage_spans import script_span
 
 
 class Script:
@@ -37,10 +38,11 @@ class ScriptCalls:
             RedisError, OSError, TimeoutError: None came.
         """
         send, count = self._wire.send, len(keys)
-        try:
-            return await send("EVALSHA", script.sha, count, *keys, *arguments)
-        except NoScriptError:
-            return await send("EVAL", script.text, count, *keys, *arguments)
+        with script_span():
+            try:
+                return await send("EVALSHA", script.sha, count, *keys, *arguments)
+            except NoScriptError:
+                return await send("EVAL", script.text, count, *keys, *arguments)
 
     async def close(self) -> None:
         """Wait for what is under way. The connection is the client's, and closed with it."""

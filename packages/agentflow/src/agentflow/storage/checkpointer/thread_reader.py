@@ -12,8 +12,10 @@ from typing import Final
 from agentflow.storage.checkpointer.driver_tenants import TenantStatements
 from agentflow.storage.checkpointer.group_read import GroupRead, Question
 from agentflow.storage.checkpointer.postgres_reader import Loaded, PostgresReader
+from agentflow.storage.checkpointer.storage_spans import note_cache
 from agentflow.storage.checkpointer.thread_memory import ThreadKey, ThreadMemory, key_of
 from agentflow.storage.checkpointer.types import Scope, Snapshot, StoredMessage
+from agentflow.utils.spans import NO_SPAN, AnySpan
 
 _MOST_VERSIONS: Final = 500
 _MOST_THREADS: Final = 32
@@ -35,8 +37,10 @@ class ThreadReader:
         self._large: dict[ThreadKey, None] = {}
         self._loads = GroupRead(self._load_group, most=_MOST_THREADS)
 
-    async def load(self, scope: Scope, thread_id: str) -> Snapshot | None:
-        """The latest version. One round trip, shared; two when the version in memory is not the latest.
+    async def load(self, scope: Scope, thread_id: str, span: AnySpan = NO_SPAN) -> Snapshot | None:
+        """The latest version; the span is told whether memory had it.
+
+        One round trip, shared; two when the version in memory is not the latest.
 
         One more when there is none, for tenants that may have moved.
         """
@@ -47,16 +51,20 @@ class ThreadReader:
         if remembered is not None:
             version = await self._versions.ask(key, scope, thread_id)
             if version == remembered.version:
+                note_cache(span, "hit")
                 return remembered.snapshot()
             if version is None and not await placements.learn_more(scope, before):
                 return None
             before = placements.view(scope)
+        note_cache(span, "miss" if remembered is None else "stale")
         snapshot = await self.load_anew(scope, thread_id)
         if snapshot is None and await placements.learn_more(scope, before):
             return await self.load_anew(scope, thread_id)
         return snapshot
 
-    async def small_context(self, scope: Scope, thread_id: str) -> Sequence[StoredMessage] | None:
+    async def small_context(
+        self, scope: Scope, thread_id: str, span: AnySpan = NO_SPAN
+    ) -> Sequence[StoredMessage] | None:
         """The latest context of a thread that is small enough to be kept in memory.
 
         None for one that is not, and where there is none: then the tables are to be asked. One round trip,
@@ -66,9 +74,14 @@ class ThreadReader:
         remembered = self._memory.get(key)
         if remembered is not None:
             if await self._versions.ask(key, scope, thread_id) == remembered.version:
+                note_cache(span, "hit")
                 return remembered.messages
+            note_cache(span, "stale")
         elif key in self._large:
+            note_cache(span, "off")
             return None
+        else:
+            note_cache(span, "miss")
         loaded = await self._reader.load(scope, thread_id, _MOST_MESSAGES + 1)
         if loaded is None:
             return None

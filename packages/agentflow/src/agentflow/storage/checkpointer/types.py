@@ -16,6 +16,8 @@ from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.utils.jsontext import size_bytes
 
 STANDALONE_TENANT: Final = uuid.UUID(int=0)
+# Placements below this are shared by many tenants; from it on each is one tenant's own.
+FIRST_OWN_PLACEMENT: Final = 1000
 _TENANT_NAMES: Final = uuid.UUID("7a8f0e0c-5a1d-4e63-9c5e-2f1b6f0a9d11")
 
 # How `StoredMessage.content` is to be read.

@@ -1,0 +1,157 @@
+"""A provider whose traces are exported or kept in the process, each as a whole, at what that costs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    Tracer,
+    get_current_span,
+    use_span,
+)
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
+from opentelemetry.util import types
+from opentelemetry.util._decorator import _agnosticcontextmanager
+
+from agentflow_telemetry.light_spans import LightSpan
+
+_NOT_SAMPLED: Final = TraceFlags(0)
+_SAMPLED: Final = TraceFlags(1)
+
+
+class Recorder(TracerProvider):
+    """Tells processors of every span; those of traces that are sampled are the SDK's, and exported."""
+
+    def __init__(
+        self, resource: Resource, processors: Sequence[SpanProcessor], sampler: Sampler | None = None
+    ) -> None:
+        """Nothing is exported until a processor that does is added.
+
+        Args:
+            resource: Of the process.
+            processors: Told of every span, sampled or not, before those that are added later.
+            sampler: Asked of each trace's first span here, and of no other; None where nothing is exported:
+                then what a client decided is passed on to whoever is called.
+        """
+        super().__init__(sampler=ALWAYS_ON, resource=resource)
+        self._own_sampler = sampler
+        self._own = tuple(processors)
+        for processor in processors:
+            self.add_span_processor(processor)
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: types.Attributes = None,
+    ) -> Tracer:
+        """See `opentelemetry.trace.TracerProvider`."""
+        sdks = super().get_tracer(
+            instrumenting_module_name, instrumenting_library_version, schema_url, attributes
+        )
+        scope = InstrumentationScope(
+            instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
+        )
+        return _RecordingTracer(sdks, self._own_sampler, self._own, self.resource, scope)
+
+
+class _RecordingTracer(Tracer):
+    def __init__(
+        self,
+        sdks: Tracer,
+        sampler: Sampler | None,
+        processors: Sequence[SpanProcessor],
+        resource: Resource,
+        scope: InstrumentationScope,
+    ) -> None:
+        self._sdks = sdks
+        self._sampler = sampler
+        self.resource = resource
+        self.scope = scope
+        # Most look at a span's end alone.
+        self._at_start = [
+            one.on_start for one in processors if type(one).on_start is not SpanProcessor.on_start
+        ]
+        self._at_end = [one.on_end for one in processors]
+
+    def start_span(  # noqa: PLR0917 - as its base has it
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: types.Attributes = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Span:
+        """See `opentelemetry.trace.Tracer`."""
+        above = get_current_span(context)
+        parent = None if above is INVALID_SPAN else above.get_span_context()
+        if parent is None or not parent[5]:
+            parent, trace_id = None, random.getrandbits(128) or 1
+        else:
+            trace_id = parent[0]
+        flags = _NOT_SAMPLED if parent is None else parent[3]
+        if self._sampler is not None and (parent is None or parent[2]):  # the first one here
+            decision = self._sampler.should_sample(context, trace_id, name, kind, attributes, links).decision
+            flags = _SAMPLED if decision is Decision.RECORD_AND_SAMPLE else _NOT_SAMPLED
+        if self._sampler is not None and flags & 1:
+            return self._sdks.start_span(
+                name,
+                context,
+                kind,
+                attributes,
+                links,
+                start_time,
+                record_exception,
+                set_status_on_exception,
+            )
+        # As its constructor makes it, without the checks of ids that were made here.
+        own = tuple.__new__(
+            SpanContext,
+            (trace_id, random.getrandbits(64) or 1, False, flags, DEFAULT_TRACE_STATE, True),
+        )
+        span = LightSpan(self, name, own, parent, kind, attributes, start_time)
+        for tell in self._at_start:
+            tell(span, context)
+        return span
+
+    @_agnosticcontextmanager
+    def start_as_current_span(  # noqa: PLR0913, PLR0917 - as its base has it
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: types.Attributes = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Iterator[Span]:
+        """See `opentelemetry.trace.Tracer`."""
+        span = self.start_span(
+            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        )
+        with use_span(span, end_on_exit, record_exception, set_status_on_exception) as current:
+            yield current
+
+    def ended(self, span: LightSpan) -> None:
+        """Tell of it."""
+        for tell in self._at_end:
+            tell(span)
