@@ -1,9 +1,9 @@
 # Thin on purpose: each target prepares the environment (a no-op when nothing changed) and runs one command.
 BIN := .venv/bin
-CODE := $(wildcard packages services tests tools migrations docs)
-TYPED := $(wildcard packages services tests)
+CODE := $(wildcard packages services tests tools migrations docs infra)
+TYPED := $(wildcard packages services tests infra/grafana)
 
-.PHONY: help run test test-full check bench bench-peers bench-docs profile up lock clean bootstrap
+.PHONY: help run test test-full check bench bench-peers bench-docs profile dashboards up lock clean bootstrap
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -40,6 +40,9 @@ bench-docs: bootstrap ## write what the last `make bench` measured into docs/
 
 profile: bootstrap ## where the time of a durable write goes, at 1, 16 and 64 writers
 	@$(BIN)/python -m tests.benchmarks.profile $(ARGS)
+
+dashboards: bootstrap ## write Grafana's dashboards anew from infra/grafana
+	@$(BIN)/python -m infra.grafana
 
 up: ## the stack in containers
 	docker compose up

@@ -24,6 +24,9 @@ _.daemon_threads, _.handle_error, _.protocol_version, _.disable_nagle_algorithm,
     _.atexit,
 )
 
+# Grafana reads it.
+_.id_val
+
 # PgQueuer reads it.
 _.min_dequeue_poll_interval
 

@@ -19,8 +19,10 @@ def compose() -> Any:
 
 
 def test_services_and_volumes(compose: Any) -> None:
-    """The seed's servers with their volumes, the API and the worker."""
-    assert compose["services"].keys() == {"postgres", "valkey", "migrate", "api", "worker"}
+    """The servers with their volumes, the API and the worker, and who looks at them."""
+    service = {"postgres", "valkey", "migrate", "api", "worker"}
+    looking = {"collector", "tempo-volume", "tempo", "prometheus", "grafana"}
+    assert compose["services"].keys() == service | looking
     used = {
         volume.split(":")[0]
         for service in compose["services"].values()
@@ -36,7 +38,7 @@ def test_services_and_volumes(compose: Any) -> None:
 def test_ports_are_on_loopback(compose: Any) -> None:
     """Nothing is offered to the network."""
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
-    assert len(ports) == 3
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -44,7 +46,7 @@ def test_ports_are_on_loopback(compose: Any) -> None:
 def test_variables_are_read_and_complete(compose: Any, name: str, variables: dict[str, str]) -> None:
     """Every variable set is one the service knows, and every required one is set."""
     given = compose["services"][name]["environment"]
-    assert given.keys() <= variables.keys()
+    assert given.keys() <= variables.keys() | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     required = {variable for variable, meaning in variables.items() if "Required" in meaning}
     assert required <= given.keys()
 
@@ -58,11 +60,34 @@ def test_files_named_exist(compose: Any) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
             if volume.startswith("."):
-                assert (ROOT / volume.split(":")[0]).is_file(), volume
+                assert (ROOT / volume.split(":")[0]).exists(), volume
     members = re.findall(r"(?:packages|services)/\w+", dockerfile.read_text())
     assert {path for path in members if (ROOT / path / "pyproject.toml").exists()} == {
         f"{folder}/{path.name}" for folder in ("packages", "services") for path in (ROOT / folder).iterdir()
     }
+
+
+def test_who_looks_finds_what_there_is(compose: Any) -> None:
+    """Addresses in the configurations are those of services, and paths are mounted there."""
+    infra, services = ROOT / "infra", compose["services"]
+    scraped = yaml.safe_load((infra / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = [target for job in scraped for group in job["static_configs"] for target in group["targets"]]
+    worker = services["worker"]["environment"]["AGENTFLOW_METRICS_PORT"]
+    telemetry = yaml.safe_load((infra / "collector/collector.yml").read_text())["service"]["telemetry"]
+    collector = telemetry["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]["port"]
+    api = services["api"]["environment"]["AGENTFLOW_PORT"]
+    assert targets == [f"api:{api}", f"worker:{worker}", f"collector:{collector}"]
+    secrets = {job["authorization"]["credentials_file"] for job in scraped if "authorization" in job}
+    assert secrets == {f"/run/secrets/{name}" for name in services["prometheus"]["secrets"]}
+    assert services["prometheus"]["secrets"] == list(compose["secrets"])
+    sources = yaml.safe_load((infra / "grafana/provisioning/datasources/agentflow.yml").read_text())
+    for source in sources["datasources"]:
+        assert source["url"].removeprefix("http://").split(":")[0] in services
+    provided = yaml.safe_load((infra / "grafana/provisioning/dashboards/agentflow.yml").read_text())
+    folder = provided["providers"][0]["options"]["path"]
+    assert f"./infra/grafana/json:{folder}:ro" in services["grafana"]["volumes"]
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (infra / "grafana/json" / home.removeprefix(f"{folder}/")).is_file()
 
 
 def test_valkey_never_evicts() -> None:
