@@ -7,8 +7,9 @@ SELECT offboarding_id FROM agentflow_offboardings
 WHERE offboarding_id = $1 AND holder = $2 AND state IN ('purging', 'verifying') FOR SHARE
 
 -- name: quiet
--- Nothing of a tenant that leaves is counted any more, and its runs go by themselves. Plans are made for one leaf.
-SELECT set_config('agentflow.uncounted', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true)
+-- Nothing of a tenant that leaves is counted any more, and its runs go by themselves. Plans are made for one leaf, and look up.
+SELECT set_config('agentflow.uncounted', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('enable_seqscan', 'off', true)
 
 -- name: counted
 -- What a user left is no longer kept by the tenant, and their runs go with their threads.
@@ -140,20 +141,23 @@ WHERE placement = {placement} AND tenant_id = $1 AND thread_id = ANY ($2::text[]
 ORDER BY thread_id
 FOR UPDATE
 
--- name: purge_checkpoints
--- Archives too, which stand under negative numbers.
-DELETE FROM agentflow_checkpoints
-WHERE placement = {placement} AND tenant_id = $1
-  AND thread_no = ANY ($2::bigint[] || ARRAY(SELECT -n FROM unnest($2::bigint[]) n))
-
--- name: purge_messages
-DELETE FROM agentflow_messages WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[])
-
--- name: purge_tool_calls
-DELETE FROM agentflow_tool_calls WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[])
-
--- name: purge_writes
-DELETE FROM agentflow_writes WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[])
+-- name: purge_below
+-- What hangs below the threads of the numbers $2, archives too, which stand under negative ones; how many rows of which table.
+-- With `{leaf}` it names the leaves: through the parents each row would be kept for the triggers that count, which do not when
+-- all of a tenant goes.
+WITH checkpoints AS (
+    DELETE FROM agentflow_checkpoints{leaf}
+    WHERE placement = {placement} AND tenant_id = $1
+      AND thread_no = ANY ($2::bigint[] || ARRAY(SELECT -n FROM unnest($2::bigint[]) n)) RETURNING 1
+), messages AS (
+    DELETE FROM agentflow_messages{leaf} WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
+), tool_calls AS (
+    DELETE FROM agentflow_tool_calls{leaf} WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
+), writes AS (
+    DELETE FROM agentflow_writes{leaf} WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
+)
+SELECT (SELECT count(*) FROM checkpoints) AS agentflow_checkpoints, (SELECT count(*) FROM messages) AS agentflow_messages,
+       (SELECT count(*) FROM tool_calls) AS agentflow_tool_calls, (SELECT count(*) FROM writes) AS agentflow_writes
 
 -- name: purge_threads
 -- The last of a batch.

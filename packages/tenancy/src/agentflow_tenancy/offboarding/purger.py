@@ -26,7 +26,7 @@ from agentflow.storage.checkpointer.types import FIRST_OWN_PLACEMENT
 from agentflow_tenancy.moves.mover import ClaimLostError
 from agentflow_tenancy.moves.statements import between, detachment
 from agentflow_tenancy.offboarding.records import Subject
-from agentflow_tenancy.offboarding.statements import CHILDREN, at_placement, of_table, statement
+from agentflow_tenancy.offboarding.statements import at_placement, of_table, statement
 from agentflow_tenancy.slugs import public_thread_id
 
 # What says that there was a tenant, and nothing more. All other tables are purged.
@@ -282,10 +282,10 @@ class Purger:
                 return _Batch(None, 0)
             held = await driver.fetch(at_placement("hold_threads", placement), tenant_id, ids)
             numbers = [row["thread_no"] for row in held]
-            counts: dict[str, int] = {}
-            for child in CHILDREN:
-                text = at_placement(f"purge_{child}", placement)
-                counts[f"agentflow_{child}"] = _count(await driver.execute(text, tenant_id, numbers))
+            # What a user leaves is counted, by the triggers of the parents.
+            text = at_placement("purge_below", placement, of_leaf=subject.user_id is None)
+            [below] = await driver.fetch(text, tenant_id, numbers)
+            counts: dict[str, int] = dict(below)
             if subject.user_id is not None:
                 public = [public_thread_id(subject.slug, one) for one in ids]
                 await driver.execute(statement("forget_answers"), tenant_id, public)

@@ -11,7 +11,6 @@ _HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARTS: Final = _HEADER.split(resources.files(__package__).joinpath("purge.sql").read_text(encoding="utf-8"))
 _STATEMENTS: Final = dict(zip(_PARTS[1::2], _PARTS[2::2], strict=True))
 _TABLE: Final = re.compile(r"[a-z_][a-z_0-9]{0,62}", re.ASCII)
-CHILDREN: Final = ("checkpoints", "messages", "tool_calls", "writes")
 
 
 def statement(name: str) -> str:
@@ -20,9 +19,11 @@ def statement(name: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def at_placement(name: str, placement: int) -> str:
-    """One for a placement."""
-    return statement(name).replace("{placement}", str(int(placement)))
+def at_placement(name: str, placement: int, *, of_leaf: bool = False) -> str:
+    """One for a placement; whether it names the leaf, where it may."""
+    number = str(int(placement))
+    leaf = f"_p{number}" if of_leaf else ""
+    return statement(name).replace("{placement}", number).replace("{leaf}", leaf)
 
 
 def of_table(name: str, table: str) -> str:

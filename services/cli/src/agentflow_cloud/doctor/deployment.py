@@ -64,6 +64,7 @@ def _of_dev_file(environment: Mapping[str, str]) -> Deployment:
             "Set AGENTFLOW_OPERATIONS_DATABASE_URL (and AGENTFLOW_DATABASE_URL, AGENTFLOW_REDIS_URL) as the "
             f"services have them: no stack of `make run` is known here ({file} cannot be read)."
         ) from error
+    kept = Path(environment.get("AGENTFLOW_TOMBSTONES") or file.with_name("tombstones.jsonl"))
     password = state_folder().known_secret("app_password")
     app_url = make_url(database_url).set(username=_APP_LOGIN, password=password)
     return Deployment(
@@ -72,7 +73,7 @@ def _of_dev_file(environment: Mapping[str, str]) -> Deployment:
         redis_url=redis_url,
         quota_redis_url=redis_url,
         connections=_connections(environment),
-        tombstones=Path(environment.get("AGENTFLOW_TOMBSTONES") or file.with_name("tombstones.jsonl")),
+        tombstones=kept if kept.exists() else None,
     )
 
 
