@@ -9,14 +9,16 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def running_worker(database_url: str, redis_url: str, **environment: str) -> Iterator[None]:
+def running_worker(
+    database_url: str, redis_url: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A worker for the length of a block; it must end by itself when asked to."""
     given = {"AGENTFLOW_OPERATIONS_DATABASE_URL": database_url, "AGENTFLOW_REDIS_URL": redis_url}
     process = subprocess.Popen(
         [sys.executable, "-m", "agentflow_worker"], env={**os.environ, **given, **environment}
     )
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         code = process.wait(60)
