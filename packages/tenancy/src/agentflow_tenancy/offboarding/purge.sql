@@ -178,8 +178,8 @@ UPDATE agentflow_exports SET thread_id = NULL
 WHERE tenant_id = $1 AND thread_id = ANY ($2::text[]) AND state NOT IN ('queued', 'running')
 
 -- name: tables
--- Every table that says whose its rows are, leaves of placements and of days too, from the catalogue: one that is new is not forgotten, nor a leaf that
--- was detached and not dropped.
+-- Every table that says whose its rows are, from the catalogue: one that is new is not forgotten, nor a leaf that was detached
+-- and not dropped. A day of what runs did is no leaf of a placement: it is purged as a table of its own.
 SELECT c.relname AS name,
        c.relname ~ '^agentflow_(threads|checkpoints|messages|tool_calls|writes)_p[0-9]+$' AS is_leaf,
        EXISTS (SELECT FROM pg_catalog.pg_attribute u
