@@ -39,10 +39,12 @@ async def _measure_turns(bench: Bench) -> None:
     sdk.add_span_processor(SpanProcessor())
     providers = {"none": None, "recorder": Recorder(Resource({}), [SpanProcessor()]), "sdk": sdk}
     taken: dict[str, list[float]] = {name: [] for name in providers}
+    spent: dict[str, list[float]] = {name: [] for name in providers}
     for _ in range(bench.sizes.rounds):
         medians = await _turns(checkpointer, providers, max(3, round(_TURNS_A_SECOND * bench.sizes.seconds)))
-        for name, median in medians.items():
-            taken[name].append(median)
+        for name, (wall, cpu) in medians.items():
+            taken[name].append(wall)
+            spent[name].append(cpu)
     labels = {
         "none": "p50 of a lone turn of 3 nodes, nobody listens",
         "recorder": "  spans recorded as the service does",
@@ -50,7 +52,16 @@ async def _measure_turns(bench: Bench) -> None:
     }
     for name, label in labels.items():
         bench.report.add(f"telemetry.turn.{name}", label, "ms", [1000 * one for one in taken[name]])
+        bench.report.add(
+            f"telemetry.cpu.{name}", "    CPU of this process", "ms", [1000 * s for s in spent[name]]
+        )
     for name in ("recorder", "sdk"):
+        # What spans cost, of a turn: by the CPU's clock, which other work on the machine does not move.
+        added = [s - none for s, none in zip(spent[name], spent["none"], strict=True)]
+        parts = [1 + one / turn for one, turn in zip(added, taken["none"], strict=True)]
+        bench.report.add(
+            f"telemetry.turn.{name}/cpu", "  a turn with the CPU of spans, to without", "x", parts
+        )
         bench.report.add_ratio(
             f"telemetry.turn.{name}/none", "  to nobody listening", taken[name], taken["none"]
         )
@@ -60,21 +71,25 @@ async def _measure_turns(bench: Bench) -> None:
 
 async def _turns(
     checkpointer: PgCheckpointer, providers: dict[str, TracerProvider | None], count: int
-) -> dict[str, float]:
+) -> dict[str, tuple[float, float]]:
+    """Seconds of a turn, by the wall's clock and by the CPU's."""
     app = three_nodes(checkpointer)
     chats = {name: Chats(app, f"telemetry-{name}-{uuid.uuid4().hex[:8]}") for name in providers}
-    times: dict[str, list[float]] = {name: [] for name in providers}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in providers}
     before = trace._TRACER_PROVIDER
     try:
         for _ in range(count):
             for name, provider in providers.items():
                 trace._TRACER_PROVIDER = provider
-                began = time.perf_counter()
+                began, clock = time.perf_counter(), time.process_time()
                 await chats[name].turn()
-                times[name].append(time.perf_counter() - began)
+                times[name].append((time.perf_counter() - began, time.process_time() - clock))
     finally:
         trace._TRACER_PROVIDER = before
-    return {name: statistics.median(of) for name, of in times.items()}
+    return {
+        name: (statistics.median(wall for wall, _ in of), statistics.median(cpu for _, cpu in of))
+        for name, of in times.items()
+    }
 
 
 def _measure_service(bench: Bench, url: str) -> None:

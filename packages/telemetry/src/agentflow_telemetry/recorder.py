@@ -33,7 +33,11 @@ _SAMPLED: Final = TraceFlags(1)
 
 
 class Recorder(TracerProvider):
-    """Tells processors of every span; those of traces that are sampled are the SDK's, and exported."""
+    """Tells processors of every span; those of traces that are sampled are the SDK's, and exported.
+
+    Attributes:
+        samples: Whether any is. The library asks, and tells no statements where none is.
+    """
 
     def __init__(
         self, resource: Resource, processors: Sequence[SpanProcessor], sampler: Sampler | None = None
@@ -48,6 +52,7 @@ class Recorder(TracerProvider):
         """
         super().__init__(sampler=ALWAYS_ON, resource=resource)
         self._own_sampler = sampler
+        self.samples = sampler is not None
         self._own = tuple(processors)
         for processor in processors:
             self.add_span_processor(processor)

@@ -95,8 +95,9 @@ NO_SPAN: Final = NoSpan()
 
 Kind = Literal["INTERNAL", "CLIENT", "CONSUMER"]
 
-# The provider last seen, and its tracers: of runs, and of storage.
-_known: tuple[object, Tracer | None, Tracer | None] = (None, None, None)
+_Known = tuple[object, "Tracer | None", "Tracer | None", bool]
+# The provider last seen, its tracers, of runs and of storage, and whether any trace of it may be exported.
+_known: _Known = (None, None, None, False)
 
 
 def listening() -> bool:
@@ -129,8 +130,11 @@ def open_leaf(name: str, attributes: Attributes, *, kind: Kind = "INTERNAL") -> 
 
 
 def sampled_span() -> Span | None:
-    """The span that is open here, if its trace leaves the process. Cost: half a microsecond."""
-    if _tracers()[1] is None:
+    """The span that is open here, if its trace leaves the process.
+
+    Cost: two microseconds; a quarter of one where the provider says, by `samples`, that none does.
+    """
+    if not _tracers()[3]:
         return None
     span = _current()
     return span if span.get_span_context().trace_flags & 1 else None
@@ -188,7 +192,7 @@ def _current() -> Span:
     return span
 
 
-def _tracers() -> tuple[object, Tracer | None, Tracer | None]:
+def _tracers() -> _Known:
     global _known  # noqa: PLW0603 - a cache of one
     trace = sys.modules.get("opentelemetry.trace")
     ask = getattr(trace, "get_tracer_provider", None)
@@ -201,8 +205,9 @@ def _tracers() -> tuple[object, Tracer | None, Tracer | None]:
         run, storage = (
             (None, None) if is_none else map(provider.get_tracer, (names.SCOPE, names.STORAGE_SCOPE))
         )
-        known = _known = (provider, run, storage)
+        samples = not is_none and getattr(provider, "samples", True)
+        known = _known = (provider, run, storage, samples)
     return known
 
 
-_NOBODY: Final = (None, None, None)
+_NOBODY: Final = (None, None, None, False)
