@@ -142,8 +142,8 @@ WHERE tenant_id = $1 AND body IS NOT NULL
   AND EXISTS (SELECT FROM unnest($2::text[]) i WHERE strpos(body, to_json(i)::text) > 0)
 
 -- name: tables
--- Every table that says whose its rows are, leaves of placements and of days too, from the catalogue: one that is new is not forgotten, nor a leaf that
--- was detached and not dropped.
+-- Every table that says whose its rows are, from the catalogue: one that is new is not forgotten, nor a leaf that was detached
+-- and not dropped. A day of what runs did is no leaf of a placement: it is purged as a table of its own.
 SELECT c.relname AS name,
        c.relname ~ '^agentflow_(threads|checkpoints|messages|tool_calls|writes)_p[0-9]+$' AS is_leaf,
        EXISTS (SELECT FROM pg_catalog.pg_attribute u
