@@ -53,7 +53,7 @@ class Told:
         run.end()
 
     def taken(self) -> list[dict[str, Any]]:
-        return [run.as_row() for run in self.collector.take(1000)]
+        return [json.loads(run.as_json()) for run in self.collector.take(1000)]
 
     def is_empty(self) -> bool:
         return not (self.collector._open or self.collector._places)

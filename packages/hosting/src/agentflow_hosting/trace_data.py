@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
 from agentflow.utils import span_names as names
@@ -50,8 +51,8 @@ class EndedRun:
         """Of its row."""
         return self.tenant_id, self.thread_id, self.run_id
 
-    def as_row(self) -> dict[str, Any]:
-        """Values of its row, as JSON data."""
+    def as_json(self) -> bytes:
+        """Values of its row, as a JSON object."""
         said = self.span.attributes or {}
         above = self.span.parent
         spans = [
@@ -59,8 +60,9 @@ class EndedRun:
             *(_span(span, parent) for span, parent in self.parts),
         ]
         spans.sort(key=lambda span: str(span["started_at"]))
-        kept = _within(spans, MOST_BYTES)
-        return {
+        kept, spans_text = _within(spans, MOST_BYTES)
+        _, events_text = _within([_event(event) for event in self.span.events], MOST_BYTES)
+        columns = {
             "tenant_id": str(self.tenant_id),
             "thread_id": self.thread_id,
             "run_id": self.run_id,
@@ -75,10 +77,11 @@ class EndedRun:
             "tool_calls": self.tool_calls,
             "tokens_in": _number(said, names.TOKENS_IN),
             "tokens_out": _number(said, names.TOKENS_OUT),
-            "spans": kept,
-            "events": _within([_event(event) for event in self.span.events], MOST_BYTES),
-            "spans_lost": self.lost + len(spans) - len(kept),
+            "spans": orjson.Fragment(spans_text),
+            "events": orjson.Fragment(events_text),
+            "spans_lost": self.lost + len(spans) - kept,
         }
+        return orjson.dumps(columns)
 
 
 def ids_of(span: ReadableSpan) -> tuple[int, int]:
@@ -141,18 +144,23 @@ def _time(nanoseconds: int | None) -> str:
     return datetime.fromtimestamp((nanoseconds or 0) / 1e9, UTC).isoformat(timespec="microseconds")
 
 
-def _within(items: list[dict[str, Any]], most_bytes: int) -> list[dict[str, Any]]:
-    """The first of them, as many as fit."""
-    if _size(items) <= most_bytes:
-        return items
+def _within(items: list[dict[str, Any]], most_bytes: int) -> tuple[int, bytes]:
+    """The first of them, as many as fit: how many, and their JSON array. Most often all, encoded once."""
+    text = _dumped(items)
+    if len(text) <= most_bytes:
+        return len(items), text
     size, kept = 0, []
     for item in items:
-        size += _size(item)
+        size += len(one := _dumped(item))
         if size > most_bytes:
             break
-        kept.append(item)
-    return kept
+        kept.append(one)
+    return len(kept), b"[" + b",".join(kept) + b"]"
 
 
-def _size(data: Any) -> int:
-    return len(dumped_text(data, field="trace").encode())
+def _dumped(data: Any) -> bytes:
+    """As JSON; floats are finite here, since durations are the only ones."""
+    try:
+        return orjson.dumps(data)
+    except TypeError:  # an integer that it does not take
+        return dumped_text(data, field="trace").encode()

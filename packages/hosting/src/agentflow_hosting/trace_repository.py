@@ -13,7 +13,6 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer.driver_errors import translated
-from agentflow.utils.jsontext import dumped_text
 from agentflow_hosting.queries import QUERIES
 from agentflow_hosting.trace_data import MOST_SPANS, EndedRun
 
@@ -68,7 +67,8 @@ class TraceRepository:
         Cost: one statement. It is refused as a whole where the day of one has no partition yet.
         """
         if runs:
-            values = {"traces": dumped_text([run.as_row() for run in runs], field="traces")}
+            rows = b",".join(run.as_json() for run in runs)
+            values = {"traces": f"[{rows.decode()}]"}
             await self._run("keep_traces", {run.tenant_id for run in runs}, values, gives_rows=False)
 
     async def get(self, tenant_id: uuid.UUID, thread_id: str, run_id: str) -> StoredTrace | None:
