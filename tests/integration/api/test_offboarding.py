@@ -57,7 +57,12 @@ def looked(api: Api, look: Any, *arguments: Any) -> Any:
 
 async def content_of(owner: Any, tenant_id: uuid.UUID) -> dict[str, str]:
     """What a tenant's threads hold; when its keys were used, and what runs did, is noted a while later."""
-    return {name: digest for name, digest in (await rows_of(owner, tenant_id)).items() if "_p" in name}
+    rows = await rows_of(owner, tenant_id)
+    return {
+        name: digest
+        for name, digest in rows.items()
+        if "_p" in name and not name.startswith("agentflow_run_traces")
+    }
 
 
 class Writing:

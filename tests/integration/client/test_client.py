@@ -215,7 +215,8 @@ def test_what_a_run_did(face: Face) -> None:
     seen = face(lambda c: c.threads.observe(thread_id))
     assert (seen.thread_id, seen.run_count, len(seen.run_ids)) == (thread_id, 2, 2)
     assert (seen.run.run_id, seen.run.status) == (seen.run_ids[0], "completed")
-    root = next(span for span in seen.run.spans if span.parent_span_id is None)
+    known = {span.span_id for span in seen.run.spans}
+    [root] = [span for span in seen.run.spans if span.parent_span_id not in known]
     assert root.started_at <= root.finished_at
     assert any(span.parent_span_id == root.span_id for span in seen.run.spans)
     assert all(event.attributes for event in seen.run.events)

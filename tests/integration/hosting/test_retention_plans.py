@@ -18,6 +18,8 @@ TENANT: Final = uuid.UUID(int=7)
 BESIDE: Final = 3000
 # More than any of them reads for three threads with two rows each in every table, by any index.
 FEW: Final = 120
+# Older servers look up a list of keys by the index only where statistics say that it pays.
+LOOKS_UP_LISTS: Final = 17
 CHILDREN: Final = ("checkpoints", "messages", "tool_calls", "writes")
 LEAVES: Final = [f"agentflow_{table}_p{PLACEMENT}" for table in ("threads", *CHILDREN)]
 THREADS = """
@@ -84,6 +86,8 @@ async def fill(connection: Connection, beside: int = BESIDE) -> None:
     for tenant in (TENANT, uuid.UUID(int=8)):
         for statement in BELOW:
             await connection.execute(statement + OF_THREADS, tenant)
+    if connection.get_server_version().major < LOOKS_UP_LISTS:
+        await connection.execute(f"ANALYZE {', '.join(LEAVES)}")
 
 
 async def planned(connection: Connection, statement: str) -> dict[str, Any]:
@@ -109,7 +113,8 @@ async def test_an_export(connection: Connection) -> None:
             await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             await connection.execute(f"EXECUTE {name} ({arguments})")
         await fill(connection)
-        for mode in ("force_generic_plan", "force_custom_plan"):
+        is_old = connection.get_server_version().major < LOOKS_UP_LISTS
+        for mode in ("force_custom_plan",) if is_old else ("force_generic_plan", "force_custom_plan"):
             await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
             for name, arguments in EXPORTED.items():
                 plan = await planned(connection, f"EXECUTE {name} ({arguments})")
@@ -139,9 +144,10 @@ async def test_a_sweep(connection: Connection) -> None:
     touched = []
     for beside in (0, 0, BESIDE):
         await fill(connection, beside)
+        await connection.fetch(sweep.replace("tenant-a:", "nobodys:"))  # what reads the catalogue
         plan = await planned(connection, sweep)
         touched.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
         left = "SELECT count(*) FROM agentflow_threads WHERE starts_with(thread_id, 'tenant-a:')"
         assert await connection.fetchval(left) == 0
-    # The first one reads the catalogue, too. The leaves have hundreds of pages in the end.
+    # The leaves have hundreds of pages in the end.
     assert touched[2] < touched[1] + 100, touched
