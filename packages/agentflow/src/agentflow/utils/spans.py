@@ -198,8 +198,11 @@ def _tracers() -> _Known:
     ask = getattr(trace, "get_tracer_provider", None)
     if ask is None:  # not imported, or not yet to its end
         return _NOBODY
-    provider = ask()
     known = _known
+    # As long as none was set it would look into the environment, each time.
+    if known[0] is not None and known[1] is None and getattr(trace, "_TRACER_PROVIDER", trace) is None:
+        return known
+    provider = ask()
     if provider is not known[0]:
         is_none = isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)  # type: ignore[union-attr]
         run, storage = (
