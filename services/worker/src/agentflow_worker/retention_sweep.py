@@ -12,10 +12,10 @@ from agentflow_hosting.retention import BEFORE_ALL, DuePage, Swept, ThreadKey
 from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_telemetry import SweepMetrics
 
-_PAGE: Final = 2000
+_PAGE: Final = 200
 # A transaction aims at this long on the server: neighbours wait no longer for it at a time.
-_AIM_S: Final = 0.03
-_FIRST_BATCH: Final = 50
+_AIM_S: Final = 0.004
+_FIRST_BATCH: Final = 20
 _SMALLEST_BATCH: Final = 5
 _LARGEST_BATCH: Final = 1000
 
@@ -31,7 +31,7 @@ class RetentionSweep:
         self,
         repository: RetentionRepository,
         *,
-        rest_share: float = 0.25,
+        rest_share: float = 1.5,
         metrics: SweepMetrics | None = None,
     ) -> None:
         """Nothing is deleted yet.

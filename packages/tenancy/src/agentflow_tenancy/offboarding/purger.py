@@ -37,10 +37,10 @@ KEPT: Final = frozenset(
 _TENANTS: Final = "agentflow_tenants"
 # Of a table by the day: the receipt counts the rows of all its days together.
 _DAY: Final = re.compile(r"_p\d{8}$", re.ASCII)
-_FEWEST_ROWS: Final = 500
+_FEWEST_ROWS: Final = 200
 _MOST_ROWS: Final = 8000
 _MOST_THREADS: Final = 512
-_BATCH_S: Final = 0.03
+_BATCH_S: Final = 0.006
 _TABLE_BATCH: Final = 2000
 _POLL_S: Final = 0.02
 
@@ -89,7 +89,7 @@ class Purger:
     """The steps of a purge. Needs the login that owns the tables."""
 
     def __init__(
-        self, engine: AsyncEngine, *, rest: float = 0.5, fence_s: float = 5.0, lock_s: float = 5.0
+        self, engine: AsyncEngine, *, rest: float = 2.0, fence_s: float = 5.0, lock_s: float = 5.0
     ) -> None:
         """Nothing is deleted yet.
 
