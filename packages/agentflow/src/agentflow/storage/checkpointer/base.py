@@ -250,7 +250,7 @@ class BaseCheckpointer(ABC):
         One that stops meeting them before it is its turn stays.
 
         Returns:
-            Their ids. When there are as many as the limit, there may be more.
+            Their ids, in their order. When there are as many as the limit, there may be more.
 
         Raises:
             InvalidInputError: There is no condition at all.

@@ -173,7 +173,7 @@ async def pages_follow_one_another(checkpointer: BaseCheckpointer) -> None:
 async def what_is_found_can_be_deleted(checkpointer: BaseCheckpointer) -> None:
     """All that meets the conditions and nothing else, in parts; and never without a condition."""
     scope = new_scope()
-    for number in range(7):
+    for number in reversed(range(7)):
         thread = Thread(checkpointer, scope, f"t{number}")
         await _make(checkpointer, scope, thread.id, NewThread(metadata={"odd": bool(number % 2)}))
         await thread.write({}, added=[message(0, f"says {number}")])
