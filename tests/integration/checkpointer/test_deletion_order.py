@@ -25,7 +25,7 @@ async def test_a_plan_that_goes_by_the_heap_names_them_in_order_too(database_url
             scope.tenant_id,
         )
         await connection.execute("ANALYZE agentflow_threads")
-        [name] = await connection.fetchrow("SELECT quote_ident(current_database())")
+        name = await connection.fetchval("SELECT quote_ident(current_database())")
         for setting in ("nestloop", "mergejoin", "indexscan", "bitmapscan"):
             await connection.execute(f"ALTER DATABASE {name} SET enable_{setting} = off")
     finally:
