@@ -1,0 +1,1 @@
+"""The console: pages for people, each a client of the API's own routes."""
