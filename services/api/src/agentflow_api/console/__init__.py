@@ -1,0 +1,1 @@
+"""The console: pages for a browser, made of the answers of this service's own API."""
