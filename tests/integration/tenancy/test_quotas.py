@@ -255,7 +255,7 @@ async def test_keys_are_the_tenants_own(guard: QuotaGuard, redis: Redis) -> None
     who = principal(None, key, requests_per_minute=60, concurrent_runs=3, tokens_per_day=5, threads=9)
     async with guard.run(who):
         keys = [key async for key in redis.scan_iter(f"*{who.tenant.tenant_id.hex}*")]
-        assert len(keys) == 5
+        assert len(keys) == 4
         for key in keys:
             assert key.startswith(b"af:{" + who.tenant.tenant_id.hex.encode() + b"}:q:")
             assert b"{}" not in key[5:]
@@ -357,12 +357,11 @@ async def test_without_redis_postgres_is_asked(books: Books) -> None:
 async def test_runs_are_counted_for_as_long_as_there_are_some(guard: QuotaGuard, redis: Redis) -> None:
     """Also when there was never a moment without one: each that begins keeps the count for longer."""
     who = principal(concurrent_runs=9, threads=9)
-    keys = allowance_of(who).keys[2:4]
+    key = allowance_of(who).keys[2]
     async with guard.run(who):
-        for key in keys:
-            await redis.pexpire(key, 60_000)
+        await redis.pexpire(key, 60_000)
         async with guard.run(who):
-            assert min([await redis.pttl(key) for key in keys]) > 60_000
+            assert await redis.pttl(key) > 60_000
 
 
 async def test_who_gives_up_while_entering_leaves_no_run_behind(guard: QuotaGuard) -> None:

@@ -103,7 +103,7 @@ def _made(tenant_id: UUID, key_id: str, tenant_limits: Limits, key_limits: Limit
         limits=limits,
         pace_limits=tenant_limits,
         key_limits=key_limits,
-        keys=(f"{tag}:r", f"{tag}:r:{encoded}", f"{tag}:c", f"{tag}:n", f"{tag}:u"),
+        keys=(f"{tag}:p", f"{tag}:p:{encoded}", f"{tag}:c", f"{tag}:u"),
         packed=struct.pack(">9d", *paces, *caps),
         paces=any(number >= 0 for number in paces),
         counts_runs=any(limit is not None for limit in run_limits),

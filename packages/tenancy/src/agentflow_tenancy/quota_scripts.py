@@ -2,10 +2,10 @@
 
 A tenant's keys share a hash tag. In order:
 
-rate      when the tenant's next request is due (GCRA), in microseconds, and those of one request then
+rate      when the tenant's next request is due (GCRA), in microseconds, and those of one then: doubles
 key_rate  the same for the credential
-runs      sorted set: token of each run under way -> when its lease ends, in milliseconds
-new       sorted set: those of them that may make a thread
+runs      sorted set: token of each run under way -> when its lease ends, in milliseconds; NEW is added for
+          those that may make a thread, so that they are counted by their range
 used      hash: threads, bytes, t<day> tokens, c<day> checkpoints; seeded, once Postgres was asked
 
 `used` counts up from nothing from the moment it is found missing, and the seed adds what Postgres knows:
@@ -21,6 +21,7 @@ local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
 local day = math.floor(time[1] / 86400)
+local NEW = 1e15
 """
 
 # ARGV the limits as big-endian doubles, -1 for none: microseconds a request and capacity, of the tenant
@@ -41,8 +42,7 @@ local function arrive(held, interval, capacity)
   if interval < 0 then return nil, -1, 0, 0 end
   local due = now_us
   if held then
-    local at, was = string.match(held, '^(%S+) (%S+)$')
-    at, was = tonumber(at), tonumber(was)
+    local at, was = struct.unpack('>dd', held)
     -- As many requests behind as it was, also at a rate that changed meanwhile.
     if math.abs(was - interval) > 1e-6 * interval then at = now_us + (at - now_us) / was * interval end
     if at > due then due = at end
@@ -67,14 +67,16 @@ if wait > 0 or key_wait > 0 then
 end
 local answer = {0, 0, left, reset, key_left, key_reset}
 
-if KEYS[5] then
-  local runs, new, used = KEYS[3], KEYS[4], KEYS[5]
+if KEYS[4] then
+  local runs, used = KEYS[3], KEYS[4]
   local taken, reserved = redis.call('ZCARD', runs), 0
-  local lost = taken > 0 and redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms) or 0
-  if lost > 0 then
-    taken = taken - lost
-    redis.call('ZREMRANGEBYSCORE', new, '-inf', now_ms)
-    redis.call('DEL', used)
+  if taken > 0 then
+    local lost = redis.call('ZREMRANGEBYSCORE', runs, '-inf', now_ms)
+      + redis.call('ZREMRANGEBYSCORE', runs, NEW, NEW + now_ms)
+    if lost > 0 then
+      taken = taken - lost
+      redis.call('DEL', used)
+    end
   end
   local spends = most_threads >= 0 or most_bytes >= 0 or most_tokens >= 0 or most_checkpoints >= 0
   local spent = {false, false, false, false, false}
@@ -100,7 +102,7 @@ if KEYS[5] then
   end
   check(3, most_runs, taken, token == '' and -math.huge or 1, 1000)
   local reserves = most_threads >= 0 and makes
-  if reserves and taken > 0 then reserved = redis.call('ZCARD', new) end
+  if reserves and taken > 0 then reserved = redis.call('ZCOUNT', runs, NEW, '+inf') end
   check(4, most_threads, (tonumber(spent[2]) or 0) + reserved, makes and 1 or 0, 60000)
   check(5, most_bytes, tonumber(spent[3]) or 0, 1, 60000)
   check(6, most_tokens, tonumber(spent[4]) or 0, 1, until_day)
@@ -115,16 +117,12 @@ if KEYS[5] then
   if token ~= '' then
     if answer[7] > 0 then answer[7] = answer[7] - 1 end
     if answer[8] > 0 and reserves then answer[8] = answer[8] - 1 end
-    redis.call('ZADD', runs, now_ms + lease, token)
+    redis.call('ZADD', runs, now_ms + lease + (reserves and NEW or 0), token)
     redis.call('PEXPIRE', runs, lease * 20)
-    if reserves then
-      redis.call('ZADD', new, now_ms + lease, token)
-      redis.call('PEXPIRE', new, lease * 20)
-    end
   end
 end
 local function keep(key, at, interval, ms)
-  if at then redis.call('SET', key, string.format('%.0f %.14g', at, interval), 'PX', ms + 1) end
+  if at then redis.call('SET', key, struct.pack('>dd', at, interval), 'PX', ms + 1) end
 end
 keep(KEYS[1], due, interval, reset)
 keep(KEYS[2], key_due, key_interval, key_reset)
@@ -132,25 +130,18 @@ return answer
 """
 )
 
-# KEYS runs, new, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent
+# KEYS runs, used. ARGV token, lease ms (0: the run is over), 1 while it may make a thread; spent
 # since the last call: threads, bytes, tokens, checkpoints -> what is used: threads, bytes, tokens and
 # checkpoints of today; {} when that is to be seeded.
 SPEND: Final = (
     _CLOCK
     + """
-local runs, new, used = KEYS[1], KEYS[2], KEYS[3]
+local runs, used = KEYS[1], KEYS[2]
 if ARGV[2] == '0' then
   redis.call('ZREM', runs, ARGV[1])
-  redis.call('ZREM', new, ARGV[1])
 else
-  redis.call('ZADD', runs, now_ms + ARGV[2], ARGV[1])
+  redis.call('ZADD', runs, now_ms + ARGV[2] + (ARGV[3] == '1' and NEW or 0), ARGV[1])
   redis.call('PEXPIRE', runs, ARGV[2] * 20)
-  if ARGV[3] == '1' then
-    redis.call('ZADD', new, now_ms + ARGV[2], ARGV[1])
-    redis.call('PEXPIRE', new, ARGV[2] * 20)
-  else
-    redis.call('ZREM', new, ARGV[1])
-  end
 end
 if redis.call('EXISTS', used) == 0 then return {} end
 local fields = {'threads', 'bytes', 't' .. day, 'c' .. day}

@@ -101,11 +101,11 @@ class QuotaStore:
         Nothing is added when it was forgotten in between: more may have been spent than Postgres knew then.
         """
         facts = (used.threads, used.stored_bytes, used.day, used.tokens, used.checkpoints, self._keep_ms)
-        await self._scripts.call(_SEED, allowance.keys[4:], (*facts, unseeded.begun))
+        await self._scripts.call(_SEED, allowance.keys[3:], (*facts, unseeded.begun))
 
     async def forget(self, allowance: Allowance) -> None:
         """Have Postgres asked anew: something that was kept is gone."""
-        await self._scripts.call(_FORGET, allowance.keys[4:], ())
+        await self._scripts.call(_FORGET, allowance.keys[3:], ())
 
     async def ping(self) -> bool:
         """Have it answer."""

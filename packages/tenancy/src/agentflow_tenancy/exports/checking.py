@@ -78,6 +78,7 @@ class Checker:
             self._last = line.thread
             check_thread_id(self._prefix + line.thread)
             _check_size("state", line.state, self._sizes.max_state_bytes)
+            _check_object(line.state)
             if line.next_pos > self._sizes.max_thread_messages:
                 raise ValueError(f"a thread has had more than {self._sizes.max_thread_messages} messages")
             _check_metadata(bytes(line.metadata))
@@ -92,6 +93,7 @@ class Checker:
             if line.seq > head:
                 raise ValueError("a checkpoint lies beyond its thread's head")
             _check_size("delta", line.delta, 2 * self._sizes.max_state_bytes + 65536)
+            _check_object(line.delta)
             found.size_bytes += _size(line.delta)
 
     def _messages(self, place: Place, found: CheckedPart) -> None:
