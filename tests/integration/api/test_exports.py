@@ -1,6 +1,5 @@
 """Exports and imports over HTTP: asked for, downloaded by a link, brought into another tenant."""
 
-import asyncio
 import base64
 import gzip
 import hashlib
@@ -9,34 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from agentflow_tenancy import TenantRepository
-from agentflow_tenancy.exports import ExportFolder, ExportQueue, ThreadExporter, ThreadImporter
-from agentflow_worker.export_runner import ExportRunner
+from agentflow_tenancy.exports import ExportFolder
 from tests.support.api import Api, TenantKey, last_text, say
-
-
-def carried_out(api: Api, sql: str | None = None, **values: Any) -> None:
-    """A worker does all there is to do; before, a statement by the operator."""
-
-    async def work() -> None:
-        engine = create_async_engine(api.database_url)
-        if sql is not None:
-            async with engine.begin() as connection:
-                await connection.execute(text(sql), values)
-        runner = _runner(engine, ExportFolder(api.exports))
-        while await runner.work_once():
-            pass
-        await engine.dispose()
-
-    asyncio.run(work())
-
-
-def _runner(engine: AsyncEngine, folder: ExportFolder) -> ExportRunner:
-    exporter, importer = ThreadExporter(engine, folder), ThreadImporter(engine)
-    return ExportRunner(ExportQueue(engine), TenantRepository(engine), exporter, importer, folder)
+from tests.support.export_work import carried_out
 
 
 def exported(api: Api, client: httpx.Client, prefix: str = "/v1", **asked: Any) -> dict[str, Any]:

@@ -96,6 +96,9 @@ def _graph(answer: Shape | None, *errors: int, **more: Any) -> Described:
 
 OPERATIONS: Final[Operations] = {
     "GET /v1/graph": _graph(_GRAPH),
+    "GET /v1/graph/agents": _graph(
+        plain({"agents": listed(text("assistant")), "default_agent": text("assistant")})
+    ),
     "GET /v1/graph:StateSchema": _graph(DATA.but({"title": "AgentState", "type": "object"})),
     "GET /v1/graph/tools": _graph(_TOOLS),
     "POST /v1/graph/setup": _graph(

@@ -28,6 +28,13 @@ async def get_graph(request: Request[Any, Any, Any], principal: Principal, wirin
     return success(service.describe(agent(request, principal, wiring)))
 
 
+@get("/agents")
+async def list_agents(principal: Principal, wiring: Wiring) -> Response[bytes]:
+    """The agents that the tenant may choose by `/a/{agent}`, and the one that serves without it."""
+    principal.require(GRAPH_INVOKE)
+    return success(service.agents_of(principal.tenant, wiring.agents))
+
+
 @post("/invoke", status_code=200, opt={RUNS: True})
 async def invoke(request: Request[Any, Any, Any], principal: Principal, wiring: Wiring) -> Response[bytes]:
     """Run the agent on a thread and answer when it is done."""
@@ -66,4 +73,4 @@ async def stream(request: Request[Any, Any, Any], credential: Principal, wiring:
     return streamed(wiring, credential, run, events=wants_events(request))
 
 
-graph_router = Router("/v1/graph", route_handlers=[get_graph, invoke, stream, get_tools, set_up, stop, fix])
+graph_router = Router("/v1/graph", route_handlers=[get_graph, list_agents, invoke, stream, get_tools, set_up, stop, fix])

@@ -10,9 +10,10 @@ from agentflow_api.http import parameters
 from agentflow_api.http.idempotency import Effect
 from agentflow_api.http.problems import InvalidBodyError
 from agentflow_api.wiring import Wiring
+from agentflow_hosting.agents.registry import AgentRegistry
 from agentflow_hosting.invoke_request import InvokeRequest
 from agentflow_hosting.views import result_view
-from agentflow_tenancy import Principal, Run
+from agentflow_tenancy import Principal, Run, Tenant
 
 
 async def invoke(
@@ -73,6 +74,12 @@ async def bound[R: InvokeRequest](wiring: Wiring, principal: Principal, request:
     if len(waiting) != 1 or is_map(request.resume, waiting):
         return request
     return request.model_copy(update={"resume": request.resume, "resume_id": waiting[0].id})
+
+
+def agents_of(tenant: Tenant, registry: AgentRegistry) -> dict[str, Any]:
+    """Names of the agents that a tenant may use, sorted, and its default one."""
+    names = [name for name in registry.names if tenant.agents is None or name in tenant.agents]
+    return {"agents": sorted(names), "default_agent": tenant.default_agent}
 
 
 def describe(graph: CompiledGraph[Any]) -> dict[str, Any]:

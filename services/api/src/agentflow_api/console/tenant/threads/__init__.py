@@ -1,0 +1,1 @@
+"""Threads: found, read at any point, gone on with from any point."""

@@ -1,0 +1,1 @@
+"""What a tenant used, beside what it may use."""

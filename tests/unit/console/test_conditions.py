@@ -1,0 +1,50 @@
+"""What a form of the threads page asks the API for."""
+
+from typing import Any
+
+import pytest
+
+from agentflow_api.console.tenant.addresses import api_path, chat_address, thread_address
+from agentflow_api.console.tenant.threads.conditions import Conditions, ConditionError, conditions_in
+
+
+def test_only_what_was_typed_is_asked_for() -> None:
+    asked = conditions_in({"text": " hello ", "sort": "thread_id", "unknown": "x"})
+    assert asked.asked(None) == {"text": "hello", "sort": "thread_id", "limit": 25}
+    assert asked.asked("c")["cursor"] == "c"
+    assert not asked.is_any
+    assert conditions_in({}).is_any
+
+
+def test_an_unknown_order_is_the_usual_one() -> None:
+    assert conditions_in({"sort": "evil"}).sort == "-updated_at"
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata"),
+    [("team=red", {"team": "red"}), ("a = b=c", {"a": "b=c"}), ('{"n": 1}', {"n": 1})],
+)
+def test_metadata_as_a_pair_or_an_object(text: str, metadata: dict[str, Any]) -> None:
+    assert Conditions(metadata=text).asked(None)["metadata"] == metadata
+
+
+@pytest.mark.parametrize("text", ["team", "=red", '{"a"'])
+def test_metadata_that_cannot_be_read_is_said_to_be_so(text: str) -> None:
+    with pytest.raises(ConditionError, match="key=value"):
+        Conditions(metadata=text).asked(None)
+
+
+def test_a_page_keeps_its_conditions() -> None:
+    asked = conditions_in({"text": "a&b", "user": "ü"})
+    assert asked.address() == "/console/threads?text=a%26b&user=%C3%BC"
+    assert asked.address("c/+") == "/console/threads?text=a%26b&user=%C3%BC&cursor=c%2F%2B"
+    assert Conditions().address() == "/console/threads"
+
+
+def test_addresses_of_any_id() -> None:
+    """Ids hold what a path can carry, and more than it can carry plainly."""
+    assert thread_address("tenant:user:1") == "/console/threads/tenant:user:1"
+    assert thread_address("a b%<", at=3, before="x") == "/console/threads/a%20b%25%3C?at=3&before=x"
+    assert thread_address("a", page="runs/r") == "/console/threads/a/runs/r"
+    assert chat_address("a&b", "echo") == "/console/chat?thread=a%26b&agent=echo"
+    assert api_path("threads", "a b") == "/v1/threads/a%20b"
