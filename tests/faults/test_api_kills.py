@@ -38,11 +38,11 @@ class Worker:
     """A worker process that may be killed and started again."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
+        self.environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", "agentflow_worker"], env=self._environment)
+        self._process = subprocess.Popen([sys.executable, "-m", "agentflow_worker"], env=self.environment)
 
     def kill(self) -> None:
         assert self._process is not None
@@ -99,7 +99,7 @@ def stack(migrated_database_url: str, redis_url: str, tmp_path: Path) -> Iterato
     }
     apis = [Api(migrated_database_url, redis_url, **more) for _ in range(2)]
     apis[1].pepper, apis[1].operator_token = apis[0].pepper, apis[0].operator_token
-    apis[1]._environment |= {
+    apis[1].environment |= {
         "AGENTFLOW_KEY_PEPPER": apis[0].pepper,
         "AGENTFLOW_OPERATOR_TOKEN": apis[0].operator_token,
     }

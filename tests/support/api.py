@@ -51,7 +51,7 @@ class Api:
         self.port = free_port()
         self.exports = Path(tempfile.gettempdir()) / f"af-exports-{secrets.token_hex(6)}"
         self.base_url = f"http://127.0.0.1:{self.port}"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "AGENTFLOW_DATABASE_URL": databases.app_url(database_url),
             "AGENTFLOW_REDIS_URL": redis_url or "none",
@@ -67,7 +67,7 @@ class Api:
         """Start and wait until it answers."""
         with self.log_file.open("ab") if self.log_file else nullcontext() as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self.module], env=self._environment, stderr=log
+                [sys.executable, "-m", self.module], env=self.environment, stderr=log
             )
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:

@@ -254,7 +254,7 @@ def _cut(api: Api, tenant: TenantKey, text: str) -> None:
 def test_a_workers_runs_are_seen(migrated_database_url: str, redis_url: str) -> None:
     """A background run is carried out by another process; the API shows what that one stored."""
     with running_api(migrated_database_url, redis_url, **HOSTED) as api:
-        given = {"AGENTFLOW_DATABASE_URL": api._environment["AGENTFLOW_DATABASE_URL"]}
+        given = {"AGENTFLOW_DATABASE_URL": api.environment["AGENTFLOW_DATABASE_URL"]}
         secret = {"AGENTFLOW_KEY_PEPPER": api.pepper}
         with (
             running_worker(migrated_database_url, redis_url, **HOSTED, **given, **secret),

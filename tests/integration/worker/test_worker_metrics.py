@@ -116,7 +116,7 @@ def test_a_run_in_the_background(migrated_database_url: str, redis_url: str) -> 
     """The worker counts the spans of the runs that it carries out, and tells how it stands."""
     api = Api(migrated_database_url, redis_url)
     port = str(free_port())
-    environment = {**api._environment, "AGENTFLOW_METRICS_PORT": port}
+    environment = {**api.environment, "AGENTFLOW_METRICS_PORT": port}
     url = f"http://127.0.0.1:{port}/metrics"
     headers = {"Authorization": f"Bearer {api.operator_token}"}
     with running(api), running_worker(migrated_database_url, redis_url, **environment):

@@ -10,6 +10,9 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from agentflow_api.audit.routes import audit_router
+from agentflow_api.console.door import ConsoleDoor
+from agentflow_api.console.routes import console_router
+from agentflow_api.console.session.seal import Seal
 from agentflow_api.documents.routes import documents_router
 from agentflow_api.exports.downloading import download_export
 from agentflow_api.exports.operator_routes import operators_exports_router
@@ -114,6 +117,7 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
             operators_exports_router,
             download_export,
             get_webhook_secret,
+            *((console_router,) if chosen.console else ()),
         ],
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),
@@ -128,7 +132,11 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )
     routed = AgentPrefix(AllowedMethods(app, app.routes))
-    answering: ASGIApp = Ping(ExactPaths(Doorkeeper(routed)))
+    app.state["api"] = routed
+    behind: ASGIApp = routed
+    if chosen.console:
+        behind = ConsoleDoor(routed, Seal(chosen.key_pepper), https=chosen.console_https)
+    answering: ASGIApp = Ping(ExactPaths(Doorkeeper(behind)))
     if chosen.cors_origins:
         answering = CrossOrigin(answering, chosen.cors_origins)
     return LongAnswers(SpanPerRequest(answering, service="agentflow-api", tracing=tracing))

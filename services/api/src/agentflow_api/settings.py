@@ -48,6 +48,8 @@ class Settings:
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     exports: Path | None = None
     max_import_bytes: int = 10 * 1024**3
+    console: bool = True
+    console_https: bool = False
 
 
 _SECRET_CHARACTERS: Final = 32
@@ -80,6 +82,8 @@ VARIABLES: Final = {
     **TELEMETRY_VARIABLES,
     EXPORTS_VARIABLE: EXPORTS_MEANING,
     "AGENTFLOW_MAX_IMPORT_BYTES": "Largest archive that is imported. 10737418240 if not set.",
+    "AGENTFLOW_CONSOLE": "`off` closes /console. `https` has its cookies sent by https alone, for who is "
+    "behind a proxy that ends it. `on` if not set.",
     **MOVE_VARIABLES,
     "AGENTFLOW_MODEL": "Model of the demo agent `assistant`.",
     "AGENTFLOW_MODEL_BASE_URL": "OpenAI-compatible endpoint of that model.",
@@ -106,6 +110,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         telemetry = read_telemetry_settings(environment)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    console = environment.get("AGENTFLOW_CONSOLE", "").lower() or "on"
+    if console not in ("on", "off", "https"):
+        raise SettingsError("AGENTFLOW_CONSOLE is on, off or https.")
     cache_url = None if redis_url.lower() == "none" else redis_url
     return Settings(
         database_url=_required(environment, "AGENTFLOW_DATABASE_URL"),
@@ -132,6 +139,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         max_import_bytes=_whole(environment, "AGENTFLOW_MAX_IMPORT_BYTES", 10 * 1024**3, least=1024),
         store_traces=environment.get("AGENTFLOW_STORE_TRACES", "").lower() != "false",
         telemetry=telemetry,
+        console=console != "off",
+        console_https=console == "https",
     )
 
 

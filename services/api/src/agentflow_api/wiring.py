@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
+from agentflow_api.console.session.seal import Seal
 from agentflow_api.graph.running import RunningRuns
 from agentflow_api.http.gatekeeper import Gatekeeper
 from agentflow_api.metrics.measuring import measured
@@ -90,6 +91,7 @@ class Wiring:
     export_folder: ExportFolder | None
     links: Links
     metrics: Metrics | None
+    seal: Seal
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -192,6 +194,7 @@ async def opened(
             export_folder=None if settings.exports is None else ExportFolder(settings.exports),
             links=Links(settings.key_pepper),
             metrics=metrics,
+            seal=Seal(settings.key_pepper),
         )
     finally:
         await measuring.aclose()

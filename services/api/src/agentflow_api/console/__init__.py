@@ -1,1 +1,1 @@
-"""The console: pages for a browser, made of the answers of this service's own API."""
+"""The console: pages for people, each a client of the API's own routes."""

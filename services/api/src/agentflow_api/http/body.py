@@ -47,6 +47,15 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int) -> Any:
     return json_of(raw, max_bytes)
 
 
+async def read_bytes(request: Request[Any, Any, Any], *, max_bytes: int) -> bytes:
+    """The body as it came.
+
+    Raises:
+        BodyTooLargeError, BodyTooSlowError, BadRequestError: See `read_json`.
+    """
+    return await _read(request, max_bytes)
+
+
 def json_of(raw: bytes, max_bytes: int) -> Any:
     """A text as JSON data; None when it is empty.
 

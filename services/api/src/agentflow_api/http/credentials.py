@@ -10,6 +10,7 @@ from litestar.handlers import BaseRouteHandler
 
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.problems import BadRequestError
+from agentflow_api.http.sessions import Session, session_of
 from agentflow_api.http.whose import note_agent, note_principal
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal, Tenant
@@ -17,6 +18,8 @@ from agentflow_tenancy.keys import API_KEY_PREFIX
 from agentflow_tenancy.schema import placement_kind
 from agentflow_tenancy.token_reading import is_token
 
+_OPERATORS = "This is the operator's token; a tenant's routes take a tenant's API key."
+_TENANTS = "This route is the operator's; a tenant's credential does not open it."
 _OTHER_PLACES = (b"x-api-key", b"api-key")
 
 
@@ -40,14 +43,11 @@ async def provide_leaver(request: Request[Any, Any, Any], wiring: Wiring) -> Pri
 
 
 async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_leave: bool) -> Principal:
-    key = _given(request)
-    if _is_operators(key, wiring):
-        raise ForbiddenError("This is the operator's token; a tenant's routes take a tenant's API key.")
-    await wiring.role.require()
-    if is_token(key):
-        principal = await wiring.tokens.authenticate(key)
+    session = session_of(request.scope)
+    if session is not None:
+        principal = await _of_session(session, wiring, may_leave=may_leave)
     else:
-        principal = await wiring.authenticator.authenticate(key, may_leave=may_leave)
+        principal = await _of_credential(_given(request), wiring, may_leave=may_leave)
     if principal.issued_by is None:
         wiring.key_uses.note(principal.key_id)
     request.scope["state"]["principal"] = principal
@@ -55,6 +55,22 @@ async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_lea
     _tell_tenant(principal.tenant, wiring)
     _check_agent(request, wiring, principal.tenant.agents)
     return principal
+
+
+async def _of_credential(key: str, wiring: Wiring, *, may_leave: bool) -> Principal:
+    if is_operators(key, wiring):
+        raise ForbiddenError(_OPERATORS)
+    await wiring.role.require()
+    if is_token(key):
+        return await wiring.tokens.authenticate(key)
+    return await wiring.authenticator.authenticate(key, may_leave=may_leave)
+
+
+async def _of_session(session: Session, wiring: Wiring, *, may_leave: bool) -> Principal:
+    if session.key_id is None:
+        raise ForbiddenError(_OPERATORS)
+    await wiring.role.require()
+    return await wiring.authenticator.principal_of(session.key_id, may_leave=may_leave)
 
 
 async def provide_operator(request: Request[Any, Any, Any], wiring: Wiring) -> str:
@@ -90,10 +106,17 @@ def _check_token(connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring)
     token = wiring.settings.operator_token
     if token is None:
         raise ForbiddenError("Set AGENTFLOW_OPERATOR_TOKEN to use the operator's routes.")
+    session = session_of(connection.scope)
+    if session is not None:
+        if session.key_id is not None:
+            raise ForbiddenError(_TENANTS)
+        if not session.proves(wiring.seal.fingerprint(token)):
+            raise CredentialError("Sign in again: the operator's token is another one now.")
+        return
     given = _given(connection)
-    if not _is_operators(given, wiring):
+    if not is_operators(given, wiring):
         if given.startswith(API_KEY_PREFIX) or is_token(given):
-            raise ForbiddenError("This route is the operator's; a tenant's credential does not open it.")
+            raise ForbiddenError(_TENANTS)
         raise CredentialError("Send the operator's token as 'Authorization: Bearer <token>'.")
 
 
@@ -114,7 +137,8 @@ def _check_agent(
         note_agent(str(named))
 
 
-def _is_operators(given: str, wiring: Wiring) -> bool:
+def is_operators(given: str, wiring: Wiring) -> bool:
+    """Whether it is the operator's token."""
     token = wiring.settings.operator_token
     return token is not None and hmac.compare_digest(_digest(given), _digest(token))
 

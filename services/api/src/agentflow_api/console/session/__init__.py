@@ -1,0 +1,1 @@
+"""Signing in and out, and what a browser is given to stay so."""
