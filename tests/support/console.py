@@ -20,7 +20,7 @@ class Visitor:
 
     def see(self, path: str, *, status: int = 200, **query: Any) -> str:
         """A page's text."""
-        answer = self.client.get(path, params=query)
+        answer = self.client.get(path, params=query or None)  # {} would take away a query of the path's own
         assert answer.status_code == status, (answer.status_code, answer.text)
         found = _TOKEN.search(answer.text)
         self.form_token = unescape(found.group(1)) if found else self.form_token

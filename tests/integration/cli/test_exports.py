@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api.test_exports import carried_out
 from tests.support.api import Api, TenantKey, last_text, say
 from tests.support.command import Operator
+from tests.support.export_work import carried_out
 from tests.support.waiting import soon
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentflow_api.console.tenant.addresses import api_path, chat_address, thread_address
-from agentflow_api.console.tenant.threads.conditions import Conditions, ConditionError, conditions_in
+from agentflow_api.console.tenant.threads.conditions import ConditionError, Conditions, conditions_in
 
 
 def test_only_what_was_typed_is_asked_for() -> None:
@@ -32,6 +32,12 @@ def test_metadata_as_a_pair_or_an_object(text: str, metadata: dict[str, Any]) ->
 def test_metadata_that_cannot_be_read_is_said_to_be_so(text: str) -> None:
     with pytest.raises(ConditionError, match="key=value"):
         Conditions(metadata=text).asked(None)
+
+
+def test_a_day_begins_at_midnight_of_utc() -> None:
+    assert Conditions(since="2026-03-01").asked(None)["updated_after"] == "2026-03-01T00:00:00Z"
+    with pytest.raises(ConditionError, match="2026-03-01"):
+        Conditions(since="yesterday").asked(None)
 
 
 def test_a_page_keeps_its_conditions() -> None:

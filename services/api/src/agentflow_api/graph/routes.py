@@ -73,4 +73,6 @@ async def stream(request: Request[Any, Any, Any], credential: Principal, wiring:
     return streamed(wiring, credential, run, events=wants_events(request))
 
 
-graph_router = Router("/v1/graph", route_handlers=[get_graph, list_agents, invoke, stream, get_tools, set_up, stop, fix])
+graph_router = Router(
+    "/v1/graph", route_handlers=[get_graph, list_agents, invoke, stream, get_tools, set_up, stop, fix]
+)

@@ -2,15 +2,20 @@
 
 from typing import Any, Final
 
-from litestar import Response
+from agentflow_api.console.tenant.chat import CHAT_PAGES
+from agentflow_api.console.tenant.exports import EXPORTS_PAGES
+from agentflow_api.console.tenant.home import home
+from agentflow_api.console.tenant.keys import KEYS_PAGES
+from agentflow_api.console.tenant.threads.actions import THREADS_FORMS
+from agentflow_api.console.tenant.threads.routes import THREADS_PAGES
+from agentflow_api.console.tenant.usage.routes import show_usage
 
-from agentflow_api.console.pages import TENANT, Page, shown
-
-
-@shown("/console/home", TENANT)
-async def home(page: Page) -> Response[str]:
-    """What a tenant sees first."""
-    return page.show("tenant/home.html", threads=(await page.api.get("/v1/threads"))["threads"])
-
-
-TENANTS_PAGES: Final[list[Any]] = [home]
+TENANTS_PAGES: Final[list[Any]] = [
+    home,
+    *THREADS_PAGES,
+    *THREADS_FORMS,
+    *CHAT_PAGES,
+    *KEYS_PAGES,
+    show_usage,
+    *EXPORTS_PAGES,
+]

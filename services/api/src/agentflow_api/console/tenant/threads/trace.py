@@ -115,3 +115,26 @@ def _after(begin: datetime, span: Mapping[str, Any]) -> float:
 
 def _at(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a run made durable; `checkpoint` is 0 if it is none."""
+
+    name: str
+    at: datetime
+    checkpoint: int
+    node: str
+
+
+def events_of(run: Mapping[str, Any]) -> list[Event]:
+    """A run's events, oldest first."""
+    return [
+        Event(
+            str(one["name"]),
+            _at(one["at"]),
+            int(one["attributes"].get(names.CHECKPOINT) or 0),
+            str(one["attributes"].get(names.NODE) or ""),
+        )
+        for one in run["events"]
+    ]

@@ -11,6 +11,7 @@ from agentflow_api.console.charts import (
     BYTES,
     COUNT,
     Chart,
+    Place,
     Series,
     Unit,
     bar_chart,
@@ -78,27 +79,33 @@ def limits_of(usage: Mapping[str, Any]) -> list[Limit]:
     return [Limit(text, _unit(name).short(limits[name])) for name, text in _NAMES.items() if name in limits]
 
 
+def daily_series(usage: Mapping[str, Any], name: str) -> tuple[list[Place], list[float]]:
+    """One count of a usage by the day; a day without a bucket is one without usage."""
+    starts = list(_starts(usage, "day"))
+    return places_in_time(starts, "day"), _values(usage, starts, name)
+
+
 def charts_of(usage: Mapping[str, Any], by: By) -> list[Markup]:
     """Runs, tokens, checkpoints and storage over the time of an answer of `/v1/usage`."""
     starts = list(_starts(usage, by))
     places, heading = places_in_time(starts, by), by.capitalize()
-    buckets = {_aware(one["start"]): one for one in usage["buckets"]}
 
-    def values(name: str) -> Sequence[float]:
-        """An hour without a bucket is one without usage."""
-        return [buckets[start][name] if start in buckets else 0 for start in starts]
+    def chart(title: str, **names: str) -> Chart:
+        series = [Series(label, _values(usage, starts, name)) for name, label in names.items()]
+        return Chart(title, places, series, COUNT, heading)
 
-    def chart(title: str, unit: Unit = COUNT, **names: str) -> Chart:
-        series = [Series(label, values(name)) for name, label in names.items()]
-        return Chart(title, places, series, unit, heading)
-
-    stored = _kept_then(usage["kept"]["stored_bytes"], values("stored_bytes"))
+    stored = _kept_then(usage["kept"]["stored_bytes"], _values(usage, starts, "stored_bytes"))
     return [
         bar_chart(chart("Runs", runs="runs")),
         bar_chart(chart("Tokens", tokens_in="in", tokens_out="out")),
         bar_chart(chart("Checkpoints", checkpoints="checkpoints")),
         line_chart(Chart("Storage kept", places, [Series("stored", stored)], BYTES, heading)),
     ]
+
+
+def _values(usage: Mapping[str, Any], starts: Sequence[datetime], name: str) -> list[float]:
+    buckets = {_aware(one["start"]): one for one in usage["buckets"]}
+    return [buckets[start][name] if start in buckets else 0 for start in starts]
 
 
 def _kept_then(now: int, changes: Sequence[float]) -> list[float]:

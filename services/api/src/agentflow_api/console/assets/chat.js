@@ -1,0 +1,125 @@
+// The chat: sends a message and shows the answer as it comes, a JSON object a line. Without this script the
+// form is sent as it is, and the page that answers shows the same.
+"use strict";
+(() => {
+  const form = document.getElementById("composer");
+  if (!form) return;
+  const text = form.elements.namedItem("text");
+  const thread = form.elements.namedItem("thread");
+  const agent = form.elements.namedItem("agent");
+  const button = form.querySelector("button");
+  const state = document.getElementById("chat-state");
+  const conversation = () => document.getElementById("conversation");
+
+  function bubble(role, who) {
+    const article = document.createElement("article");
+    article.className = `message message-${role}`;
+    const header = document.createElement("header");
+    const name = document.createElement("span");
+    name.className = "from";
+    name.textContent = who;
+    header.append(name);
+    const words = document.createElement("p");
+    words.className = "words";
+    article.append(header, words);
+    const list = conversation().querySelector(".conversation");
+    list.querySelector(".empty")?.remove();
+    list.append(article);
+    article.scrollIntoView({ block: "nearest" });
+    return words;
+  }
+
+  const textOf = (message) =>
+    (message.content || []).map((block) => block.text || (block.name ? `Calls ${block.name} …` : "")).join("");
+
+  // Chunks of a message that is being made are added up until the whole one comes.
+  function teller() {
+    let id = null;
+    let words = null;
+    return (chunk) => {
+      if (chunk.thread_id) thread.value = chunk.thread_id;
+      if (chunk.event === "error") {
+        bubble("other", "Error").textContent = chunk.data?.reason || "The agent failed.";
+        return;
+      }
+      const message = chunk.message;
+      if (chunk.event !== "message" || !message || message.role === "user") return;
+      if (words === null || (message.message_id !== id && id !== null)) {
+        words = bubble(message.role, message.role === "tool" ? "Tool" : "Agent");
+      }
+      id = message.message_id;
+      if (message.delta) {
+        words.textContent += textOf(message);
+      } else {
+        words.textContent = textOf(message);
+        words = null;
+        id = null;
+      }
+      conversation().lastElementChild?.scrollIntoView({ block: "nearest" });
+    };
+  }
+
+  async function readLines(response, told) {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) if (line.trim()) told(JSON.parse(line));
+    }
+  }
+
+  // As it is stored: with tool calls, times, and what the agent waits for.
+  async function refresh() {
+    const query = new URLSearchParams({ thread: thread.value, agent: agent.value });
+    const answer = await fetch(`${conversation().dataset.part}?${query}`, { headers: { accept: "text/html" } });
+    if (!answer.ok) return;
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("conversation");
+    if (part) conversation().replaceWith(part);
+    history.replaceState(null, "", `/console/chat?${query}`);
+    conversation().scrollIntoView({ block: "end" });
+  }
+
+  async function problemOf(answer) {
+    const told = await answer.json().catch(() => null);
+    return told?.error?.message || `The server answers ${answer.status}.`;
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.disabled || !text.value.trim()) return;
+    const path = agent.value ? `/console/api/a/${encodeURIComponent(agent.value)}/v1/graph/stream` : "/console/api/v1/graph/stream";
+    const said = { message_id: "0", role: "user", content: [{ type: "text", text: text.value }] };
+    const asked = { messages: [said], config: thread.value.trim() ? { thread_id: thread.value.trim() } : {} };
+    const token = document.querySelector("meta[name=form-token]").content;
+    const headers = { "content-type": "application/json", "x-form-token": token };
+    button.disabled = true;
+    state.textContent = "The agent is at work …";
+    bubble("user", "You").textContent = text.value;
+    text.value = "";
+    try {
+      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(asked) });
+      if (answer.ok) {
+        await readLines(answer, teller());
+        state.textContent = "";
+        await refresh();
+      } else {
+        state.textContent = await problemOf(answer);
+      }
+    } catch {
+      state.textContent = "The connection was lost; what the agent did is stored in the thread.";
+    } finally {
+      button.disabled = false;
+      text.focus();
+    }
+  });
+
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+})();
