@@ -160,7 +160,7 @@ def test_who_may_use_the_operators_routes(api: Api, tenant: TenantKey) -> None:
         ("POST", f"{TENANTS}/x/suspend"), ("POST", f"{TENANTS}/x/resume"), ("GET", f"{TENANTS}/x/keys"),
         ("POST", f"{TENANTS}/x/keys"), ("POST", f"{TENANTS}/x/keys/k/rotate"),
         ("DELETE", f"{TENANTS}/x/keys/k"),
-        ("GET", "/v1/admin/audit"), ("GET", "/v1/admin/usage"),
+        ("GET", "/v1/admin/audit"), ("GET", "/v1/admin/usage"), ("GET", f"{TENANTS}/x/usage"),
     ]  # fmt: skip
     with api.client() as nobody, api.client(tenant) as client, api.operator() as operator:
         for method, path in routes:

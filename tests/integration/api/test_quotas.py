@@ -189,6 +189,25 @@ async def test_what_is_accepted_is_what_is_counted(api: LimitedApp) -> None:
     assert sorted(one["runs"] for one in pages) == sorted([len(mine), 5])
 
 
+async def test_the_operator_reads_a_tenants_usage(api: LimitedApp) -> None:
+    """The same that the tenant reads, what it spent today beside its limits; nobody else does."""
+    tenant, client = await api.tenant()
+    changes = {"limits": {"tokens_per_day": 1000}}
+    await api.client(OPERATOR).patch(f"/v1/admin/tenants/{tenant.slug}", json=changes)
+    assert (await run(client, thread="t", agent="spends")).status_code == 200
+    path = f"/v1/admin/tenants/{tenant.slug}/usage"
+    span = {"granularity": "hour"}
+    found = (await api.client(OPERATOR).get(path, params=span)).json()["data"]
+    assert found.pop("limits")["tokens_per_day"] == 1000
+    own = (await client.get("/v1/usage", params=span)).json()["data"]
+    assert found == {name: value for name, value in own.items() if name != "limits"}
+    assert found["today"] == {"tokens": 84, "checkpoints": 3}
+    assert (await client.get(path)).status_code == 403
+    missing = path.replace(tenant.slug, "missing")
+    assert (await api.client(OPERATOR).get(missing)).status_code == 404
+    assert (await api.client(OPERATOR).get(path, params={"granularity": "week"})).status_code == 422
+
+
 async def test_who_may_read_usage(api: LimitedApp) -> None:
     """The tenant with its scope; all tenants' the operator alone."""
     _, powerless = await api.tenant(scopes=[THREADS_READ])

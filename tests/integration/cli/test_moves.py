@@ -31,6 +31,11 @@ def test_a_move_is_asked_for_and_watched(api: Api, operator: Operator, tenant: T
     shown = operator.text("tenant", "move", slug, "--to", "dedicated", "--reason", "large", "--watch")
     worker.join()
     assert shown.splitlines()[-1].startswith("[####################] done, end")
+    operation_id = json.loads(operator.text("operation", "list", "--tenant", slug, "--json"))[0][
+        "operation_id"
+    ]
+    seen = operator.on_a_terminal("operation", "watch", operation_id)
+    assert ("100%" in seen, "done, end" in seen, "━" in seen) == (True, True, True)
     listed = json.loads(operator.text("operation", "list", "--tenant", slug, "--json"))
     assert [one["reason"] for one in listed] == ["large"]
     assert json.loads(operator.text("tenant", "show", slug, "--json"))["placement"] >= 1000
@@ -42,5 +47,7 @@ def test_a_move_is_asked_for_and_watched(api: Api, operator: Operator, tenant: T
     assert asked["state"] == "queued"
     cancelled = json.loads(operator.text("operation", "cancel", asked["operation_id"], "--json"))
     assert cancelled["state"] == "cancelled"
-    assert "cancelled" in operator.text("operation", "watch", asked["operation_id"])
+    watched = operator.run("operation", "watch", asked["operation_id"])
+    assert (watched.returncode, "cancelled" in watched.stdout) == (4, True), watched
+    assert "cancelled" in watched.stderr
     assert "cancelled" in operator.text("operation", "show", asked["operation_id"])

@@ -253,7 +253,7 @@ def test_an_address_that_is_none(api: Api, url: str) -> None:
 def test_a_service_that_does_not_answer_as_it_should(api: Api) -> None:
     """Told with what to look at: nobody there, a wrong path, a wrong token."""
     nobody = Operator(api, AGENTFLOW_URL=f"http://127.0.0.1:{free_port()}")
-    assert "No answer from http://127.0.0.1:" in nobody.refused("tenant", "list")
+    assert "No answer from http://127.0.0.1:" in nobody.refused("tenant", "list", code=3)
     assert Operator(api, AGENTFLOW_URL=f"{api.base_url}/elsewhere").refused("tenant", "list")
     assert Operator(api, AGENTFLOW_OPERATOR_TOKEN="wrong").refused("tenant", "list")
     unfit = Operator(api, AGENTFLOW_OPERATOR_TOKEN="wr\nong").refused("tenant", "list")

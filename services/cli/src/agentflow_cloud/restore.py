@@ -6,10 +6,12 @@ import os
 import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agentflow_cloud.admin.arguments import Commands
+from agentflow_cloud.admin.arguments import Commands, command
+from agentflow_cloud.admin.output import show_json
 from agentflow_cloud.errors import CommandError
 
 if TYPE_CHECKING:
@@ -24,19 +26,15 @@ def add_restore_commands(commands: Commands) -> None:
     restore = commands.add_parser(
         "restore", help="what must never come back after a backup is restored", description=_SOURCE
     ).add_subparsers(dest="restore_command", metavar="COMMAND", required=True)
-    export = restore.add_parser(
-        "export-tombstones",
-        help="write the tombstones to a file, to be kept outside of the database",
-        description="Writes every tombstone, a line of JSON each; a file that is there gets what it lacks. "
-        f"{_SOURCE}",
-    )
+    summary = "write the tombstones to a file, to be kept outside of the database"
+    more = f"A line of JSON each; a file that is there gets what it lacks. {_SOURCE}"
+    examples = "restore export-tombstones tombstones.jsonl\nrestore export-tombstones -"
+    export = command(restore, "export-tombstones", _export, summary, examples, more=more)
     export.add_argument("file", metavar="FILE", help="`-` is the output")
-    export.set_defaults(do=_export)
-    apply = restore.add_parser(
-        "apply-tombstones",
-        help="delete again what was deleted for good, and let the restored database serve",
-        description=f"Nobody is served before that. Doing it again changes nothing. {_SOURCE}",
-    )
+    summary = "delete again what was deleted for good, and let the restored database serve"
+    more = f"Nobody is served before that. Doing it again changes nothing. {_SOURCE}"
+    examples = "restore apply-tombstones tombstones.jsonl\nrestore apply-tombstones tombstones.jsonl --json"
+    apply = command(restore, "apply-tombstones", _apply, summary, examples, more=more)
     apply.add_argument(
         "source",
         metavar="FILE|URL",
@@ -44,7 +42,6 @@ def add_restore_commands(commands: Commands) -> None:
         default=os.environ.get("AGENTFLOW_TOMBSTONES"),
         help="as it was kept; `-` is the input; that of AGENTFLOW_TOMBSTONES if not said",
     )
-    apply.set_defaults(do=_apply)
 
 
 def _export(chosen: argparse.Namespace) -> int:
@@ -58,7 +55,9 @@ def _export(chosen: argparse.Namespace) -> int:
     try:
         known = {one.receipt_id for one in file.read()}
         file.append(one for one in tombstones if one.receipt_id not in known)
-        print(f"{len(file.read())} tombstones are in {chosen.file}.")
+        count = len(file.read())
+        told = f"{count} tombstones are in {chosen.file}."
+        show_json({"tombstones": count, "file": chosen.file}) if chosen.json else print(told)
     except BadTombstonesError as error:
         raise CommandError(f"{chosen.file} stays as it is: {error}") from error
     except OSError as error:
@@ -76,6 +75,9 @@ def _apply(chosen: argparse.Namespace) -> int:
     except BadTombstonesError as error:
         raise CommandError(str(error)) from error
     done = _with_repository(lambda repository: repository.apply(tombstones))
+    if chosen.json:
+        show_json(asdict(done))
+        return 0
     print(f"{done.tombstones} tombstones are applied; {done.rows} rows went.")
     if done.receipts:
         print(f"{done.receipts} receipts are there again that were issued after the backup.")

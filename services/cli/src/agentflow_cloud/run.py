@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -35,8 +36,11 @@ class _Stopped(BaseException):
     """Ctrl-C or SIGTERM: unwinds everything in order."""
 
 
-def run() -> int:
+def run(*, as_json: bool = False) -> int:
     """Start everything, say what to try, and wait.
+
+    Args:
+        as_json: Print one line of JSON when it runs, and the rest where errors go.
 
     Returns:
         Exit code: 0 when asked to stop, 1 when a part ended by itself.
@@ -46,9 +50,9 @@ def run() -> int:
     """
     try:
         with _stoppable(), ExitStack() as stack:
-            return _serve(stack)
+            return _serve(stack, as_json=as_json)
     except _Stopped:
-        print("\nStopped. Data stays in the state folder.")
+        _say("\nStopped. Data stays in the state folder.", as_json=as_json)
         return 0
     except (EmbeddedError, AgentFlowError, TenancyError) as error:
         raise CommandError(str(error)) from error
@@ -56,10 +60,10 @@ def run() -> int:
         raise CommandError(f"{error.strerror}: {error.filename}") from error
 
 
-def _serve(stack: ExitStack) -> int:
+def _serve(stack: ExitStack, *, as_json: bool) -> int:
     state = state_folder()
     port = _port()
-    print("Starting PostgreSQL and Valkey ...", flush=True)
+    _say("Starting PostgreSQL and Valkey ...", as_json=as_json)
     database_url, redis_url = _servers(stack, state)
     migrate(database_url)
     pepper = state.secret("pepper")
@@ -89,11 +93,16 @@ def _serve(stack: ExitStack) -> int:
     children.start("API", "agentflow_api", environment)
     children.start("worker", "agentflow_worker", environment)
     _wait_until_ready(dev.base_url, children)
-    print(_banner(dev, state.write_dev_file(dev)), flush=True)
+    file = state.write_dev_file(dev)
+    if as_json:
+        print(json.dumps({"base_url": dev.base_url, "tenant": dev.tenant, "file": str(file)}), flush=True)
+    else:
+        print(_banner(dev, file), flush=True)
     while True:
         ended = children.ended()
         if ended is not None:
-            print(f"The {ended[0]} ended by itself (exit code {ended[1]}); stopping the rest.", flush=True)
+            told = f"The {ended[0]} ended by itself (exit code {ended[1]}); stopping the rest."
+            _say(told, as_json=as_json)
             return 1
         time.sleep(_LOOK_EVERY_S)
 
@@ -148,6 +157,10 @@ def _wait_until_ready(base_url: str, children: Children) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(_LOOK_EVERY_S)
     raise CommandError(f"The API did not get ready within {_READY_WITHIN_S:g} s.")
+
+
+def _say(text: str, *, as_json: bool) -> None:
+    print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def _banner(dev: DevFile, file: Path) -> str:

@@ -19,6 +19,7 @@ _OF_ONE: Final = record(
         "buckets": listed(plain({"start": TIME, **_COUNTS})),
         "total": plain(_COUNTS),
         "kept": plain({"threads": whole(3), "stored_bytes": whole(4096)}),
+        "today": plain({"tokens": whole(4096), "checkpoints": whole(12)}),
         "limits": LIMITS,
     },
 )
@@ -35,5 +36,8 @@ _AFTER: Final = query(
 
 OPERATIONS: Final[Operations] = {
     "GET /v1/usage": Described("usage", _OF_ONE, parameters=(FROM, TO, GRANULARITY)),
+    "GET /v1/admin/tenants/{named}/usage": Described(
+        "operator: usage", _OF_ONE, parameters=(FROM, TO, GRANULARITY), errors=(404,)
+    ),
     "GET /v1/admin/usage": Described("operator: usage", _OF_ALL, parameters=(FROM, TO, _AFTER, LIMIT)),
 }

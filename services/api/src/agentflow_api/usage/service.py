@@ -3,26 +3,27 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from agentflow_api.usage.parameters import TimeSpan
-from agentflow_tenancy import Principal, Usage, UsageRepository
+from agentflow_tenancy import Limits, Usage, UsageRepository
 from agentflow_tenancy.usage_repository import Granularity
 
 
 async def usage_of_tenant(
-    repository: UsageRepository, principal: Principal, time: TimeSpan, by: Granularity
+    repository: UsageRepository, tenant_id: UUID, limits: Limits, time: TimeSpan, by: Granularity
 ) -> dict[str, Any]:
-    """Hours or days with usage, their sum, what is kept now, and the limits that hold."""
-    tenant = principal.tenant
-    buckets = await repository.of_tenant(tenant.tenant_id, time.since, time.until, by)
-    used = await repository.used(tenant.tenant_id)
+    """Hours or days with usage, their sum, what is kept now and spent today, and the limits that hold."""
+    buckets = await repository.of_tenant(tenant_id, time.since, time.until, by)
+    used = await repository.used(tenant_id)
     return {
         **_span(time),
         "granularity": by,
         "buckets": [{"start": start.isoformat(), **asdict(usage)} for start, usage in buckets],
         "total": asdict(_sum(usage for _, usage in buckets)),
         "kept": {"threads": used.threads, "stored_bytes": used.stored_bytes},
-        "limits": tenant.limits.at_most(principal.limits).as_json(),
+        "today": {"tokens": used.tokens, "checkpoints": used.checkpoints},
+        "limits": limits.as_json(),
     }
 
 

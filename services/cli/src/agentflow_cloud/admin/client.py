@@ -1,4 +1,4 @@
-"""A client of the operator's routes."""
+"""A client of the service's routes: the operator's, or a tenant's own."""
 
 import http.client
 import json
@@ -6,18 +6,19 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from agentflow_cloud.admin.target import Target, target
-from agentflow_cloud.admin.text import shown
-from agentflow_cloud.errors import CommandError
+from agentflow_cloud.admin.target import Target, operator_target, tenant_target
+from agentflow_cloud.errors import CommandError, UnansweredError
+from agentflow_cloud.terminal.text import shown
 
 _TIMEOUT_S: Final = 60.0
 _PAGE: Final = 1000
+_EVERY: Final = 2**63
 _TRIES: Final = 3
 _PIECE_BYTES: Final = 1024 * 1024
 _WAIT_S: Final = 0.5
@@ -25,16 +26,25 @@ _WAIT_S: Final = 0.5
 _AGAIN: Final = (502, 503, 504)
 
 
-class OperatorClient:
-    """Speaks to one service with the operator's token."""
+class ServiceClient:
+    """Speaks to one service with one credential."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, below: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            target: Which service, and the credential.
+            below: What all paths begin with.
+            timeout_s: How long an answer may take.
+        """
         self._target = target
+        self._root = f"{target.base_url}{below}"
+        self._timeout_s = timeout_s
         # The token is for this address alone: an answer that sends elsewhere is not followed.
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask for something under `/v1/admin`; one round trip, and more where an answer got lost.
+        """Ask for something; one round trip, and more where an answer got lost.
 
         A POST carries an `Idempotency-Key` of its own, so that it has one effect however often it is sent.
 
@@ -42,31 +52,49 @@ class OperatorClient:
             The answer's `data`.
 
         Raises:
-            CommandError: The service refused, in its own words, or could not be reached.
+            CommandError: The service refused, in its own words.
+            UnansweredError: It could not be reached, or cannot answer now.
         """
         headers = {"Authorization": f"Bearer {self._target.token}", "Content-Type": "application/json"}
         if method == "POST":
             headers["Idempotency-Key"] = str(uuid4())
         request = urllib.request.Request(  # noqa: S310 - the target's scheme is checked
-            f"{self._target.base_url}/v1/admin{path}",
+            f"{self._root}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers=headers,
             method=method,
         )
         return self._answer(request)
 
-    def all(self, path: str, name: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Every entry of a listing; a round trip for each thousand."""
-        asked = {**query, "limit": _PAGE}
-        while True:
-            page = self.call("GET", f"{path}?{urlencode(asked)}")
-            yield from page[name]
-            if page["next_cursor"] is None:
+    def all(
+        self, path: str, name: str, query: Mapping[str, Any], *, most: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Every entry of a listing, or the first ones; a round trip for each thousand."""
+
+        def ask(asked: Mapping[str, Any]) -> Any:
+            return self.call("GET", f"{path}?{urlencode(asked)}")
+
+        return _pages(ask, name, query, most)
+
+    def search(
+        self, path: str, name: str, body: Mapping[str, Any], *, most: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The same of a listing that is asked for by a body."""
+        return _pages(lambda asked: self.call("POST", path, asked), name, body, most)
+
+    def all_by_offset(self, path: str, name: str, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+        """The same of a listing whose pages are counted from its beginning."""
+        at, end = 0, _EVERY if most is None else most
+        while at < end:
+            limit = min(_PAGE, end - at)
+            page = self.call("GET", f"{path}?{urlencode({'offset': at, 'limit': limit})}")[name]
+            yield from page
+            at += len(page)
+            if len(page) < limit:
                 return
-            asked["cursor"] = page["next_cursor"]
 
     def upload(self, path: str, file: Path) -> Any:
-        """Send a file to a route under `/v1/admin`, as it is; sent again it has the same effect.
+        """Send a file, as it is; sent again it has the same effect.
 
         Raises:
             CommandError: As `call`.
@@ -80,7 +108,7 @@ class OperatorClient:
         }
         with file.open("rb") as content:
             request = urllib.request.Request(  # noqa: S310 - the target's scheme is checked
-                f"{self._target.base_url}/v1/admin{path}", data=content, headers=headers, method="POST"
+                f"{self._root}{path}", data=content, headers=headers, method="POST"
             )
             return self._data(self._answer_once(request))
 
@@ -100,14 +128,14 @@ class OperatorClient:
                     f"{self._target.base_url}{url}", headers={"Range": f"bytes={at}-"}
                 )
                 try:
-                    with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+                    with self._opener.open(request, timeout=self._timeout_s) as answer:
                         shutil.copyfileobj(answer, content, _PIECE_BYTES)
                 except urllib.error.HTTPError as error:
                     with error:
                         raise CommandError(_refusal(error.code, error.read())) from None
                 except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
                     if tries == 0:
-                        raise CommandError(f"The download broke off: {shown(str(error))}.") from error
+                        raise UnansweredError(f"The download broke off: {shown(str(error))}.") from error
                     time.sleep(_WAIT_S)
 
     def _answer(self, request: urllib.request.Request) -> Any:
@@ -116,13 +144,13 @@ class OperatorClient:
                 return self._data(self._answer_once(request))
             except _LostError as lost:
                 if left == 0:
-                    raise CommandError(str(lost)) from lost
+                    raise UnansweredError(str(lost)) from lost
                 time.sleep(_WAIT_S)
         raise AssertionError("the last try returns or raises")
 
     def _answer_once(self, request: urllib.request.Request) -> bytes:
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+            with self._opener.open(request, timeout=self._timeout_s) as answer:
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
@@ -131,7 +159,7 @@ class OperatorClient:
                 raise kind(_refusal(error.code, error.read())) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            kind = _LostError if isinstance(reason, _CUT_OFF) else CommandError
+            kind = _LostError if isinstance(reason, _CUT_OFF) else UnansweredError
             raise kind(
                 f"No answer from {self._target.base_url} ({shown(str(reason))}): "
                 "is it running, and is AGENTFLOW_URL right?"
@@ -147,26 +175,58 @@ class OperatorClient:
             ) from None
 
 
-def service() -> OperatorClient:
-    """A client of the service that the environment or the state folder names.
+def service(*, timeout_s: float = _TIMEOUT_S) -> ServiceClient:
+    """A client of the operator's routes, of the service that the environment or the state folder names.
 
     Raises:
         CommandError: There is none; what to set.
     """
-    return OperatorClient(target())
+    return ServiceClient(operator_target(), "/v1/admin", timeout_s=timeout_s)
+
+
+def own_service(*, timeout_s: float = _TIMEOUT_S) -> ServiceClient:
+    """A client of a tenant's own routes, by its API key.
+
+    Raises:
+        CommandError: There is none; what to set.
+    """
+    return ServiceClient(tenant_target(), "/v1", timeout_s=timeout_s)
+
+
+def root_service() -> ServiceClient:
+    """A client of what stands beside the versioned routes.
+
+    Raises:
+        CommandError: As `service`.
+    """
+    return ServiceClient(operator_target(), "")
 
 
 # It was there and went away; nobody there at all is told at once.
 _CUT_OFF: Final = (http.client.HTTPException, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
-class _LostError(CommandError):
+class _LostError(UnansweredError):
     """What was asked may have been done, and may be asked again."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """None: the answer is an error like others."""
+
+
+def _pages(
+    ask: Callable[[Mapping[str, Any]], Any], name: str, query: Mapping[str, Any], most: int | None
+) -> Iterator[dict[str, Any]]:
+    asked, left = dict(query), _EVERY if most is None else most
+    while left:
+        asked["limit"] = min(_PAGE, left)
+        page = ask(asked)
+        yield from page[name]
+        left -= len(page[name])
+        if page["next_cursor"] is None:
+            return
+        asked["cursor"] = page["next_cursor"]
 
 
 def _refusal(status: int, content: bytes) -> str:

@@ -1,21 +1,20 @@
 """`agentflow-cloud tenant move`, `operations` and `partitions`: where tenants live, and moving them."""
 
 import argparse
-import json
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentflow_cloud.admin.arguments import Commands, add_tenant, command, group, said
-from agentflow_cloud.admin.client import OperatorClient, service
-from agentflow_cloud.admin.output import show_all, show_one
-from agentflow_cloud.admin.text import table
-from agentflow_cloud.errors import CommandError, UsageError
+from agentflow_cloud.admin.arguments import Commands, add_most, add_tenant, command, group, said
+from agentflow_cloud.admin.client import ServiceClient, service
+from agentflow_cloud.admin.completing import completed_by, operation_ids, tenant_slugs
+from agentflow_cloud.admin.output import show_all, show_json, show_one
+from agentflow_cloud.errors import EndedBadlyError, UsageError
+from agentflow_cloud.terminal.tables import say_table
+from agentflow_cloud.terminal.watching import Stage, watched
 
 _OPERATIONS: Final = ("operation_id", "kind", "from", "to", "state", "step", "requested_by", "created_at")
 _PARTITIONS: Final = ("placement", "kind", "tenants", "size_bytes")
 _MOVES: Final = ("slug", "from", "to", "reason")
-_LOOK_EVERY_S: Final = 0.5
 _OPEN: Final = ("queued", "running")
 
 
@@ -38,15 +37,16 @@ def add_operation_commands(commands: Commands) -> None:
     """Add `operation` and `partitions`."""
     operation = group(commands, "operation", "moves of tenants")
     parser = command(operation, "list", _list, "moves, newest first", "operation list --state running")
-    parser.add_argument("--tenant", help="those of one tenant")
+    completed_by(parser.add_argument("--tenant", help="those of one tenant"), tenant_slugs)
     parser.add_argument("--state", choices=("queued", "running", "done", "failed", "cancelled"))
+    add_most(parser)
     for name, do, summary in (
         ("show", _show, "one move with its progress"),
         ("watch", _watch, "the progress of a move until it has ended"),
         ("cancel", _cancel, "have a move undone: what went goes back"),
     ):
         one = command(operation, name, do, summary, f"operation {name} 0b0c6a52-7f0e-4a0e-9a55-5a7e6d9d1f00")
-        one.add_argument("operation_id", metavar="OPERATION")
+        completed_by(one.add_argument("operation_id", metavar="OPERATION"), operation_ids)
     command(
         commands,
         "partitions",
@@ -60,11 +60,14 @@ def _move(chosen: argparse.Namespace) -> None:
     client = service()
     body = {"placement": _place(chosen.to), **said(chosen, "reason")}
     operation = client.call("POST", f"/tenants/{chosen.tenant}/placement", body)["operation"]
-    _show_end(chosen, client, operation["operation_id"]) if chosen.watch else show_one(chosen, operation)
+    if chosen.watch:
+        _show_end(chosen, client, operation["operation_id"])
+    else:
+        show_one(chosen, operation)
 
 
 def _list(chosen: argparse.Namespace) -> None:
-    found = service().all("/operations", "operations", said(chosen, "tenant", "state"))
+    found = service().all("/operations", "operations", said(chosen, "tenant", "state"), most=chosen.most)
     show_all(chosen, _OPERATIONS, found)
 
 
@@ -83,39 +86,31 @@ def _cancel(chosen: argparse.Namespace) -> None:
 def _partitions(chosen: argparse.Namespace) -> None:
     found = service().call("GET", "/partitions")
     if chosen.json:
-        print(json.dumps(found, indent=1))
+        show_json(found)
         return
-    print(table(_PARTITIONS, found["partitions"]))
+    say_table(_PARTITIONS, found["partitions"])
     if found["would_move"]:
-        print(f"\nWould move:\n\n{table(_MOVES, found['would_move'])}")
+        print("\nWould move:\n")
+        say_table(_MOVES, found["would_move"])
     else:
         print("\nNobody would move.")
 
 
-def _show_end(chosen: argparse.Namespace, client: OperatorClient, operation_id: str) -> None:
-    told = ""
-    while True:
-        operation = client.call("GET", f"/operations/{operation_id}")
-        line = _progress(operation)
-        if line != told and not chosen.json:
-            print(line, flush=True)
-            told = line
-        if operation["state"] not in _OPEN:
-            break
-        time.sleep(_LOOK_EVERY_S)
+def _show_end(chosen: argparse.Namespace, client: ServiceClient, operation_id: str) -> None:
+    path = f"/operations/{operation_id}"
+    operation = watched(lambda: client.call("GET", path), _stage, quiet=chosen.json)
     if chosen.json:
         show_one(chosen, operation)
-    if operation["state"] == "failed":
-        raise CommandError(f"The move failed: {operation['error']}")
+    if operation["state"] != "done":
+        raise EndedBadlyError(f"The move ended {operation['state']}: {operation['error'] or 'as was asked'}.")
 
 
-def _progress(operation: Mapping[str, Any]) -> str:
+def _stage(operation: Mapping[str, Any]) -> Stage:
     progress = operation["progress"]
-    done = round(20 * progress["part"])
-    bar = "#" * done + "." * (20 - done)
     moved = f"{progress['threads_moved']} threads, {progress['rows_moved']} rows"
     problem = f" ({operation['error']})" if operation["error"] else ""
-    return f"[{bar}] {operation['state']}, {operation['step']}: {moved}{problem}"
+    text = f"{operation['state']}, {operation['step']}: {moved}{problem}"
+    return Stage(text, progress["part"], operation["state"] not in _OPEN)
 
 
 def _place(text: str) -> str | int:

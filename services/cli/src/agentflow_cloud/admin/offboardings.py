@@ -1,18 +1,19 @@
 """`agentflow-cloud tenant offboard`, `tenant forget-user` and `offboarding`: what leaves."""
 
 import argparse
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentflow_cloud.admin.arguments import Commands, add_tenant, command, group, said
-from agentflow_cloud.admin.client import OperatorClient, service
+from agentflow_cloud.admin.arguments import Commands, add_most, add_tenant, command, group, said
+from agentflow_cloud.admin.client import ServiceClient, service
+from agentflow_cloud.admin.completing import completed_by, offboarding_ids, tenant_slugs
 from agentflow_cloud.admin.output import show_all, show_one
+from agentflow_cloud.errors import EndedBadlyError
+from agentflow_cloud.terminal.watching import Stage, watched
 
 _COLUMNS: Final = ("offboarding_id", "tenant_id", "kind", "state", "step", "requested_by", "created_at")
 _STATES: Final = ("suspended", "exporting", "grace", "purging", "verifying", "purged", "cancelled")
 _OVER: Final = ("purged", "cancelled", "measured")
-_LOOK_EVERY_S: Final = 0.5
 _ID: Final = "0b0c6a52-7f0e-4a0e-9a55-5a7e6d9d1f00"
 
 
@@ -37,8 +38,10 @@ def add_offboarding_commands(commands: Commands) -> None:
     offboarding = group(commands, "offboarding", "tenants that leave, and users who are forgotten")
     examples = "offboarding list --state grace"
     parser = command(offboarding, "list", _list, "offboardings, newest first", examples)
-    parser.add_argument("--tenant", help="those of one tenant that is still there")
+    of = parser.add_argument("--tenant", help="those of one tenant that is still there")
+    completed_by(of, tenant_slugs)
     parser.add_argument("--state", choices=_STATES)
+    add_most(parser)
     for name, do, summary in (
         ("show", _show, "one with its progress"),
         ("watch", _watch, "the progress of one until it is over"),
@@ -46,7 +49,7 @@ def add_offboarding_commands(commands: Commands) -> None:
         ("skip-grace", _skip, "have purging begin as soon as it can"),
     ):
         one = command(offboarding, name, do, summary, f"offboarding {name} {_ID}")
-        one.add_argument("offboarding_id", metavar="OFFBOARDING")
+        completed_by(one.add_argument("offboarding_id", metavar="OFFBOARDING"), offboarding_ids)
 
 
 def _add_when(parser: argparse.ArgumentParser, usual: str) -> None:
@@ -69,11 +72,14 @@ def _asked(chosen: argparse.Namespace, route: str, body: Mapping[str, Any]) -> N
     client = service()
     whole = {**body, "dry_run": chosen.dry_run, **said(chosen, "grace_s")}
     found = client.call("POST", f"/tenants/{chosen.tenant}/{route}", whole)["offboarding"]
-    _show_end(chosen, client, found["offboarding_id"]) if chosen.watch else show_one(chosen, found)
+    if chosen.watch:
+        _show_end(chosen, client, found["offboarding_id"])
+    else:
+        show_one(chosen, found)
 
 
 def _list(chosen: argparse.Namespace) -> None:
-    found = service().all("/offboardings", "offboardings", said(chosen, "tenant", "state"))
+    found = service().all("/offboardings", "offboardings", said(chosen, "tenant", "state"), most=chosen.most)
     show_all(chosen, _COLUMNS, found)
 
 
@@ -93,22 +99,19 @@ def _skip(chosen: argparse.Namespace) -> None:
     show_one(chosen, service().call("POST", f"/offboardings/{chosen.offboarding_id}/skip-grace"))
 
 
-def _show_end(chosen: argparse.Namespace, client: OperatorClient, offboarding_id: str) -> None:
-    told = ""
-    while True:
-        found = client.call("GET", f"/offboardings/{offboarding_id}")
-        line = _progress(found)
-        if line != told and not chosen.json:
-            print(line, flush=True)
-            told = line
-        if found["state"] in _OVER:
-            break
-        time.sleep(_LOOK_EVERY_S)
+def _show_end(chosen: argparse.Namespace, client: ServiceClient, offboarding_id: str) -> None:
+    path = f"/offboardings/{offboarding_id}"
+    found = watched(lambda: client.call("GET", path), _stage, quiet=chosen.json)
     show_one(chosen, found)
+    if found["state"] == "cancelled":
+        raise EndedBadlyError("The offboarding was cancelled.")
 
 
-def _progress(found: Mapping[str, Any]) -> str:
+def _stage(found: Mapping[str, Any]) -> Stage:
     progress = found["progress"]
-    of = "" if progress["threads_total"] is None else f" of {progress['threads_total']}"
+    done, total = progress["threads_purged"], progress["threads_total"]
+    of = "" if total is None else f" of {total}"
     problem = f" ({found['error']})" if found["error"] else ""
-    return f"{found['state']}, {found['step']}: {progress['threads_purged']}{of} threads{problem}"
+    is_over = found["state"] in _OVER
+    part = 1.0 if is_over else min(1.0, done / total) if total else None
+    return Stage(f"{found['state']}, {found['step']}: {done}{of} threads{problem}", part, is_over)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agentflow_cloud.admin.arguments import Commands, command, group
 from agentflow_cloud.admin.client import service
-from agentflow_cloud.admin.output import show_all
+from agentflow_cloud.admin.output import show_all, show_json
 from agentflow_cloud.errors import CommandError
 
 _COLUMNS: Final = ("sequence", "receipt_id", "kind", "tenant_id", "issued_at")
@@ -58,7 +58,7 @@ def _verify(chosen: argparse.Namespace) -> None:
     except ReceiptError as error:
         raise CommandError(f"{chosen.file} does not verify: {error}.") from error
     if chosen.json:
-        print(json.dumps({"verified": count, "receipts": [file["receipt"] for file in files]}, indent=1))
+        show_json({"verified": count, "receipts": [file["receipt"] for file in files]})
     elif count == 1:
         print(
             f"Receipt {last['sequence']} of {last['issued_at']} verifies: {last['kind']} {last['tenant_id']}."

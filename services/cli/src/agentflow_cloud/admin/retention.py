@@ -1,13 +1,13 @@
 """`agentflow-cloud tenant retention`: what is past its time, before it is deleted."""
 
 import argparse
-import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from agentflow_cloud.admin.arguments import Commands, add_tenant, command, said
 from agentflow_cloud.admin.client import service
-from agentflow_cloud.admin.text import sheet
+from agentflow_cloud.admin.output import show_json
+from agentflow_cloud.terminal.tables import say_sheet
 
 _ASKED: Final = ("retention_days", "keep_checkpoints")
 
@@ -31,7 +31,7 @@ def add_retention(tenant: Commands) -> None:
 def _retention(chosen: argparse.Namespace) -> None:
     asked = urlencode(said(chosen, *_ASKED))
     found = service().call("GET", f"/tenants/{chosen.tenant}/retention{'?' if asked else ''}{asked}")
-    print(json.dumps(found, indent=1) if chosen.json else sheet(_flat(found)))
+    show_json(found) if chosen.json else say_sheet(_flat(found))
 
 
 def _flat(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Which service the operator's commands speak to, and the token they show it."""
+"""Which service the commands speak to, and the credential they show it."""
 
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,35 +15,49 @@ _URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running service, and what opens its operator's routes."""
+    """A running service, and what opens its routes."""
 
     base_url: str
     token: str = field(repr=False)
 
 
-def target() -> Target:
-    """The service that the environment names, else that of `make run` in the state folder.
+def operator_target() -> Target:
+    """The service that the environment names, else that of `make run`; with the operator's token.
 
     Raises:
         CommandError: Neither is there, or one of them cannot be used; what to set.
     """
-    url, token = os.environ.get("AGENTFLOW_URL"), os.environ.get("AGENTFLOW_OPERATOR_TOKEN")
+    return _target("AGENTFLOW_OPERATOR_TOKEN", "operator_token")
+
+
+def tenant_target() -> Target:
+    """The same with a tenant's API key.
+
+    Raises:
+        CommandError: As `operator_target`.
+    """
+    return _target("AGENTFLOW_API_KEY", "api_key")
+
+
+def _target(variable: str, field: str) -> Target:
+    url, token = os.environ.get("AGENTFLOW_URL"), os.environ.get(variable)
     if url and not token:
         # A development stack's token is never shown to another server.
-        raise CommandError("Set AGENTFLOW_OPERATOR_TOKEN too, to the token of the service at AGENTFLOW_URL.")
-    known = {} if url else _of_dev_file()
-    return Target(_checked_url(url or known["base_url"]), _checked_token(token or known["operator_token"]))
+        raise CommandError(f"Set {variable} too, to that of the service at AGENTFLOW_URL.")
+    wanted = ("base_url",) if token else ("base_url", field)
+    known = {} if url else _of_dev_file(variable, wanted)
+    return Target(_checked_url(url or known["base_url"]), _checked(variable, token or known[field]))
 
 
-def _of_dev_file() -> dict[str, str]:
+def _of_dev_file(variable: str, wanted: Sequence[str]) -> dict[str, str]:
     file = dev_file()
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        return {name: str(known[name]) for name in ("base_url", "operator_token")}
+        return {name: str(known[name]) for name in wanted}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandError(
             f"No service is known here ({file} cannot be read): start one with `make run`, "
-            "or set AGENTFLOW_URL and AGENTFLOW_OPERATOR_TOKEN."
+            f"or set AGENTFLOW_URL and {variable}."
         ) from error
 
 
@@ -52,7 +67,7 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _checked_token(token: str) -> str:
+def _checked(variable: str, token: str) -> str:
     if not (token.isascii() and token.isprintable()):
-        raise CommandError("AGENTFLOW_OPERATOR_TOKEN holds characters that no header can carry.")
+        raise CommandError(f"{variable} holds characters that no header can carry.")
     return token

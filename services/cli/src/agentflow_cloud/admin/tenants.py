@@ -1,11 +1,13 @@
 """`agentflow-cloud tenant`: making, listing, changing and suspending tenants."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentflow_cloud.admin.arguments import (
     Commands,
     add_limits,
+    add_most,
     add_scopes,
     add_tenant,
     command,
@@ -15,9 +17,11 @@ from agentflow_cloud.admin.arguments import (
 from agentflow_cloud.admin.client import service
 from agentflow_cloud.admin.moves import add_move
 from agentflow_cloud.admin.offboardings import add_leaving
-from agentflow_cloud.admin.output import show_all, show_key, show_one
+from agentflow_cloud.admin.output import show_all, show_json, show_key, show_one
+from agentflow_cloud.admin.quotas import say_quotas
 from agentflow_cloud.admin.retention import add_retention
 from agentflow_cloud.errors import UsageError
+from agentflow_cloud.terminal.tables import say_sheet
 
 _COLUMNS: Final = ("slug", "state", "plan", "placement", "name", "created_at")
 _FILTERS: Final = ("state", "plan", "placement", "search")
@@ -35,7 +39,8 @@ def add_tenant_commands(commands: Commands) -> None:
     tenant = group(commands, "tenant", "tenants of a running service")
     _add_create(tenant)
     _add_list(tenant)
-    add_tenant(command(tenant, "show", _show, "all that is set for a tenant", "tenant show acme"))
+    show = "all that is set for a tenant, and what it used beside its quotas"
+    add_tenant(command(tenant, "show", _show, show, "tenant show acme\ntenant show acme --json | jq .usage"))
     _add_update(tenant)
     suspend = "refuse all of a tenant's keys within a second; its data stays"
     add_tenant(command(tenant, "suspend", _suspend, suspend, "tenant suspend acme"))
@@ -67,6 +72,7 @@ def _add_list(commands: Commands) -> None:
     parser.add_argument("--plan", help="those of one plan")
     parser.add_argument("--placement", type=int, help="those whose rows live in one partition")
     parser.add_argument("--search", metavar="TEXT", help="those whose slug or name holds a text")
+    add_most(parser)
 
 
 def _add_update(commands: Commands) -> None:
@@ -109,11 +115,23 @@ def _create(chosen: argparse.Namespace) -> None:
 
 
 def _list(chosen: argparse.Namespace) -> None:
-    show_all(chosen, _COLUMNS, service().all("/tenants", "tenants", said(chosen, *_FILTERS)))
+    show_all(
+        chosen, _COLUMNS, service().all("/tenants", "tenants", said(chosen, *_FILTERS), most=chosen.most)
+    )
 
 
 def _show(chosen: argparse.Namespace) -> None:
-    show_one(chosen, service().call("GET", f"/tenants/{chosen.tenant}"))
+    client = service()
+    tenant = client.call("GET", f"/tenants/{chosen.tenant}")
+    month = datetime.now(UTC).strftime("%Y-%m-01")
+    usage = client.call("GET", f"/tenants/{chosen.tenant}/usage?from={month}")
+    if chosen.json:
+        told = {"this_month": usage["total"], "today": usage["today"], "kept": usage["kept"]}
+        show_json({**tenant, "usage": told})
+        return
+    say_sheet({**tenant, "used this month": usage["total"]})
+    print()
+    say_quotas(usage)
 
 
 def _update(chosen: argparse.Namespace) -> None:

@@ -5,25 +5,24 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from agentflow_cloud.admin.arguments import Commands
-from agentflow_cloud.admin.text import shown
-from agentflow_cloud.doctor.deployment import deployment
+from agentflow_cloud.admin.arguments import Commands, command
 from agentflow_cloud.doctor.findings import Finding
+from agentflow_cloud.terminal.text import shown
 
 _MARKS = {"ok": "ok  ", "warning": "warn", "error": "BAD "}
 
 
 def add_doctor(commands: Commands) -> None:
     """Add `doctor`."""
-    parser = commands.add_parser(
-        "doctor",
-        help="look at a deployment, and say what to do about what is found",
-        description="Looks at the deployment that the services' own variables name "
-        "(AGENTFLOW_OPERATIONS_DATABASE_URL, AGENTFLOW_DATABASE_URL, AGENTFLOW_REDIS_URL, "
-        "AGENTFLOW_QUOTA_REDIS_URL, pools and replicas), else at that of `make run`. It changes nothing. "
-        "Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.",
+    summary = "look at a deployment, and say what to do about what is found"
+    more = (
+        "Looks at the deployment that the services' own variables name (AGENTFLOW_OPERATIONS_DATABASE_URL, "
+        "AGENTFLOW_DATABASE_URL, AGENTFLOW_REDIS_URL, AGENTFLOW_QUOTA_REDIS_URL, pools and replicas), else "
+        "at that of `make run`. It changes nothing. Exit codes: 0 nothing is wrong, 1 something is, 2 wrong "
+        "usage."
     )
-    parser.add_argument("--json", action="store_true", help="print the findings for scripts")
+    examples = "doctor\ndoctor --orphans-within 120\ndoctor --json | jq '.[] | select(.level != \"ok\")'"
+    parser = command(commands, "doctor", _doctor, summary, examples, more=more)
     parser.add_argument(
         "--orphans-within",
         type=float,
@@ -31,10 +30,10 @@ def add_doctor(commands: Commands) -> None:
         metavar="SECONDS",
         help="how long a partition's look for orphan rows may take; 20 if not said",
     )
-    parser.set_defaults(do=_doctor)
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
+    from agentflow_cloud.doctor.deployment import deployment
     from agentflow_cloud.doctor.examine import examine
     from agentflow_cloud.migrate import configuration
 

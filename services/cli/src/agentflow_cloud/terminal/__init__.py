@@ -1,0 +1,1 @@
+"""What a command shows: drawn on a terminal, plain lines everywhere else."""
