@@ -114,8 +114,9 @@ def test_a_tenant_stays_after_all(worked: Api, operator: Visitor) -> None:
 
 def test_health(worked: Api, operator: Visitor) -> None:
     """What answers, what waits, and each finding with what to do."""
-    page = operator.see("/console/health")
-    assert "PostgreSQL" in page
+    assert "PostgreSQL" in operator.see("/console/health")
+    page = soon(lambda: "orphan rows" in (seen := operator.see("/console/health/part")) and seen, PATIENCE_S)
+    assert isinstance(page, str)
     for check in ("migrations", "row security", "leaf rights", "redis eviction", "orphan rows"):
         assert f'data-label="Check">{check}<' in page
     assert "agentflow-cloud doctor" in page
