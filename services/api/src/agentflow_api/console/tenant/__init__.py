@@ -1,1 +1,1 @@
-"""A tenant's pages."""
+"""Pages of a tenant: its threads and what happened in them, its keys, its usage."""
