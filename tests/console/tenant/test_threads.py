@@ -178,6 +178,7 @@ def test_a_runs_waterfall(admin: Visitor, client: httpx.Client, model: OpenAIStu
     run_page = admin.see(trace[1])
     assert run_page.count("kind-model") == 2
     assert run_page.count("kind-tool") == 1
+    assert run_page.count("kind-node") == 3
     assert "11 in, 7 out" in run_page
     assert "22 in, 14 out" in run_page
     assert "look_up" in run_page

@@ -30,7 +30,7 @@ def test_steps_in_words() -> None:
         ]
     )
     assert [one.title for one in steps] == ["Forked", "Changed by hand", "MAIN", "Input"]
-    assert [one.begins_run for one in steps] == [True, True, False, True]
+    assert [one.begins_run for one in steps] == [False, False, False, True]
     assert [one.leaves_line for one in steps] == [True, False, False, False]
 
 

@@ -21,8 +21,8 @@ def test_each_span_is_below_the_one_it_is_part_of() -> None:
     run = {
         "spans": [
             span("run", "request", 0, 1000, gen_ai__operation__name="invoke_agent"),
-            span("second", "run", 0.6, 300, gen_ai__operation__name="node"),
-            span("first", "run", 0.1, 400, gen_ai__operation__name="node"),
+            span("second", "run", 0.6, 300, agentflow__node="MAIN"),
+            span("first", "run", 0.1, 400, agentflow__node="MAIN"),
             span("ask", "first", 0.2, 100, gen_ai__operation__name="chat", gen_ai__usage__input_tokens=12),
             {**span("tool", "second", 0.7, 50), "status": "error"},
         ]

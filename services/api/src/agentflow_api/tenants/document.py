@@ -52,9 +52,7 @@ _NEW_TENANT: Final = record("NewTenant", {**_FIELDS, "api_key": SECRET, "key": K
 _STATE: Final = query("state", one_of("active", "suspended", "offboarding"), "Only tenants in this state.")
 _PLAN: Final = query("plan", text("standard"), "Only tenants of this plan.")
 _PLACEMENT: Final = query("placement", whole(0, 0, maximum=2**31 - 1), "Only tenants that live there.")
-_INCLUDE: Final = query(
-    "include", one_of("usage"), "`usage`: also what each keeps, and used within 30 days."
-)
+_INCLUDE: Final = query("include", one_of("usage"), "`usage`: also what each keeps, and used within 30 days.")
 _ALL: Final = "/v1/admin/tenants"
 _ONE: Final = f"{_ALL}/{{named}}"
 
@@ -69,7 +67,8 @@ def _key(name: str, answer: Shape, **more: Any) -> Described:
 
 OPERATIONS: Final[Operations] = {
     f"GET {_ALL}": _tenant(
-        page("tenants", _LISTED_TENANT), parameters=(LIMIT, CURSOR, SEARCH, _STATE, _PLAN, _PLACEMENT, _INCLUDE)
+        page("tenants", _LISTED_TENANT),
+        parameters=(LIMIT, CURSOR, SEARCH, _STATE, _PLAN, _PLACEMENT, _INCLUDE),
     ),
     f"POST {_ALL}": _tenant(
         _NEW_TENANT,

@@ -79,6 +79,7 @@
     const part = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("conversation");
     if (part) conversation().replaceWith(part);
     history.replaceState(null, "", `/console/chat?${query}`);
+    document.getElementById("thread").value = thread.value;
     conversation().scrollIntoView({ block: "end" });
   }
 

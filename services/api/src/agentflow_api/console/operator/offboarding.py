@@ -9,7 +9,7 @@ from agentflow_api.console.pages import OPERATOR, Page, at, done, link, shown
 _TENANTS: Final = "/v1/admin/tenants"
 _ALL: Final = "/v1/admin/offboardings"
 _HOME: Final = "/console/offboardings"
-_GRACES: Final = ((7 * 86_400, "a week"), (86_400, "a day"), (30 * 86_400, "30 days"), (0, "none: begin at once"))
+_GRACES: Final = ((7 * 86_400, "a week"), (86_400, "a day"), (30 * 86_400, "30 days"), (0, "none"))
 
 
 @shown("/console/tenants/{named:str}/offboarding", OPERATOR)
@@ -24,7 +24,7 @@ async def offboard(page: Page, named: str) -> Response[str]:
     is_dry = page.form.get("what") == "dry_run"
     tenant = await page.api.get(at(_TENANTS, named))
     if not is_dry and page.form.get("confirm", "").strip() != tenant["slug"]:
-        return await _form(page, named, "Type the tenant’s name exactly to confirm.", 422)
+        return await _form(page, named, "Type the tenant's name exactly to confirm.", 422)
     body: dict[str, Any] = {"dry_run": is_dry}
     if not is_dry:
         grace = page.form.get("grace_s", "")

@@ -24,9 +24,7 @@ async def receipts(page: Page) -> Response[str]:
         problem = ""
     except ReceiptError as error:
         problem = str(error)
-    return page.show(
-        "operator/receipts.html", files=files, problem=problem, next_cursor=found["next_cursor"]
-    )
+    return page.show("operator/receipts.html", files=files, problem=problem, next_cursor=found["next_cursor"])
 
 
 @shown("/console/receipts/{receipt_id:str}", OPERATOR)

@@ -1,1 +1,1 @@
-"""Pages of a tenant: its threads and what happened in them, its keys, its usage."""
+"""A tenant's pages."""

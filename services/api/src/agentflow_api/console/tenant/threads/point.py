@@ -54,7 +54,7 @@ async def _at(page: Page, thread_id: str, chosen: str, checkpoints: list[dict[st
     state, changes = await _state_and_changes(page, thread_id, known)
     messages = (state or {}).get("context") or []
     hidden = 0 if page.query.get("messages") == "all" else max(0, len(messages) - _MESSAGES)
-    fields = {name: value for name, value in (state or {}).items() if name != "context"}
+    fields = {name: value for name, value in (state or {}).items() if name != "context" and value is not None}
     return {
         "at": known["seq"],
         "changes": changes,

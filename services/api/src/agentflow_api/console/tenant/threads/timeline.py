@@ -22,7 +22,7 @@ class Step:
     Attributes:
         parent: The version that it went on from; 0 of the first.
         title: What happened: the node that ran, or the kind of change.
-        begins_run: The step before it is of another run, or there is none.
+        begins_run: The step before it is of another run, or there is none; never of a change by hand.
         leaves_line: Its parent is not the version before it: here history went back.
     """
 
@@ -42,10 +42,12 @@ def steps_of(checkpoints: Iterable[Mapping[str, Any]]) -> list[Step]:
     The oldest of them counts as its run's beginning: what is before it is on the next page.
     """
     found = list(checkpoints)
-    return [_step(one, before) for one, before in zip_longest(found, found[1:])]
+    # A run begins at a node, a change by hand is at none.
+    runs = {one["run_id"] for one in found if one["node"]}
+    return [_step(one, before, runs) for one, before in zip_longest(found, found[1:])]
 
 
-def _step(one: Mapping[str, Any], before: Mapping[str, Any] | None) -> Step:
+def _step(one: Mapping[str, Any], before: Mapping[str, Any] | None, runs: set[str]) -> Step:
     parent = one["parent"] or 0
     return Step(
         seq=one["seq"],
@@ -54,7 +56,7 @@ def _step(one: Mapping[str, Any], before: Mapping[str, Any] | None) -> Step:
         source=one["source"],
         run_id=one["run_id"] or "",
         created_at=datetime.fromisoformat(one["created_at"]),
-        begins_run=before is None or before["run_id"] != one["run_id"],
+        begins_run=one["run_id"] in runs and (before is None or before["run_id"] != one["run_id"]),
         leaves_line=parent != one["seq"] - 1,
     )
 

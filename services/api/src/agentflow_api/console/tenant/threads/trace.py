@@ -12,7 +12,6 @@ from agentflow_api.console.charts import Span, span_bar
 
 _KINDS: Final = {
     names.RUN_SPAN: "run",
-    names.NODE_SPAN: "node",
     names.MODEL_SPAN: "model",
     names.TOOL_SPAN: "tool",
 }
@@ -83,7 +82,7 @@ def _in_order(spans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str,
 
 def _row(span: Mapping[str, Any], depth: int, begin: datetime, whole_ms: float) -> Row:
     said: Mapping[str, Any] = span["attributes"]
-    kind = _KINDS.get(str(said.get(names.OPERATION)), "other")
+    kind = _KINDS.get(str(said.get(names.OPERATION)), "node" if names.NODE in said else "other")
     failed = span["status"] == "error"
     name, duration = str(span["name"]), float(span["duration_ms"])
     drawn = Span(name, "error" if failed else kind, _after(begin, span), duration)
