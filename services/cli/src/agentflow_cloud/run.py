@@ -167,6 +167,10 @@ def _banner(dev: DevFile, file: Path) -> str:
     return f"""
 AgentFlow Cloud runs at {dev.base_url} (tenant {dev.tenant!r}). Ctrl-C stops it, data stays.
 
+To look at it: {dev.base_url}/console
+  sign in as the tenant with    {dev.api_key}
+  sign in as the operator with  {dev.operator_token}
+
 Tell it your name, then ask for it; stop and start it in between if you like:
 
 {_curl(dev, "My name is Alex.")}

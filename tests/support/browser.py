@@ -1,0 +1,119 @@
+"""Debian's Chromium, driven by Playwright, and what a page must not do while somebody looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+
+DESKTOP: Final = {"width": 1280, "height": 900}
+PHONE: Final = {"width": 390, "height": 844}
+# What axe calls these keeps people out; lesser findings are hints.
+_GRAVE: Final = ("serious", "critical")
+# A guard against waiting for ever, not a measure.
+_PATIENCE_MS: Final = 60_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser. CI has it; where it is missing the failure says how to get it."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.fail("chromium is missing: apt-get install --no-install-recommends chromium")
+    # Its sandbox refuses root, which containers of CI are; all it is shown here is ours.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Looker:
+    """Somebody at a browser of their own. What went wrong in it is kept until `assert_clean`."""
+
+    def __init__(self, browser: Browser, base_url: str, *, viewport: Any = None, dark: bool = False) -> None:
+        self.base_url = base_url
+        self.context = browser.new_context(
+            base_url=base_url, viewport=viewport or DESKTOP, color_scheme="dark" if dark else "light"
+        )
+        self.context.set_default_timeout(_PATIENCE_MS)
+        self.page: Page = self.context.new_page()
+        self._origin = urlsplit(base_url).netloc
+        self._wrong: list[str] = []
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self._wrong.append(f"script: {error}"))
+        self.page.on("dialog", lambda dialog: self._wrong.append(f"dialog: {dialog.message}"))
+        self.page.on("request", self._on_request)
+        self._axe = Axe()
+
+    def sign_in(self, credential: str) -> None:
+        """By the form, as people do."""
+        self.page.goto("/console/sign-in")
+        self.page.get_by_label("API key").fill(credential)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign out").wait_for()
+
+    def see(self, path: str) -> Response:
+        """Go to a page; its answer."""
+        answer = self.page.goto(path)
+        assert answer is not None
+        return answer
+
+    def links(self) -> list[str]:
+        """Pages of the console that this one leads to."""
+        found: list[str] = self.page.eval_on_selector_all(
+            "a[href^='/console']:not([download])", "all => all.map(one => one.getAttribute('href'))"
+        )
+        return found
+
+    def assert_clean(self) -> None:
+        """No error in the console (a violation of the policy is one), no dialog, no request elsewhere."""
+        assert self._wrong == [], (self.page.url, self._wrong)
+
+    def assert_fits(self) -> None:
+        """Nothing is wider than the window."""
+        wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, f"{self.page.url} is {wide} px wider than a phone"
+
+    def assert_accessible(self, *rules: str) -> None:
+        """Axe finds nothing serious; `rules` are the only ones to look at."""
+        options: dict[str, Any] = {"resultTypes": ["violations"]}
+        if rules:
+            options["runOnly"] = {"type": "rule", "values": list(rules)}
+        found = self._axe.run(self.page, options=options).response["violations"]
+        grave = [
+            (one["id"], one["impact"], [node["html"][:160] for node in one["nodes"][:4]])
+            for one in found
+            if one["impact"] in _GRAVE
+        ]
+        assert grave == [], (self.page.url, grave)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._wrong.append(f"{message.type}: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        asked = urlsplit(request.url)
+        if asked.scheme in ("http", "https", "ws", "wss") and asked.netloc != self._origin:
+            self._wrong.append(f"elsewhere: {request.url}")
+
+
+@contextmanager
+def looker(browser: Browser, base_url: str, credential: str, **settings: Any) -> Iterator[Looker]:
+    """Somebody who is signed in; nothing may have gone wrong until they leave."""
+    one = Looker(browser, base_url, **settings)
+    try:
+        one.sign_in(credential)
+        yield one
+        one.assert_clean()
+    finally:
+        one.context.close()
