@@ -19,6 +19,7 @@ LIBRARIES = {
     "agentflow_telemetry",
     "agentflow_embedded",
     "agentflow_hosting",
+    "agentflow_doctor",
 }
 SERVICES = {"agentflow_api", "agentflow_worker", "agentflow_cloud"}
 
@@ -32,8 +33,17 @@ FORBIDDEN = {
         *SERVICES,
         "agentflow_embedded",
         "agentflow_hosting",
+        "agentflow_doctor",
     },
-    "agentflow_hosting": {"litestar", "granian", "uvicorn", *SERVICES, "agentflow_embedded"},
+    "agentflow_hosting": {
+        "litestar",
+        "granian",
+        "uvicorn",
+        *SERVICES,
+        "agentflow_embedded",
+        "agentflow_doctor",
+    },
+    "agentflow_doctor": {"litestar", "granian", "uvicorn", *SERVICES, "agentflow_embedded"},
     "agentflow_telemetry": {
         "litestar",
         "granian",

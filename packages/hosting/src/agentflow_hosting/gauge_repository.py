@@ -91,6 +91,43 @@ class GaugeRepository:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits to be done.
+
+    Attributes:
+        runs_queued, runs_active: Runs that wait, and that somebody works on.
+        queue_age_s: Since when the one that waits longest could begin.
+        offboardings: That are not over.
+    """
+
+    runs_queued: int
+    runs_active: int
+    queue_age_s: float
+    offboardings: int
+
+
+class BacklogRepository:
+    """Reads what waits, for the service's own login."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use an engine of this event loop."""
+        self._engine = engine
+
+    async def read(self) -> Backlog:
+        """How much waits. Three statements in one transaction; cost: indexes of what is open.
+
+        Raises:
+            StoreUnavailableError: Postgres does not answer.
+        """
+        with translated():
+            async with self._engine.begin() as connection:
+                await _all(connection, "show_all_for_gauges")
+                runs = (await _all(connection, "run_gauges"))[0]
+                leaving = (await _all(connection, "offboarding_backlog"))[0]
+        return Backlog(runs["queued"], runs["active"], runs["age_s"], leaving["open"])
+
+
 async def _all(connection: AsyncConnection, name: str, **values: Any) -> list[RowMapping]:
     return list((await connection.execute(QUERIES[name], values)).mappings())
 

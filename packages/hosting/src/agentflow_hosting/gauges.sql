@@ -57,3 +57,11 @@ WHERE pg_table_is_visible(c.oid) AND c.relkind = 'r'
   AND (c.relname = 'agentflow_run_traces'
        OR c.oid IN (SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
                     WHERE p.relname = 'agentflow_run_traces' AND pg_table_is_visible(p.oid)))
+
+-- name: show_all_for_gauges
+-- For what an operator asked: every tenant's rows, until the transaction ends.
+SELECT set_config('agentflow.tenants', coalesce(CAST(array_agg(tenant_id) AS text), ''), true) FROM agentflow_tenants
+
+-- name: offboarding_backlog
+-- Offboardings, and users being forgotten, that are not over; dry runs are none.
+SELECT count(*) AS open FROM agentflow_offboardings WHERE finished_at IS NULL AND state <> 'measuring'

@@ -53,6 +53,17 @@ FROM (
 ) u
 GROUP BY u.tenant_id
 
+-- name: kept_by_several
+-- What each of these tenants keeps now. Cost: a row a tenant, and what was not rolled up yet.
+SELECT t.tenant_id, (coalesce(k.threads, 0) + coalesce(e.threads, 0))::bigint AS threads,
+       (coalesce(k.bytes, 0) + coalesce(e.bytes, 0))::bigint AS bytes
+FROM unnest(CAST(:tenant_ids AS uuid[])) AS t (tenant_id)
+LEFT JOIN agentflow_usage_totals k ON k.tenant_id = t.tenant_id
+LEFT JOIN (
+    SELECT tenant_id, sum(threads)::bigint AS threads, sum(bytes)::bigint AS bytes FROM agentflow_usage_events
+    WHERE tenant_id = ANY (CAST(:tenant_ids AS uuid[])) GROUP BY tenant_id
+) e ON e.tenant_id = t.tenant_id
+
 -- name: roll_up
 -- Add at most :batch events to their hours, in one statement: each is in exactly one of the two, also when this is killed or
 -- run by many at once (each takes others). Returns how many.

@@ -20,6 +20,7 @@ from agentflow_api.exports.routes import exports_router
 from agentflow_api.graph.routes import graph_router
 from agentflow_api.graph.tool_routes import get_state_schema
 from agentflow_api.graph.websocket import sockets_router
+from agentflow_api.health.operator_routes import health_router
 from agentflow_api.health.routes import ping, ready
 from agentflow_api.history.routes import history_router
 from agentflow_api.http.agent_prefix import AgentPrefix
@@ -92,6 +93,7 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
             ping,
             ready,
             get_metrics,
+            health_router,
             documents_router,
             graph_router,
             get_state_schema,

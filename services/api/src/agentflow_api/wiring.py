@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
@@ -92,6 +93,7 @@ class Wiring:
     links: Links
     metrics: Metrics | None
     seal: Seal
+    engine: AsyncEngine
 
     @property
     def store(self) -> BaseCheckpointer:
@@ -195,6 +197,7 @@ async def opened(
             links=Links(settings.key_pepper),
             metrics=metrics,
             seal=Seal(settings.key_pepper),
+            engine=engine,
         )
     finally:
         await measuring.aclose()

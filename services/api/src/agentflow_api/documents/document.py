@@ -44,6 +44,7 @@ _TAGS: Final = {
     "operator: tenants": "For who runs the service: tenants.",
     "operator: keys": "Likewise: tenants' keys, and the service's signing keys.",
     "operator: usage": "Likewise: what all tenants used.",
+    "operator: health": "Likewise: what answers, what waits, and what to do about what was found.",
     "operator: audit": "Likewise: every change.",
     "operator: moves": "Likewise: where tenants live.",
     "operator: offboarding": "Likewise: tenants that leave, and users who are forgotten.",

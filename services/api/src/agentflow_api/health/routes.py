@@ -25,12 +25,12 @@ async def ready(wiring: Wiring) -> Response[bytes]:
     await wiring.role.require()
     await wiring.repository.ping()
     await wiring.checkpointer.asetup()
-    redis, quotas = await asyncio.gather(_redis(wiring), wiring.quotas.state())
+    redis, quotas = await asyncio.gather(redis_state(wiring), wiring.quotas.state())
     return success({"postgres": "ok", "redis": redis, "quotas": quotas})
 
 
-async def _redis(wiring: Wiring) -> str:
-    """Asked anew: what the last run saw may be long ago."""
+async def redis_state(wiring: Wiring) -> str:
+    """Of the cache: `ok`, `degraded` or `off`. Asked anew: what the last run saw may be long ago."""
     if wiring.redis is None:
         return "off"
     try:

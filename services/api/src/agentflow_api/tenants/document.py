@@ -13,6 +13,7 @@ from agentflow_api.http.document.shapes import (
     of_model,
     one_of,
     page,
+    plain,
     record,
     text,
     whole,
@@ -39,10 +40,19 @@ _FIELDS: Final = {
     "updated_at": maybe(TIME),
 }
 _TENANT: Final = record("Tenant", _FIELDS)
+_KEPT: Final = plain({"threads": whole(3), "stored_bytes": whole(4096)})
+_USED: Final = plain(
+    dict.fromkeys(("runs", "checkpoints", "tokens_in", "tokens_out"), whole(12))
+    | dict.fromkeys(("stored_bytes", "threads"), whole(3, None))
+)
+_LISTED_TENANT: Final = record(
+    "ListedTenant", {**_FIELDS, "usage": plain({"kept": _KEPT, "last_30_days": _USED})}, "usage"
+)
 _NEW_TENANT: Final = record("NewTenant", {**_FIELDS, "api_key": SECRET, "key": KEY})
 _STATE: Final = query("state", one_of("active", "suspended", "offboarding"), "Only tenants in this state.")
 _PLAN: Final = query("plan", text("standard"), "Only tenants of this plan.")
 _PLACEMENT: Final = query("placement", whole(0, 0, maximum=2**31 - 1), "Only tenants that live there.")
+_INCLUDE: Final = query("include", one_of("usage"), "`usage`: also what each keeps, and used within 30 days.")
 _ALL: Final = "/v1/admin/tenants"
 _ONE: Final = f"{_ALL}/{{named}}"
 
@@ -57,7 +67,8 @@ def _key(name: str, answer: Shape, **more: Any) -> Described:
 
 OPERATIONS: Final[Operations] = {
     f"GET {_ALL}": _tenant(
-        page("tenants", _TENANT), parameters=(LIMIT, CURSOR, SEARCH, _STATE, _PLAN, _PLACEMENT)
+        page("tenants", _LISTED_TENANT),
+        parameters=(LIMIT, CURSOR, SEARCH, _STATE, _PLAN, _PLACEMENT, _INCLUDE),
     ),
     f"POST {_ALL}": _tenant(
         _NEW_TENANT,

@@ -43,7 +43,10 @@ async def create_tenant(request: Request[Any, Any, Any], wiring: Wiring) -> Resp
 
 @get("/")
 async def list_tenants(request: Request[Any, Any, Any], wiring: Wiring) -> Response[bytes]:
-    """Tenants by slug, a page at a time; `state`, `plan`, `placement` and `search` filter."""
+    """Tenants by slug, a page at a time; `state`, `plan`, `placement` and `search` filter.
+
+    With `include=usage` each comes with what it keeps and what it used within 30 days.
+    """
     search, _, limit = parameters.page(request)
     wanted = TenantFilter(
         state=_one_of(request, "state", _STATES),
@@ -51,9 +54,14 @@ async def list_tenants(request: Request[Any, Any, Any], wiring: Wiring) -> Respo
         placement=parameters.whole(request, "placement"),
         search=search,
     )
+    with_usage = _one_of(request, "include", ("usage",)) is not None
     tenants = await wiring.repository.list_tenants(wanted, after=asked_cursor(request), limit=limit)
     following = cursor_after(tenants[-1].slug) if len(tenants) == limit else None
-    return success({"tenants": [tenant_view(tenant) for tenant in tenants], "next_cursor": following})
+    views = [tenant_view(tenant) for tenant in tenants]
+    if with_usage and tenants:
+        found = await service.recent_usage(wiring, tenants)
+        views = [view | {"usage": usage} for view, usage in zip(views, found, strict=True)]
+    return success({"tenants": views, "next_cursor": following})
 
 
 @get("/{named:str}")

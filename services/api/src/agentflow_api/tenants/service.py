@@ -2,6 +2,9 @@
 
 import re
 import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotThereError
@@ -16,6 +19,7 @@ from agentflow_tenancy.keys import ApiKey, made_api_key
 from agentflow_tenancy.tenants import NewTenant
 
 _NAMED: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_RECENT: Final = timedelta(days=30)
 _MAY_BE_NULL: Final = frozenset({"agents", "retention_days", "keep_checkpoints"})
 
 
@@ -51,6 +55,16 @@ async def create_tenant(
     first = NewApiKey(key.key_id, key.digest(wiring.settings.key_pepper), "first", scopes)
     tenant, info = await wiring.repository.create_with_key(new, first, actor=actor, tenant_id=effect_id)
     return {**tenant_view(tenant), "api_key": key.text, "key": key_view(info)}
+
+
+async def recent_usage(wiring: Wiring, tenants: Sequence[Tenant]) -> list[dict[str, Any]]:
+    """What each keeps now, and used within 30 days, in their order. Two round trips for all."""
+    now = datetime.now(UTC)
+    ids = [tenant.tenant_id for tenant in tenants]
+    found = await wiring.usage.of_these(ids, now - _RECENT, now)
+    return [
+        {"kept": asdict(kept), "last_30_days": asdict(used)} for kept, used in (found[one] for one in ids)
+    ]
 
 
 async def found(wiring: Wiring, named: str) -> Tenant:

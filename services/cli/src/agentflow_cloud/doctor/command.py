@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 
 from agentflow_cloud.admin.arguments import Commands, command
-from agentflow_cloud.doctor.findings import Finding
 from agentflow_cloud.terminal.text import shown
+from agentflow_doctor.findings import Finding
 
 _MARKS = {"ok": "ok  ", "warning": "warn", "error": "BAD "}
 
@@ -34,8 +34,8 @@ def add_doctor(commands: Commands) -> None:
 
 def _doctor(chosen: argparse.Namespace) -> int:
     from agentflow_cloud.doctor.deployment import deployment
-    from agentflow_cloud.doctor.examine import examine
     from agentflow_cloud.migrate import configuration
+    from agentflow_doctor.examine import examine
 
     found = asyncio.run(
         examine(deployment(), configuration(), orphans_within_s=max(0.001, chosen.orphans_within))

@@ -3,35 +3,15 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
 from agentflow_cloud.errors import CommandError
 from agentflow_cloud.state import dev_file, state_folder
+from agentflow_doctor.deployment import Deployment, connections_of
 
 _APP_LOGIN = "agentflow_api"
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Addresses and sizes.
-
-    Attributes:
-        operations_url: Postgres by the login that migrates.
-        app_url: Postgres by the API's login; None when it is not known.
-        redis_url, quota_redis_url: None for none.
-        connections: Most that the API and the workers open together.
-        tombstones: The file that the worker keeps them in; None for none.
-    """
-
-    operations_url: str = field(repr=False)
-    app_url: str | None = field(repr=False)
-    redis_url: str | None = field(repr=False)
-    quota_redis_url: str | None = field(repr=False)
-    connections: int
-    tombstones: Path | None = None
 
 
 def deployment(environment: Mapping[str, str] = os.environ) -> Deployment:
@@ -78,11 +58,11 @@ def _of_dev_file(environment: Mapping[str, str]) -> Deployment:
 
 
 def _connections(environment: Mapping[str, str]) -> int:
-    """Each API process opens its pool and half of it more; each worker one for runs, and 24 for the rest."""
-    pool = _whole(environment, "AGENTFLOW_POOL_SIZE", 20)
-    replicas = _whole(environment, "AGENTFLOW_REPLICAS", 1)
-    processes = replicas * _whole(environment, "AGENTFLOW_API_WORKERS", 1)
-    return processes * (pool + pool // 2) + replicas * (pool + 24)
+    return connections_of(
+        pool=_whole(environment, "AGENTFLOW_POOL_SIZE", 20),
+        replicas=_whole(environment, "AGENTFLOW_REPLICAS", 1),
+        workers=_whole(environment, "AGENTFLOW_API_WORKERS", 1),
+    )
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -2,15 +2,18 @@
 
 from typing import Any, Final
 
-from litestar import Response
+from agentflow_api.console.operator.health import HEALTH_PAGES
+from agentflow_api.console.operator.keys import KEY_PAGES
+from agentflow_api.console.operator.offboarding import OFFBOARDING_PAGES
+from agentflow_api.console.operator.placement import PLACEMENT_PAGES
+from agentflow_api.console.operator.receipts import RECEIPT_PAGES
+from agentflow_api.console.operator.tenants import TENANT_PAGES
 
-from agentflow_api.console.pages import OPERATOR, Page, shown
-
-
-@shown("/console/tenants", OPERATOR)
-async def tenants(page: Page) -> Response[str]:
-    """Every tenant."""
-    return page.show("operator/tenants.html", found=await page.api.get("/v1/admin/tenants", **page.query))
-
-
-OPERATORS_PAGES: Final[list[Any]] = [tenants]
+OPERATORS_PAGES: Final[list[Any]] = [
+    *TENANT_PAGES,
+    *KEY_PAGES,
+    *PLACEMENT_PAGES,
+    *OFFBOARDING_PAGES,
+    *RECEIPT_PAGES,
+    *HEALTH_PAGES,
+]

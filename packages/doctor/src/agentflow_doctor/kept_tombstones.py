@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import AgentFlowError
-from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
+from agentflow_doctor.findings import Finding, doubtful, well, wrong
 from agentflow_tenancy.tombstones import BadTombstonesError, TombstoneFile, TombstoneRepository
 
 _CHECK = "tombstones"

@@ -1,6 +1,6 @@
 """Every check, one after the other; one that cannot be made is a finding of its own."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from agentflow.errors import AgentFlowError, StorageError, StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow.storage.checkpointer.pool import engine_from_url
-from agentflow_cloud.doctor import catalogue, limits
-from agentflow_cloud.doctor.deployment import Deployment
-from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
-from agentflow_cloud.doctor.kept_tombstones import check_tombstones
-from agentflow_cloud.doctor.orphans import check_orphans
-from agentflow_cloud.doctor.redis_servers import check_redis
+from agentflow_doctor import catalogue, limits
+from agentflow_doctor.deployment import Deployment
+from agentflow_doctor.findings import Finding, doubtful, well, wrong
+from agentflow_doctor.kept_tombstones import check_tombstones
+from agentflow_doctor.orphans import check_orphans
+from agentflow_doctor.redis_servers import check_redis
 from agentflow_tenancy.roles import UnsafeRoleError, check_app_role
 
 _TIMEOUT_S = 30.0
@@ -38,6 +38,29 @@ async def examine(
     ]
 
 
+async def examine_within(
+    engine: AsyncEngine, configuration: Path | None, *, connections: int, redis: Mapping[str, str]
+) -> list[Finding]:
+    """Look at what a service can see by its own login: all but rows, which row security hides from it.
+
+    Args:
+        engine: The service's own.
+        configuration: Of the migrations of the code that runs; None where they are not installed.
+        connections: Most that the services open.
+        redis: URLs by the names of their checks.
+    """
+    found: list[Finding] = []
+    checks = _checks(connections)
+    if configuration is not None:
+        checks = {"migrations": lambda one: catalogue.check_versions(one, configuration), **checks}
+    found += [await _made(engine, name, check) for name, check in checks.items()]
+    found += [await _role(engine), await _made(engine, "plan_cache_mode", limits.check_plans)]
+    for name, url in redis.items():
+        found += await check_redis(name, url, "locks of threads that are run, or what tenants have spent")
+    advice = "run `agentflow-cloud doctor` by the login that migrates"
+    return [*found, doubtful("orphan rows", "row security hides rows from this login", advice)]
+
+
 async def _database(deployment: Deployment, configuration: Path, orphans_within_s: float) -> list[Finding]:
     timeout_s = max(_TIMEOUT_S, 2 * orphans_within_s)
     engine = engine_from_url(deployment.operations_url, pool_size=1, max_overflow=0, timeout_s=timeout_s)
@@ -47,24 +70,29 @@ async def _database(deployment: Deployment, configuration: Path, orphans_within_
         )
         if first.level == "error":
             return [first]
-        checks: dict[str, _Check] = {
-            "restore": catalogue.check_restore,
-            "row security": catalogue.check_row_security,
-            "leaf rights": catalogue.check_leaf_rights,
-            "partitions": catalogue.check_partitions,
-            "triggers": catalogue.check_triggers,
-            "trigger plans": catalogue.check_functions,
-            "indexes": catalogue.check_indexes,
-            "connections": lambda connection: limits.check_connections(connection, deployment.connections),
-            "clock": limits.check_clock,
-            "backup": catalogue.check_archiving,
-        }
+        checks = _checks(deployment.connections)
         found = [first, *[await _made(engine, name, check) for name, check in checks.items()]]
         found.append(await check_tombstones(engine, deployment.tombstones))
         found.append(await check_orphans(engine, most_s=orphans_within_s))
         return found
     finally:
         await engine.dispose()
+
+
+def _checks(connections: int) -> dict[str, _Check]:
+    """What is asked of the database's catalogue, by whatever login."""
+    return {
+        "restore": catalogue.check_restore,
+        "row security": catalogue.check_row_security,
+        "leaf rights": catalogue.check_leaf_rights,
+        "partitions": catalogue.check_partitions,
+        "triggers": catalogue.check_triggers,
+        "trigger plans": catalogue.check_functions,
+        "indexes": catalogue.check_indexes,
+        "connections": lambda connection: limits.check_connections(connection, connections),
+        "clock": limits.check_clock,
+        "backup": catalogue.check_archiving,
+    }
 
 
 async def _app_login(deployment: Deployment) -> list[Finding]:

@@ -7,8 +7,8 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentflow.storage.checkpointer.schema import LATEST_VERSION
-from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
-from agentflow_cloud.doctor.queries import QUERIES
+from agentflow_doctor.findings import Finding, doubtful, well, wrong
+from agentflow_doctor.queries import QUERIES
 
 _SHOWN = 5
 

@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agentflow.storage.checkpointer.cache import client_from_url
-from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
-from agentflow_cloud.doctor.limits import clock_finding
+from agentflow_doctor.findings import Finding, doubtful, well, wrong
+from agentflow_doctor.limits import clock_finding
 
 _WITHIN_S = 5.0
 

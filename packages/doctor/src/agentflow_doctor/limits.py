@@ -4,8 +4,8 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentflow_cloud.doctor.catalogue import rows
-from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
+from agentflow_doctor.catalogue import rows
+from agentflow_doctor.findings import Finding, doubtful, well, wrong
 
 _PLANS = "force_generic_plan"
 # Tokens are taken with so much skew; from there on they are refused.

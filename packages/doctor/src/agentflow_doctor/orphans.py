@@ -6,9 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from agentflow.errors import StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import translated
-from agentflow_cloud.doctor.catalogue import rows
-from agentflow_cloud.doctor.findings import Finding, doubtful, well, wrong
-from agentflow_cloud.doctor.queries import QUERIES
+from agentflow_doctor.catalogue import rows
+from agentflow_doctor.findings import Finding, doubtful, well, wrong
+from agentflow_doctor.queries import QUERIES
 
 _CHECK = "orphan rows"
 

@@ -1,0 +1,82 @@
+"""How the service is, for who runs it: what answers, what waits, and what the doctor finds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+
+from agentflow.errors import AgentFlowError
+from agentflow_api.health.routes import redis_state
+from agentflow_api.wiring import Wiring
+from agentflow_doctor.deployment import connections_of, migrations_of
+from agentflow_doctor.examine import examine_within
+from agentflow_hosting.gauge_repository import BacklogRepository
+
+_GOOD_FOR_S: Final = 30.0
+_MIGRATIONS: Final = migrations_of([Path.cwd(), *Path(__file__).resolve().parents])
+
+
+class Examination:
+    """Findings of the doctor, made at most twice a minute, by one for all who ask."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is looked at yet."""
+        self._clock = clock
+        self._making: asyncio.Task[list[dict[str, Any]]] | None = None
+        self._made_at = 0.0
+
+    async def findings(self, wiring: Wiring) -> list[dict[str, Any]]:
+        """What was found within the last half minute, or now."""
+        if self._making is None or (self._making.done() and self._clock() - self._made_at > _GOOD_FOR_S):
+            self._made_at = self._clock()
+            self._making = asyncio.create_task(_look(wiring))
+        return await asyncio.shield(self._making)
+
+
+async def health_of(wiring: Wiring, examination: Examination) -> dict[str, Any]:
+    """All of it; what cannot be asked at this moment is null, and never an error."""
+    redis, quotas, postgres, findings = await asyncio.gather(
+        redis_state(wiring), wiring.quotas.state(), _postgres(wiring), examination.findings(wiring)
+    )
+    state, queue, leaving = postgres
+    return {
+        "postgres": {"state": state, "pool": _pool(wiring.engine)},
+        "redis": {"state": redis},
+        "quotas": {"state": quotas},
+        "modes": {"cache": wiring.checkpointer.degraded, "quotas": wiring.quotas.degraded},
+        "queue": queue,
+        "offboarding_backlog": leaving,
+        "findings": findings,
+    }
+
+
+async def _postgres(wiring: Wiring) -> tuple[str, dict[str, Any] | None, int | None]:
+    try:
+        found = await BacklogRepository(wiring.engine).read()
+    except AgentFlowError:
+        return "away", None, None
+    queue = {"waiting": found.runs_queued, "running": found.runs_active, "oldest_s": found.queue_age_s}
+    return "ok", queue, found.offboardings
+
+
+async def _look(wiring: Wiring) -> list[dict[str, Any]]:
+    settings = wiring.settings
+    redis = {} if settings.redis_url is None else {"redis": settings.redis_url}
+    if settings.quota_redis_url not in (None, settings.redis_url):
+        redis["quota redis"] = str(settings.quota_redis_url)
+    connections = connections_of(
+        pool=settings.pool_size, replicas=settings.replicas, workers=settings.workers
+    )
+    found = await examine_within(wiring.engine, _MIGRATIONS, connections=connections, redis=redis)
+    return [finding.as_data() for finding in found]
+
+
+def _pool(engine: AsyncEngine) -> dict[str, int] | None:
+    pool = engine.pool
+    return {"size": pool.size(), "in_use": pool.checkedout()} if isinstance(pool, QueuePool) else None
