@@ -115,9 +115,9 @@ def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
 
 def _look_closely(one: Looker) -> None:
     """For those who see badly, by both sets of colours, and on a phone."""
-    one.page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # width and height
+    one.page.set_viewport_size(PHONE)
     one.assert_fits()
-    one.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    one.page.set_viewport_size(DESKTOP)
     one.assert_accessible()
     one.page.emulate_media(color_scheme="dark")
     one.assert_accessible("color-contrast")

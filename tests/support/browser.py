@@ -10,11 +10,19 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    sync_playwright,
+)
 
-DESKTOP: Final = {"width": 1280, "height": 900}
-PHONE: Final = {"width": 390, "height": 844}
+DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 # What axe calls these keeps people out; lesser findings are hints.
 _GRAVE: Final = ("serious", "critical")
 # A guard against waiting for ever, not a measure.
@@ -40,7 +48,9 @@ def chromium() -> Iterator[Browser]:
 class Looker:
     """Somebody at a browser of their own. What went wrong in it is kept until `assert_clean`."""
 
-    def __init__(self, browser: Browser, base_url: str, *, viewport: Any = None, dark: bool = False) -> None:
+    def __init__(
+        self, browser: Browser, base_url: str, *, viewport: ViewportSize | None = None, dark: bool = False
+    ) -> None:
         self.base_url = base_url
         self.context = browser.new_context(
             base_url=base_url, viewport=viewport or DESKTOP, color_scheme="dark" if dark else "light"
