@@ -3,7 +3,7 @@ BIN := .venv/bin
 CODE := $(wildcard packages services tests tools migrations docs infra)
 TYPED := $(wildcard packages services tests infra/grafana)
 
-.PHONY: help run test test-full check bench bench-peers bench-docs profile dashboards up lock clean bootstrap
+.PHONY: help run test test-full check bench bench-peers bench-docs profile dashboards screenshots up lock clean bootstrap
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -43,6 +43,9 @@ profile: bootstrap ## where the time of a durable write goes, at 1, 16 and 64 wr
 
 dashboards: bootstrap ## write Grafana's dashboards anew from infra/grafana
 	@$(BIN)/python -m infra.grafana
+
+screenshots: bootstrap ## pictures of the console of a running `make run`, for docs/console
+	@$(BIN)/python tools/screenshots.py $(ARGS)
 
 up: ## the stack in containers
 	docker compose up

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from infra.grafana import queries as q
 from infra.grafana.page import page
-from infra.grafana.panels import FULL, HALF, Column, Line, graph, grid, number, traces
+from infra.grafana.panels import FULL, HALF, Column, Line, by_tenant, graph, grid, number, traces
 
 AGENT = "gen_ai_agent_name"
 MODEL = "gen_ai_request_model"
@@ -77,30 +77,25 @@ def models(board: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(number("Tokens", "A second, in and out.", q.rate(TOKENS), "short"))
         .with_panel(number("Model calls", "A second.", q.calls(q.MODEL_CALL), "ops"))
         .with_panel(
-            graph(
+            by_tenant(
                 "Cost by tenant and model",
                 "US dollars an hour.",
-                [
-                    Line(
-                        f"topk(10, {q.named(f'{q.rate(COST, by=by)} * {AN_HOUR}')})",
-                        "{{slug}} {{gen_ai_request_model}}",
-                    )
-                ],
+                f"{q.rate(COST, by=by)} * {AN_HOUR}",
                 "currencyUSD",
+                legend="{{slug}} {{gen_ai_request_model}}",
                 stacked=True,
                 width=HALF,
-                tenant_links=True,
             )
         )
         .with_panel(
-            graph(
+            by_tenant(
                 "Tokens by tenant and model",
                 "A second, in and out together.",
-                [Line(f"topk(10, {q.named(q.rate(TOKENS, by=by))})", "{{slug}} {{gen_ai_request_model}}")],
+                q.rate(TOKENS, by=by),
                 "short",
+                legend="{{slug}} {{gen_ai_request_model}}",
                 stacked=True,
                 width=HALF,
-                tenant_links=True,
             )
         )
         .with_panel(

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from infra.grafana import queries as q
 from infra.grafana.page import page
-from infra.grafana.panels import HALF, Column, Line, graph, grid, number, traces
+from infra.grafana.panels import HALF, Column, Line, by_tenant, graph, grid, number, traces
 
 REQUESTS = q.calls(q.SERVER)
 BY_TENANT = q.calls(q.SERVER, q.OF_TENANTS, by=q.TENANT)
@@ -91,47 +91,38 @@ def tenants(board: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
-            graph(
+            by_tenant(
                 "Requests per tenant",
                 "The ten that ask most.",
-                [Line(f"topk(10, {q.named(BY_TENANT)})", "{{slug}}")],
+                BY_TENANT,
                 "reqps",
-                tenant_links=True,
             )
         )
         .with_panel(
-            graph(
+            by_tenant(
                 "Error ratio per tenant",
                 "Share of a tenant's requests that failed with 5xx.",
-                [Line(f"topk(10, {q.named(q.ratio(FAILED_BY_TENANT, BY_TENANT))})", "{{slug}}")],
+                q.ratio(FAILED_BY_TENANT, BY_TENANT),
                 "percentunit",
-                tenant_links=True,
             )
         )
         .with_panel(
-            graph(
+            by_tenant(
                 "Noisy neighbours",
                 "Share of all time that requests took, by tenant. One far above the others is in their way.",
-                [Line(f"topk(10, {q.named(SHARE_OF_TIME)})", "{{slug}}")],
+                SHARE_OF_TIME,
                 "percentunit",
                 stacked=True,
-                tenant_links=True,
             )
         )
         .with_panel(
-            graph(
+            by_tenant(
                 "p95 per tenant",
                 "95 % of a tenant's requests took less. The busiest twenty are told apart.",
-                [
-                    Line(
-                        f"topk(10, {q.named(P95_BY_TENANT)})",
-                        "{{slug}}",
-                        exemplars=True,
-                    )
-                ],
+                P95_BY_TENANT,
                 "s",
+                exemplars=True,
                 width=HALF,
-                tenant_links=True,
             )
         )
         .with_panel(

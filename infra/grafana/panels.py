@@ -10,6 +10,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
+from infra.grafana import queries as q
+
 METRICS: Final = models.DataSourceRef("prometheus", "${metrics}")
 TRACES: Final = models.DataSourceRef("tempo", "${traces}")
 
@@ -118,6 +120,22 @@ def graph(
             .ref_id(ref_id)
         )
     return panel
+
+
+def by_tenant(
+    title: str,
+    description: str,
+    expr: str,
+    unit: str,
+    *,
+    legend: str = "{{slug}}",
+    exemplars: bool = False,
+    stacked: bool = False,
+    width: int = THIRD,
+) -> timeseries.Panel:
+    """The ten largest series of a query by tenant, under their slugs; a click leads to the tenant's page."""
+    line = Line(f"topk(10, {q.named(expr)})", legend, exemplars=exemplars)
+    return graph(title, description, [line], unit, stacked=stacked, width=width, tenant_links=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from infra.grafana import queries as q
 from infra.grafana.page import page
-from infra.grafana.panels import HALF, Column, Line, graph, grid, number
+from infra.grafana.panels import HALF, Column, Line, by_tenant, graph, grid, number
 from infra.grafana.tenant import CHECKPOINT_LIMIT_S
 
 SHARES = (0.5, 0.95, 0.99)
@@ -118,14 +118,13 @@ def growth(board: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
-            graph(
+            by_tenant(
                 "Largest tenants over time",
                 "Bytes in the database.",
-                [Line(f"topk(10, {q.named(q.latest('agentflow_tenant_bytes', by=q.TENANT))})", "{{slug}}")],
+                q.latest("agentflow_tenant_bytes", by=q.TENANT),
                 "bytes",
                 stacked=True,
                 width=HALF,
-                tenant_links=True,
             )
         )
     )

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.support import databases
 from tests.support.agents import AGENTS
 from tests.support.api import Api, running_api, say
 from tests.support.browser import DESKTOP, PHONE, Looker, chromium, looker
 from tests.support.run import ROOT, Servers
+from tests.support.worker import running_worker
 
 # What a script would need to run, were any of it taken for markup.
 XSS = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"><svg onload=alert(3)>{{7*7}}"
 OTHERS = "canary-of-the-neighbour"
+# Of a page with all that it needs.
+MOST_BYTES = 150_000
 # As many pages of one kind as show what is different between two of them.
 OF_A_KIND = 2
 _IDS = re.compile(
@@ -41,14 +45,21 @@ class People:
 
 @pytest.fixture(scope="module")
 def people(servers: Servers, template: str) -> Iterator[People]:
-    """A service of this module's own, with two tenants that have conversations."""
+    """A service with a worker, of this module's own, and two tenants that have conversations."""
     name = databases.new_name("browser")
     databases.create(servers.database_url, name, template)
     try:
         url = databases.url_of(servers.database_url, name)
         environment = {"AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
         with running_api(url, servers.redis_url, **environment) as api:
-            yield _people(api)
+            worked = {
+                "AGENTFLOW_DATABASE_URL": databases.app_url(url),
+                "AGENTFLOW_KEY_PEPPER": api.pepper,
+                "AGENTFLOW_EXPORTS": str(api.exports),
+                **environment,
+            }
+            with running_worker(url, servers.redis_url, **worked):
+                yield _people(api)
     finally:
         databases.drop(servers.database_url, name)
 
@@ -114,7 +125,8 @@ def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
 
 
 def _look_closely(one: Looker) -> None:
-    """For those who see badly, by both sets of colours, and on a phone."""
+    """For those who see badly, by both sets of colours, on a phone, and over a slow line."""
+    one.assert_light(MOST_BYTES)
     one.page.set_viewport_size(PHONE)
     one.assert_fits()
     one.page.set_viewport_size(DESKTOP)
@@ -140,3 +152,59 @@ def test_a_tenants_pages(browser: Browser, people: People, who: str) -> None:
     with looker(browser, people.base_url, getattr(people, who)) as one:
         seen = _walk(one, "/console/home", never=OTHERS)
     assert {"/console/home", "/console/threads", "/console/threads/*"} <= set(seen)
+
+
+def test_a_tenant_is_made_moved_and_leaves(browser: Browser, people: People) -> None:
+    """By the operator's clicks alone; what goes on is seen as it does, without loading the page anew."""
+    with looker(browser, people.base_url, people.operator) as one:
+        page = one.page
+        page.get_by_role("link", name="New tenant").click()
+        page.get_by_label("Slug").fill("passing")
+        page.get_by_role("button", name="Make it").click()
+        mine = {"authorization": f"Bearer {page.locator('#api-key').inner_text()}"}
+        said = httpx.post(f"{people.base_url}/v1/graph/invoke", json=say("hello", "t"), headers=mine)
+        assert said.status_code == 200
+        page.get_by_role("link", name="To the tenant").click()
+
+        page.get_by_label("Why").fill(XSS)
+        page.get_by_role("button", name="Move while it works").click()
+        _watch(one, "#operation", "done")
+        expect(page.locator("#operation")).to_contain_text(XSS)
+
+        one.see("/console/tenants/passing")
+        expect(page.locator("dl.facts").first).to_contain_text("(own)")
+        page.get_by_role("link", name="Offboard").click()
+        page.get_by_label("Type passing to confirm").fill("passing")
+        page.get_by_role("button", name="Offboard").click()
+        _watch(one, "#offboarding", "grace")
+        page.reload()
+        page.get_by_role("button", name="Skip the grace").click()
+        _watch(one, "#offboarding", "purged")
+        page.locator("#offboarding a").click()
+        expect(page.get_by_text("It verifies")).to_be_visible()
+    assert httpx.get(f"{people.base_url}/v1/threads", headers=mine).status_code == 410
+
+
+def _watch(one: Looker, part: str, state: str) -> None:
+    """A page's live part comes to a state, and the page is the one that it was."""
+    one.page.locator(part).wait_for()
+    one.page.evaluate("window.stayed = true")
+    one.page.locator(f"{part} .badge", has_text=re.compile(f"^{state}$")).wait_for()
+    assert one.page.evaluate("window.stayed") is True
+
+
+def test_by_keyboard(browser: Browser, people: People) -> None:
+    """Signing in needs no mouse, and the first key on a page leads past the navigation."""
+    one = Looker(browser, people.base_url)
+    try:
+        one.see("/console/sign-in")
+        one.page.keyboard.type(people.admin)
+        one.page.keyboard.press("Enter")
+        one.page.wait_for_url("**/console/home")
+        one.page.keyboard.press("Tab")
+        expect(one.page.get_by_role("link", name="Skip to content")).to_be_focused()
+        one.page.keyboard.press("Enter")
+        expect(one.page.locator("main")).to_be_focused()
+        one.assert_clean()
+    finally:
+        one.context.close()

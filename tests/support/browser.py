@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
@@ -48,13 +48,8 @@ def chromium() -> Iterator[Browser]:
 class Looker:
     """Somebody at a browser of their own. What went wrong in it is kept until `assert_clean`."""
 
-    def __init__(
-        self, browser: Browser, base_url: str, *, viewport: ViewportSize | None = None, dark: bool = False
-    ) -> None:
-        self.base_url = base_url
-        self.context = browser.new_context(
-            base_url=base_url, viewport=viewport or DESKTOP, color_scheme="dark" if dark else "light"
-        )
+    def __init__(self, browser: Browser, base_url: str) -> None:
+        self.context = browser.new_context(base_url=base_url, viewport=DESKTOP)
         self.context.set_default_timeout(_PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self._origin = urlsplit(base_url).netloc
@@ -89,6 +84,14 @@ class Looker:
         """No error in the console (a violation of the policy is one), no dialog, no request elsewhere."""
         assert self._wrong == [], (self.page.url, self._wrong)
 
+    def assert_light(self, most: int) -> None:
+        """The page, its styles, scripts and pictures are together no more than so many bytes, unpacked."""
+        size: int = self.page.evaluate(
+            "['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind))"
+            ".reduce((sum, one) => sum + one.decodedBodySize, 0)"
+        )
+        assert 0 < size <= most, (self.page.url, size)
+
     def assert_fits(self) -> None:
         """Nothing is wider than the window."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -118,9 +121,9 @@ class Looker:
 
 
 @contextmanager
-def looker(browser: Browser, base_url: str, credential: str, **settings: Any) -> Iterator[Looker]:
+def looker(browser: Browser, base_url: str, credential: str) -> Iterator[Looker]:
     """Somebody who is signed in; nothing may have gone wrong until they leave."""
-    one = Looker(browser, base_url, **settings)
+    one = Looker(browser, base_url)
     try:
         one.sign_in(credential)
         yield one

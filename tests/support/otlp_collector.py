@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
@@ -13,12 +14,14 @@ class Collector:
     """What arrived.
 
     Attributes:
-        raw: The bodies, to look for what must not be in them.
+        raw: Bodies with spans, to look for what must not be in them.
+        raw_metrics: Bodies with metrics.
     """
 
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
         self.raw: list[bytes] = []
+        self.raw_metrics: list[bytes] = []
         self.arrived = threading.Condition()
 
     def spans(self) -> list[dict[str, Any]]:
@@ -45,6 +48,15 @@ class Collector:
                 ]
         return found
 
+    def metrics(self) -> dict[str, Any]:
+        """Of the latest body: each metric by its name."""
+        request = ExportMetricsServiceRequest.FromString(self.raw_metrics[-1])
+        found: dict[str, Any] = {}
+        for resource in request.resource_metrics:
+            for scope in resource.scope_metrics:
+                found |= {metric.name: metric for metric in scope.metrics}
+        return found
+
 
 @contextmanager
 def otlp_collector() -> Iterator[Collector]:
@@ -56,7 +68,8 @@ def otlp_collector() -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             with self.collector.arrived:
-                self.collector.raw.append(body)
+                is_metrics = self.path.endswith("/v1/metrics")
+                (self.collector.raw_metrics if is_metrics else self.collector.raw).append(body)
                 self.collector.arrived.notify_all()
             self.send_response(200)
             self.end_headers()

@@ -103,7 +103,15 @@ async def test_a_run_and_its_nodes(told: InMemorySpanExporter) -> None:
     assert [event[names.CHECKPOINT] for event in events] == [1, 2, 3]
     for step, node in enumerate("AB", 1):
         span = spans[f"node {node}"]
-        assert span.attributes == {names.NODE: node, names.STEP: step}
+        assert span.attributes == {
+            names.NODE: node,
+            names.STEP: step,
+            names.TENANT: said[names.TENANT],
+            names.PLACEMENT: "pool",
+            names.MODEL: "unknown",
+            names.TOKENS_IN: 5,
+            names.TOKENS_OUT: 2,
+        }
         assert span.parent == run.context
     assert not any("secret" in span.to_json() for span in told.get_finished_spans())
 

@@ -140,21 +140,25 @@ async def test_tokens_and_what_they_cost() -> None:
     """By tenant and model; a model without a price costs nothing that is told."""
     prices = {"large": Price(2.5, 10.0)}
     metrics = Metrics("s", settings=TelemetrySettings(prices=prices))
+    said: dict[str, str | int] = {
+        "agentflow.tenant.id": "acme",
+        "gen_ai.usage.input_tokens": 1_000_000,
+        "gen_ai.usage.output_tokens": 100_000,
+    }
     with counting(metrics) as tracer:
         for model in ("large", "large", "small"):
-            said = {
-                "agentflow.tenant.id": "acme",
-                "gen_ai.request.model": model,
-                "gen_ai.usage.input_tokens": 1_000_000,
-                "gen_ai.usage.output_tokens": 100_000,
-            }
-            tracer.start_span(f"chat {model}", attributes=said).end()
+            tracer.start_span(f"chat {model}", attributes={**said, "gen_ai.request.model": model}).end()
+        tracer.start_span("node MAIN", attributes={**said, "gen_ai.request.model": "own"}).end()
+        tracer.start_span("node MAIN", attributes={"agentflow.step": 1}).end()
         tracer.start_span("invoke_agent a", attributes={"gen_ai.usage.input_tokens": 3_000_000}).end()
     found = families((await metrics.page()).text)
     of = {"agentflow_tenant_id": "acme", "gen_ai_request_model": "large"}
     assert value(found, "agentflow_tokens_total", gen_ai_token_type="input", **of) == 2_000_000
     assert value(found, "agentflow_tokens_total", gen_ai_token_type="output", **of) == 200_000
     assert value(found, "agentflow_cost_usd_total", **of) == pytest.approx(2 * 2.5 + 0.2 * 10.0)
+    own = {"agentflow_tenant_id": "acme", "gen_ai_request_model": "own"}
+    assert value(found, "agentflow_tokens_total", gen_ai_token_type="input", **own) == 1_000_000
+    assert len(lines(found, "agentflow_tokens_total")) == 6
     assert len(lines(found, "agentflow_cost_usd_total")) == 1
 
 

@@ -7,6 +7,7 @@ from agentflow_telemetry.metrics import Metrics
 from agentflow_telemetry.modes import Mode
 from agentflow_telemetry.pools import PoolMetrics
 from agentflow_telemetry.settings import TelemetrySettings, read_telemetry_settings
+from agentflow_telemetry.setup import installed
 from agentflow_telemetry.sweeps import SweepMetrics
 from agentflow_telemetry.tracing import Tracing
 
@@ -20,5 +21,6 @@ __all__ = [
     "TelemetrySettings",
     "Tracing",
     "configure_logging",
+    "installed",
     "read_telemetry_settings",
 ]

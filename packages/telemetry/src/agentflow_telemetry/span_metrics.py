@@ -58,9 +58,10 @@ class _Place:
         self.is_cut = is_cut
         # Whose request it is, when it is one.
         self.asks: str | None = key[3] if key[1] is SpanKind.SERVER or _is(key[0], "invoke_agent") else None
-        self.is_model = _is(key[0], "chat")
         self.tenant = calls.labels.get(_TENANT, "")
         self.model = calls.labels.get("gen_ai_request_model", "")
+        # A node's span names a model where it has tokens that no model's span has.
+        self.is_model = _is(key[0], "chat") or (_is(key[0], "node") and bool(self.model))
 
 
 class SpanMetrics(SpanProcessor, Collector):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -51,6 +51,7 @@ class Tracing:
         self.traces_requests = self.exports or metrics is not None
         self._export: CountedExport | None = None
         self._provider: TracerProvider | None = None
+        self._closers: list[Callable[[], None]] = []
         told = [*processors, *([] if metrics is None else [metrics])]
         if not (self.exports or told):
             return
@@ -80,7 +81,13 @@ class Tracing:
         if self._provider is not None and not isinstance(trace.get_tracer_provider(), TracerProvider):
             trace.set_tracer_provider(self._provider)
 
+    def before_close(self, work: Callable[[], None]) -> None:
+        """Have something done when the process ends."""
+        self._closers.append(work)
+
     def close(self) -> None:
         """Send what waits, and stop."""
+        while self._closers:
+            self._closers.pop()()
         if self._provider is not None:
             self._provider.shutdown()

@@ -51,7 +51,7 @@ from agentflow_api.usage.routes import usage_router
 from agentflow_api.webhooks.routes import get_webhook_secret
 from agentflow_api.wiring import Wiring, opened
 from agentflow_hosting.trace_collector import TraceCollector
-from agentflow_telemetry import Metrics, Mode, SpanPerRequest, Tracing
+from agentflow_telemetry import Metrics, Mode, SpanPerRequest, installed
 from agentflow_telemetry.processes import FOLDER_VARIABLE
 
 
@@ -73,14 +73,7 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
     chosen = settings or read_settings()
     collector = TraceCollector() if chosen.store_traces else None
     metrics = _metrics(chosen)
-    tracing = Tracing(
-        "agentflow-api",
-        processors=[] if collector is None else [collector],
-        metrics=None if metrics is None else metrics.spans,
-    )
-    tracing.install()
-    if metrics is not None:
-        metrics.drops("spans", lambda: tracing.lost)
+    tracing = installed("agentflow-api", metrics, [] if collector is None else [collector])
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:

@@ -19,7 +19,7 @@ from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_hosting.trace_collector import TraceCollector
 from agentflow_hosting.webhook_sender import WebhookSender
 from agentflow_hosting.webhooks import Webhooks
-from agentflow_telemetry import Metrics, Mode, SweepMetrics, Tracing, configure_logging
+from agentflow_telemetry import Metrics, Mode, SweepMetrics, Tracing, configure_logging, installed
 from agentflow_telemetry.endpoint import MetricsEndpoint
 from agentflow_tenancy import TenantRepository, UsageRepository
 from agentflow_tenancy.exports import ExportFolder, ExportQueue, Leftovers, ThreadExporter, ThreadImporter
@@ -115,17 +115,9 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _tracing(collector: TraceCollector | None, metrics: Metrics | None) -> Tracing:
-    tracing = Tracing(
-        "agentflow-worker",
-        processors=[] if collector is None else [collector],
-        metrics=None if metrics is None else metrics.spans,
-    )
-    tracing.install()
-    if metrics is not None:
-        metrics.drops("spans", lambda: tracing.lost)
-        if collector is not None:
-            metrics.drops("stored_runs", lambda: collector.dropped)
-    return tracing
+    if metrics is not None and collector is not None:
+        metrics.drops("stored_runs", lambda: collector.dropped)
+    return installed("agentflow-worker", metrics, [] if collector is None else [collector])
 
 
 def _endpoint(metrics: Metrics, settings: MetricsSettings) -> MetricsEndpoint:

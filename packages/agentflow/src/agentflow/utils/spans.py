@@ -38,6 +38,9 @@ class NoSpan:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def end(self, error: BaseException | None = None) -> None:
+        """Nobody asked."""
+
     def note(self, attributes: Attributes) -> None:
         """Nobody asked."""
 
@@ -76,8 +79,12 @@ class LiveSpan:
     ) -> None:
         if self._token is not None:
             self._contexts.detach(self._token)
-        if exc is not None and not isinstance(exc, _NO_FAILURE):
-            self.fail(exc.code if isinstance(exc, AgentFlowError) else type(exc).__name__)
+        self.end(exc)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End one that no block was entered for; with what went wrong, if anything did."""
+        if error is not None and not isinstance(error, _NO_FAILURE):
+            self.fail(error.code if isinstance(error, AgentFlowError) else type(error).__name__)
         self._span.end()
 
     def note(self, attributes: Attributes) -> None:

@@ -26,7 +26,7 @@ _HEALTH: Final = plain(
         "modes": plain({"cache": YES, "quotas": YES}),
         "queue": maybe(_QUEUE),
         "offboarding_backlog": maybe(whole(0)),
-        "findings": listed(_FINDING),
+        "findings": maybe(listed(_FINDING)),
     }
 )
 

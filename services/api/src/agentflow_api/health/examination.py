@@ -19,24 +19,30 @@ from agentflow_doctor.examine import examine_within
 from agentflow_hosting.gauge_repository import BacklogRepository
 
 _GOOD_FOR_S: Final = 30.0
+_PATIENCE_S: Final = 0.1
 _MIGRATIONS: Final = migrations_of([Path.cwd(), *Path(__file__).resolve().parents])
 
 
 class Examination:
-    """Findings of the doctor, made at most twice a minute, by one for all who ask."""
+    """Findings of the doctor, made at most twice a minute, by one for all who ask. Nobody waits for long."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is looked at yet."""
         self._clock = clock
         self._making: asyncio.Task[list[dict[str, Any]]] | None = None
-        self._made_at = 0.0
+        self._begun_at = 0.0
+        self._last: list[dict[str, Any]] | None = None
 
-    async def findings(self, wiring: Wiring) -> list[dict[str, Any]]:
-        """What was found within the last half minute, or now."""
-        if self._making is None or (self._making.done() and self._clock() - self._made_at > _GOOD_FOR_S):
-            self._made_at = self._clock()
-            self._making = asyncio.create_task(_look(wiring))
-        return await asyncio.shield(self._making)
+    async def findings(self, wiring: Wiring) -> list[dict[str, Any]] | None:
+        """What was found the last time; None while the first look goes on: ask again."""
+        if self._making is None and (self._last is None or self._clock() - self._begun_at > _GOOD_FOR_S):
+            self._begun_at = self._clock()
+            self._making = wiring.background.start(_look(wiring))
+        if self._making is not None:
+            await asyncio.wait({self._making}, timeout=_PATIENCE_S)
+            if self._making.done():
+                self._last, self._making = self._making.result(), None
+        return self._last
 
 
 async def health_of(wiring: Wiring, examination: Examination) -> dict[str, Any]:

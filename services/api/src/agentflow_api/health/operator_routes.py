@@ -15,7 +15,7 @@ _KEPT: Final = "examination"
 
 @get("/v1/admin/health", guards=[require_operators_token])
 async def get_health(wiring: Wiring, state: State) -> Response[bytes]:
-    """What answers, what waits, what works in a lesser way, and what the doctor found half a minute ago."""
+    """What answers, what waits, what works in a lesser way, and what the doctor found last; null at first."""
     examination: Examination = state.setdefault(_KEPT, Examination())
     return success(await health_of(wiring, examination))
 

@@ -145,7 +145,7 @@ class Agent:
                 if fields := outgoing():
                     request["extra_headers"] = {**fields, **request.get("extra_headers", {})}
                 answer = await self._ask(client, request, message_id)
-                note_answer(span, answer)
+                note_answer(span, answer, self.model)
         except OpenAIError as error:
             raise without_key(error, client.api_key) from error.__cause__
         if answer is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.core.graph.budget import tokens_of
+from agentflow.core.graph.model_tokens import begin_node, tell, untold
 from agentflow.integrations.openai_answer import Answer, usages_of
 from agentflow.storage.checkpointer.storage_spans import owner_of
 from agentflow.utils import span_names as names
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from agentflow.core.graph.config import RunConfig
     from agentflow.core.graph.run import GraphRun
     from agentflow.core.graph.tool_ledger import Begun
+    from agentflow.core.graph.updates import Update
+    from agentflow.core.state.message import Message
 
 # OpenTelemetry's own variable: without it no span holds a word of a conversation.
 CAPTURE_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -83,7 +86,22 @@ def node_span(node: str, step: int) -> AnySpan:
     """Of one node in one step."""
     if not listening():
         return NO_SPAN
+    begin_node()
     return open_span(f"{names.NODE_SPAN} {node}", {names.NODE: node, names.STEP: step})
+
+
+def note_models(span: AnySpan, update: Update, before: Sequence[Message]) -> None:
+    """Tokens of models that the node asked by itself, and whose they are."""
+    if span.recording and (found := untold(update, before)) is not None:
+        model, tokens_in, tokens_out = found
+        span.note(
+            {
+                **_whose.get(_NOBODYS),
+                names.MODEL: model,
+                names.TOKENS_IN: tokens_in,
+                names.TOKENS_OUT: tokens_out,
+            }
+        )
 
 
 def tool_span(begun: Begun) -> AnySpan:
@@ -117,14 +135,15 @@ def note_request(span: AnySpan, request: Mapping[str, Any]) -> None:
         span.note({names.INPUT_MESSAGES: _text(request["messages"])})
 
 
-def note_answer(span: AnySpan, answer: Answer | None) -> None:
-    """What an answer cost, and why it ended."""
+def note_answer(span: AnySpan, answer: Answer | None, model: str) -> None:
+    """What an answer of a model cost, and why it ended."""
     if not span.recording or answer is None:
         return
     if answer.finish_reason:
         span.note({names.FINISH_REASONS: [short(answer.finish_reason)]})
     if (used := usages_of(answer.usage)) is not None:
         span.note({names.TOKENS_IN: used.prompt_tokens, names.TOKENS_OUT: used.completion_tokens})
+        tell(model, used)
     if _captures_content():
         said = [{"role": "assistant", "content": answer.text}]
         span.note({names.OUTPUT_MESSAGES: _text(said)})

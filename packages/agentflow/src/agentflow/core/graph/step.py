@@ -11,7 +11,7 @@ from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.context import NodeContext
 from agentflow.core.graph.emitter import Emitter
 from agentflow.core.graph.node import Node
-from agentflow.core.graph.run_spans import node_span
+from agentflow.core.graph.run_spans import node_span, note_models
 from agentflow.core.graph.tool_ledger import NodeTools
 from agentflow.core.graph.updates import BadUpdateError, Update, update_of
 from agentflow.core.state.agent_state import AgentState
@@ -82,7 +82,7 @@ async def _run(  # noqa: PLR0917 - as above
     )
     given = _own_copy(state)
     try:
-        with node_span(node.name, state.execution_meta.step + 1):
+        with node_span(node.name, state.execution_meta.step + 1) as span:
             result = await node.call(
                 context,
                 given,
@@ -90,7 +90,9 @@ async def _run(  # noqa: PLR0917 - as above
                 answers=list(answers.get(node.name, ())),
                 timeout_s=config.node_timeout_s,
             )
-        return update_of(result, state, fields)
+            update = update_of(result, state, fields)
+            note_models(span, update, state.context)
+        return update
     except GraphInterrupt as pause:
         return pause
     except BadUpdateError as error:

@@ -21,6 +21,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from agentflow.errors import ConfigurationError, StoreUnavailableError
 from agentflow.storage.checkpointer.driver_errors import meaning_of, translated
+from agentflow.storage.checkpointer.pool_spans import tell_statements
 
 _SCHEMES = {"postgresql+asyncpg", "postgresql", "postgres"}
 
@@ -45,7 +46,7 @@ def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s
         raise ConfigurationError(_bad_url("is not a URL")) from None
     if url.drivername not in _SCHEMES:
         raise ConfigurationError(_bad_url(f"starts with {url.drivername}://"))
-    return create_async_engine(
+    engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         poolclass=WatchedPool,
         pool_size=pool_size,
@@ -64,6 +65,8 @@ def engine_from_url(db_url: str, *, pool_size: int, max_overflow: int, timeout_s
             "server_settings": {"application_name": "agentflow", "jit": "off", **_PLANS},
         },
     )
+    tell_statements(engine)
+    return engine
 
 
 # SQLAlchemy names a pool's logger by its class, and tells every end of a pool there.
@@ -111,7 +114,9 @@ def connections_of(engine: AsyncEngine) -> dict[str, int]:
 def recreated(engine: AsyncEngine) -> AsyncEngine:
     """An engine with the same settings and a pool of its own, for another event loop."""
     sync = engine.sync_engine
-    return AsyncEngine(type(sync)(sync.pool.recreate(), sync.dialect, sync.url))
+    again = AsyncEngine(type(sync)(sync.pool.recreate(), sync.dialect, sync.url))
+    tell_statements(again)
+    return again
 
 
 @asynccontextmanager
