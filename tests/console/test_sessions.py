@@ -58,6 +58,9 @@ def test_every_page_has_a_strict_policy(anybody: Visitor) -> None:
         asset = anybody.client.get(path)
         assert asset.status_code == 200
         assert "immutable" in asset.headers["cache-control"]
+        # Of another version's page: what is here may be another file.
+        old = anybody.client.get(f"/console/assets/0123456789ab/{path.rsplit('/', 1)[1]}")
+        assert (old.status_code, old.headers["cache-control"]) == (200, "no-cache")
     assert anybody.client.get("/console/assets/x/routes.py").status_code == 404
     assert anybody.client.get("/console/assets/x/__init__.py").status_code == 404
 

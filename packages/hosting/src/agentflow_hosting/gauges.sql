@@ -63,5 +63,5 @@ WHERE pg_table_is_visible(c.oid) AND c.relkind = 'r'
 SELECT set_config('agentflow.tenants', coalesce(CAST(array_agg(tenant_id) AS text), ''), true) FROM agentflow_tenants
 
 -- name: offboarding_backlog
--- Offboardings, and users being forgotten, that are not over; dry runs are none.
-SELECT count(*) AS open FROM agentflow_offboardings WHERE finished_at IS NULL AND state <> 'measuring'
+-- Offboardings, and users being forgotten, that are at work: not those in their grace, nor dry runs.
+SELECT count(*) AS open FROM agentflow_offboardings WHERE finished_at IS NULL AND state NOT IN ('measuring', 'grace')

@@ -23,6 +23,11 @@ def asset(name: str) -> tuple[bytes, str] | None:
     return (_FOLDER / name).read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
+def is_latest(name: str, digest: str) -> bool:
+    """Whether an address means the file as it is here; of another version's page it may mean another one."""
+    return _digest(name) == digest
+
+
 @cache
 def _names() -> frozenset[str]:
     return frozenset(path.name for path in _FOLDER.iterdir() if path.suffix in _SHIPPED)
