@@ -1,6 +1,7 @@
 """Signing in and out over plain HTTP: what a browser is given, and what it is refused without."""
 
 import re
+from urllib.parse import unquote
 
 import httpx
 import jwt
@@ -131,11 +132,36 @@ def test_scripts_ask_the_api_by_the_session(anybody: Visitor, tenant: TenantKey)
     anybody.sign_in(tenant.key)
     assert anybody.client.get(path).status_code == 403
     mine = {"x-form-token": anybody.form_token}
-    assert anybody.client.get(path, headers=mine).json()["data"] == {"threads": []}
+    answer = anybody.client.get(path, headers=mine)
+    assert answer.json()["data"] == {"threads": []}
+    assert answer.headers["cache-control"] == "no-store"
+    assert "ratelimit" in answer.headers
     assert anybody.client.get(path, headers={**mine, "sec-fetch-site": "cross-site"}).status_code == 403
     assert anybody.client.get("/console/api/v1/admin/tenants", headers=mine).status_code == 403
     with_key = {**mine, "authorization": "Bearer nothing"}
     assert anybody.client.get(path, headers=with_key).status_code == 200
+
+
+def test_one_tenants_refusal_is_not_anothers(api: Api, anybody: Visitor) -> None:
+    """A session that is out of requests is refused; whoever comes without a credential is not."""
+    limited = api.tenant()
+    limits = {"limits": {"requests_per_minute": 1, "burst": 1}}
+    with api.operator() as client:
+        path = f"/v1/admin/tenants/{limited.tenant.slug}"
+        assert client.patch(path, json=limits).status_code == 200
+    # Its page may be refused already: what is asked for is its forms' token.
+    answer = anybody.client.post("/console/sign-in", data={"credential": limited.key})
+    found = re.search(r'name="form_token" value="([^"]+)"', anybody.client.get("/console/home").text)
+    if found is not None:
+        anybody.form_token = found.group(1)
+    assert answer.status_code == 303
+    assert anybody.form_token
+    mine = {"x-form-token": anybody.form_token}
+    statuses = {anybody.client.get("/console/api/v1/threads", headers=mine).status_code for _ in range(4)}
+    assert 429 in statuses
+    with visitor(api.base_url) as another:
+        assert another.client.get("/console/sign-in").status_code == 200
+        assert another.sign_in(api.tenant().key).status_code == 303
 
 
 def test_the_api_itself_takes_no_session(anybody: Visitor, operator: Visitor, tenant: TenantKey) -> None:
@@ -143,6 +169,60 @@ def test_the_api_itself_takes_no_session(anybody: Visitor, operator: Visitor, te
     anybody.sign_in(tenant.key)
     assert anybody.client.get("/v1/threads").status_code == 401
     assert operator.client.get("/v1/admin/tenants").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "others", ['prefs={"a":1}; ', "flag; ", "x=\xe9; ", "e=a b; ", "agentflow_consoles=1; "]
+)
+def test_cookies_of_others(anybody: Visitor, tenant: TenantKey, others: str) -> None:
+    """However they are written, ours is found among them."""
+    anybody.sign_in(tenant.key)
+    mine = f"agentflow_console={anybody.client.cookies['agentflow_console']}"
+    anybody.client.cookies.clear()
+    answer = anybody.client.get("/console/home", headers=[(b"cookie", (others + mine).encode("latin-1"))])
+    assert answer.status_code == 200
+
+
+def test_a_suspended_tenants_browser(api: Api, anybody: Visitor, tenant: TenantKey) -> None:
+    """Is told so, can sign out and in as another."""
+    anybody.sign_in(tenant.key)
+    with api.operator() as client:
+        assert client.post(f"/v1/admin/tenants/{tenant.tenant.slug}/suspend").status_code == 200
+    soon(lambda: anybody.client.get("/console/home").status_code == 403)
+    assert "Sign out" in anybody.see("/console/home", status=403)
+    assert "This tenant is suspended." in anybody.see("/console/sign-in")
+    assert anybody.send("/console/sign-out").headers["location"] == "/console/sign-in"
+    assert anybody.sign_in(tenant.key).status_code == 403
+    assert anybody.sign_in(api.tenant().key).status_code == 303
+
+
+def test_a_leaving_tenants_browser(api: Api, anybody: Visitor, tenant: TenantKey) -> None:
+    """The same: nothing of it is shown any more."""
+    anybody.sign_in(tenant.key)
+    with api.operator() as client:
+        asked = client.post(f"/v1/admin/tenants/{tenant.tenant.slug}/offboarding", json={})
+        assert asked.status_code == 202
+    soon(lambda: anybody.client.get("/console/home").status_code == 410)
+    assert "being offboarded" in anybody.see("/console/sign-in")
+    assert anybody.send("/console/sign-out").status_code == 303
+    assert anybody.sign_in(tenant.key).status_code == 403
+
+
+def test_back_to_the_very_address(anybody: Visitor) -> None:
+    """As it was written: with its query, and ids that are no plain words."""
+    for path in ("/console/threads?text=a%20b", "/console/threads/a%2541", "/console/threads/100%25?at=3"):
+        location = anybody.client.get(path).headers["location"]
+        assert unquote(location.partition("?to=")[2]) == path
+
+
+def test_forms_that_nobody_fills_in(anybody: Visitor, tenant: TenantKey) -> None:
+    """Too many fields, and an address to go to that no header holds."""
+    many = {f"f{number}": "1" for number in range(300)}
+    assert anybody.client.post("/console/sign-in", data=many).status_code == 422
+    fields = {"credential": tenant.key, "to": "/console/x\r\nset-cookie: a=b"}
+    answer = anybody.client.post("/console/sign-in", data=fields)
+    assert answer.headers["location"] == "/console/home"
+    assert "a=b" not in str(answer.headers)
 
 
 class Clock:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agentflow_api.console.rendering import render
 from agentflow_api.console.tenant.threads.messages import Part, plain_text, said_of
 
 
@@ -67,3 +68,13 @@ def test_long_texts_are_cut() -> None:
 def test_a_message_in_a_line() -> None:
     words = {"content": [{"type": "text", "text": " a\n b "}, {"type": "tool_call"}]}
     assert plain_text(words) == "a b"
+
+
+def test_what_only_a_tool_can_write() -> None:
+    """JSON so deep that nobody reads it, and half of a surrogate pair: shown, and sent as UTF-8."""
+    [deep] = block(type="tool_result", output="[" * 100_000)
+    assert deep.text.startswith("[[[")
+    [half] = block(type="tool_result", output='{"a": "\\ud800"}')
+    shown = render("error.html", status=500, title="x", message=half.text, details=[], retry_after_s=None,
+                   request_id="x", is_form=False, form_token="")  # fmt: skip
+    assert shown.encode()

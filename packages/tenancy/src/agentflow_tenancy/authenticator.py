@@ -81,15 +81,12 @@ class Authenticator:
         self._proved[fingerprint] = (key.key_id, record.digest)
         return _active(record, may_leave=may_leave)
 
-    async def principal_of(
-        self, key_id: str, *, within_s: float | None = None, may_leave: bool = False
-    ) -> Principal:
+    async def principal_of(self, key_id: str, *, within_s: float | None = None) -> Principal:
         """The principal of a key by its id alone, for who has proved by other means that it may use it.
 
         Args:
             key_id: Of the key.
             within_s: How old what is known of it may be, when less than what is remembered.
-            may_leave: Also let in whose tenant is being offboarded.
 
         Raises:
             CredentialError, TenantSuspendedError, StoreUnavailableError: See `authenticate`.
@@ -97,7 +94,7 @@ class Authenticator:
         record = await self._records.get(key_id, within_s=within_s)
         if record is None:
             raise CredentialError(_UNKNOWN)
-        return _active(record, may_leave=may_leave)
+        return _active(record)
 
     async def refuse_gone(self, tenant_id: UUID) -> None:
         """For who has proved by other means that a tenant let them in.

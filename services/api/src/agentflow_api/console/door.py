@@ -6,17 +6,18 @@ from typing import Any, Final, cast
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentflow_api.console.session.cookies import given_session, is_secure
 from agentflow_api.console.session.origins import is_own_page
 from agentflow_api.console.session.seal import Seal
 from agentflow_api.http.envelope import failure
-from agentflow_api.http.sessions import with_session
+from agentflow_api.http.sessions import admit
 
 PREFIX: Final = "/console/api/"
 # The header field that a page's scripts send a form's token in.
 FORM_TOKEN: Final = b"x-form-token"
+_UNKEPT: Final = ((b"cache-control", b"no-store"), (b"vary", b"cookie"))
 _FORGOTTEN: Final = (b"cookie", b"authorization", FORM_TOKEN)
 
 
@@ -48,11 +49,21 @@ class ConsoleDoor:
             path = scope["path"][len(PREFIX) - 1 :]
             raw = (scope.get("raw_path") or path.encode())[len(PREFIX) - 1 :]
             kept = [(name, value) for name, value in scope["headers"] if name.lower() not in _FORGOTTEN]
-            # In place: whoever is outside finds what the route says of itself in this scope.
-            cast("dict[str, Any]", scope).update(
-                with_session({**scope, "path": path, "raw_path": raw, "headers": kept}, session)
-            )
-            await self._app(scope, receive, send)
+            inner = cast("dict[str, Any]", scope)
+            inner |= {"path": path, "raw_path": raw, "headers": kept}
+            admit(inner, session)
+            await self._app(scope, receive, _unkept(send))
+
+
+def _unkept(send: Send) -> Send:
+    """What a cookie opened is for who holds it."""
+
+    async def send_unkept(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_UNKEPT]
+        await send(message)
+
+    return send_unkept
 
 
 async def _refuse(send: Send, status: int, code: str, message: str) -> None:

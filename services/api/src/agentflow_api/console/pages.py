@@ -17,6 +17,7 @@ A function that the API refuses (`ApiRefusedError`) need not catch that: the rea
 from __future__ import annotations
 
 import inspect
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -39,6 +40,7 @@ from agentflow_api.console.session.cookies import (
 from agentflow_api.console.session.origins import is_own_page
 from agentflow_api.console.session.seal import Seal
 from agentflow_api.http.body import read_bytes
+from agentflow_api.http.problems import InvalidBodyError
 from agentflow_api.http.sessions import Session
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal
@@ -50,6 +52,7 @@ Who = Literal["operator", "tenant"]
 SIGN_IN: Final = "/console/sign-in"
 FORM_TOKEN: Final = "form_token"  # noqa: S105  # a field's name
 _MAX_FORM_BYTES: Final = 256 * 1024
+_MOST_FIELDS: Final = 200
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -132,6 +135,11 @@ class Page:
             answer.cookies.append(said_cookie("", secure=self._secure))
         return answer
 
+    @property
+    def repeat(self) -> str | None:
+        """The key of the form that was sent."""
+        return self.form.get("repeat") or None
+
     def part(self, template: str, *, status: int = 200, **values: Any) -> Response[str]:
         """A part of a page, for one that is open to take in place of what it shows."""
         cookies = []
@@ -154,7 +162,13 @@ class Page:
             "form_token": self.wiring.seal.form_token(self.session),
             "link": link,
             "may": self.may,
+            "new_repeat_key": new_repeat_key,
         }
+
+
+def new_repeat_key() -> str:
+    """For a form: whoever sends it twice does it once. See `Backend.send`."""
+    return secrets.token_hex(16)
 
 
 def shown(path: str, who: Who) -> Callable[[Handler], Any]:
@@ -184,14 +198,17 @@ async def form_of(request: Request[Any, Any, Any]) -> dict[str, str]:
     """The fields of a form.
 
     Raises:
-        BodyTooLargeError: Over 256 KiB.
+        BodyTooLargeError, InvalidBodyError: Over 256 KiB, or 200 fields.
         ForbiddenError: It is not from a page of this service.
     """
     if not is_own_page(request):
         raise ForbiddenError("This form is not from a page of this service.")
     raw = await read_bytes(request, max_bytes=_MAX_FORM_BYTES)
     text = raw.decode("ascii", "replace")
-    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=200))
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise InvalidBodyError(f"A form has {_MOST_FIELDS} fields at most.") from None
 
 
 def _called(handler: Handler, who: Who, *, is_form: bool) -> Handler:
@@ -228,6 +245,7 @@ async def signed_in(
 
     Raises:
         SignInError: Nobody; the key was revoked, or the operator's token is another one.
+        TenantSuspendedError, TenantLeavingError: The key is good, its tenant lets nobody in.
     """
     session = seal.read(given_session(request, secure=secure))
     if session is None:
@@ -238,6 +256,6 @@ async def signed_in(
             raise SignInError
         return session, None
     try:
-        return session, await wiring.authenticator.principal_of(session.key_id, may_leave=True)
+        return session, await wiring.authenticator.principal_of(session.key_id)
     except CredentialError as error:
         raise SignInError from error

@@ -20,7 +20,9 @@ _SIZES: Final = ("bytes", "KB", "MB", "GB", "TB")
 
 def render(template: str, **values: Any) -> str:
     """A template's text. What it names must be given."""
-    return _environment().get_template(template).render(**values)
+    text = _environment().get_template(template).render(**values)
+    # Half of a surrogate pair, out of JSON that a tool wrote, has no UTF-8.
+    return text.encode("utf-8", "replace").decode()
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,10 @@ from agentflow_api.health.routes import redis_state
 from agentflow_api.wiring import Wiring
 from agentflow_doctor.deployment import connections_of, migrations_of
 from agentflow_doctor.examine import examine_within
+from agentflow_doctor.findings import doubtful
 from agentflow_hosting.gauge_repository import BacklogRepository
+
+logger = logging.getLogger("agentflow.api")
 
 _GOOD_FOR_S: Final = 30.0
 _PATIENCE_S: Final = 0.1
@@ -41,8 +45,19 @@ class Examination:
         if self._making is not None:
             await asyncio.wait({self._making}, timeout=_PATIENCE_S)
             if self._making.done():
-                self._last, self._making = self._making.result(), None
+                made, self._making = self._making, None
+                self._last = _result(made)
         return self._last
+
+
+def _result(made: asyncio.Task[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What was found; a look that failed is a finding, and the next one is made as usual."""
+    try:
+        return made.result()
+    except (Exception, asyncio.CancelledError):  # a page about health has to come
+        logger.exception("The doctor could not look.")
+        advice = "see the log, or run `agentflow-cloud doctor`"
+        return [doubtful("doctor", "could not look", advice).as_data()]
 
 
 async def health_of(wiring: Wiring, examination: Examination) -> dict[str, Any]:

@@ -45,7 +45,7 @@ async def provide_leaver(request: Request[Any, Any, Any], wiring: Wiring) -> Pri
 async def _principal(request: Request[Any, Any, Any], wiring: Wiring, *, may_leave: bool) -> Principal:
     session = session_of(request.scope)
     if session is not None:
-        principal = await _of_session(session, wiring, may_leave=may_leave)
+        principal = await _of_session(session, wiring)
     else:
         principal = await _of_credential(_given(request), wiring, may_leave=may_leave)
     if principal.issued_by is None:
@@ -66,11 +66,11 @@ async def _of_credential(key: str, wiring: Wiring, *, may_leave: bool) -> Princi
     return await wiring.authenticator.authenticate(key, may_leave=may_leave)
 
 
-async def _of_session(session: Session, wiring: Wiring, *, may_leave: bool) -> Principal:
+async def _of_session(session: Session, wiring: Wiring) -> Principal:
     if session.key_id is None:
         raise ForbiddenError(_OPERATORS)
     await wiring.role.require()
-    return await wiring.authenticator.principal_of(session.key_id, may_leave=may_leave)
+    return await wiring.authenticator.principal_of(session.key_id)
 
 
 async def provide_operator(request: Request[Any, Any, Any], wiring: Wiring) -> str:

@@ -80,7 +80,8 @@ class Doorkeeper:
 
         await self._app(scope, receive, send_with_fields)
         refusal = state.get(REFUSAL)
-        if isinstance(refusal, QuotaExceededError) and refusal.decision.quota in OF_A_REQUEST:
+        # Who came without one is known by something else, such as a session: nothing is remembered of nobody.
+        if credential and isinstance(refusal, QuotaExceededError) and refusal.decision.quota in OF_A_REQUEST:
             self._remember(credential, refusal, state.get("principal"))
 
     def _remember(self, credential: bytes, refusal: QuotaExceededError, principal: Principal | None) -> None:

@@ -35,6 +35,11 @@ class Session:
         return hmac.compare_digest(self.proof, fingerprint)
 
 
+def admit(scope: dict[str, Any], session: Session) -> None:
+    """The same in place: whoever is outside finds what a route says of itself in the request's state."""
+    scope.setdefault("state", {})[_IDENTITY] = session
+
+
 def with_session(scope: dict[str, Any], session: Session) -> dict[str, Any]:
     """A request whose one credential is a session."""
     return {**scope, "state": {**scope.get("state", {}), _IDENTITY: session}}

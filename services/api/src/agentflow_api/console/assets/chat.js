@@ -39,7 +39,9 @@
     return (chunk) => {
       if (chunk.thread_id) thread.value = chunk.thread_id;
       if (chunk.event === "error") {
-        bubble("other", "Error").textContent = chunk.data?.reason || "The agent failed.";
+        const reason = chunk.data?.reason || "The agent failed.";
+        bubble("other", "Error").textContent = reason;
+        state.dataset.problem = reason; // stays when the conversation is shown as it is stored
         return;
       }
       const message = chunk.message;
@@ -103,9 +105,10 @@
     try {
       const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(asked) });
       if (answer.ok) {
+        state.dataset.problem = "";
         await readLines(answer, teller());
-        state.textContent = "";
-        await refresh();
+        state.textContent = state.dataset.problem;
+        if (state.dataset.reads) await refresh();
       } else {
         state.textContent = await problemOf(answer);
       }

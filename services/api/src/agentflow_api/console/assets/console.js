@@ -16,6 +16,7 @@ async function renew(element) {
     const answer = await fetch(element.dataset.live, { headers: { accept: "text/html" }, redirect: "manual" });
     if (answer.ok) text = await answer.text();
     else if (answer.type === "opaqueredirect") return void location.reload(); // signed out
+    else if (answer.status < 500 && answer.status !== 429) return; // not there, or not for this reader, any more
   } catch {
     // Away for a moment: what is shown stays, and is asked for again.
   }
@@ -47,7 +48,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { source.title = before; }, 1500);
 });
 
-// A form that must not be sent twice, and one that asks first in words of its own.
+// A form that must not be sent twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent) return event.preventDefault();

@@ -16,14 +16,15 @@ async def create_key(page: Page, named: str) -> Response[str]:
     """Make one; it is shown this once."""
     scopes = [scope for scope in sorted(ALL_SCOPES) if page.form.get(f"scope_{scope}")]
     body: dict[str, Any] = {"name": page.form.get("name", "").strip() or "unnamed"}
-    made = await page.api.send("POST", at(_ALL, named, "keys"), body | ({"scopes": scopes} if scopes else {}))
+    body |= {"scopes": scopes} if scopes else {}
+    made = await page.api.send("POST", at(_ALL, named, "keys"), body, key=page.repeat)
     return _shown(page, named, f"A new key of {named}", made)
 
 
 @done(_HOME + "/{named:str}/keys/{key_id:str}/rotate", OPERATOR)
 async def rotate_key(page: Page, named: str, key_id: str) -> Response[str]:
     """A new one with the same rights; the old one is good for a day more."""
-    made = await page.api.send("POST", at(_ALL, named, "keys", key_id, "rotate"), {})
+    made = await page.api.send("POST", at(_ALL, named, "keys", key_id, "rotate"), {}, key=page.repeat)
     return _shown(page, named, "The key that follows", made)
 
 

@@ -27,8 +27,11 @@ async def offboard(page: Page, named: str) -> Response[str]:
         return await _form(page, named, "Type the tenant's name exactly to confirm.", 422)
     body: dict[str, Any] = {"dry_run": is_dry}
     if not is_dry:
-        grace = page.form.get("grace_s", "")
-        body |= {"grace_s": int(grace) if grace.isdecimal() else _GRACES[0][0]}
+        known = {str(seconds): seconds for seconds, _ in _GRACES}
+        grace = known.get(page.form.get("grace_s", str(_GRACES[0][0])))
+        if grace is None:
+            return await _form(page, named, "Choose one of the graces.", 422)
+        body |= {"grace_s": grace}
         body |= {"export": page.form.get("export") == "on"}
     asked = await page.api.send("POST", at(_TENANTS, named, "offboarding"), body)
     return page.go(link(_HOME, asked["offboarding"]["offboarding_id"]))

@@ -10,7 +10,7 @@ from agentflow_api.console.pages import OPERATOR, Page, at, done, link, shown
 
 _TENANTS: Final = "/v1/admin/tenants"
 _OPERATIONS: Final = "/v1/admin/operations"
-_STEPS: Final = ("prepare", "copy", "switch", "finish", "clean", "end")
+_MOST_DIGITS: Final = 10
 
 
 @shown("/console/placement", OPERATOR)
@@ -33,18 +33,18 @@ async def placement(page: Page) -> Response[str]:
 async def move(page: Page, named: str) -> Response[str]:
     """Have a tenant moved; to the page that watches it."""
     to = page.form.get("placement", "")
-    body = {"placement": int(to) if to.isdecimal() else to, "reason": page.form.get("reason", "")}
-    asked = await page.api.send("POST", at(_TENANTS, named, "placement"), body)
+    number = int(to) if to.isascii() and to.isdecimal() and len(to) < _MOST_DIGITS else None
+    body = {"placement": to if number is None else number, "reason": page.form.get("reason", "")}
+    asked = await page.api.send("POST", at(_TENANTS, named, "placement"), body, key=page.repeat)
     return page.go(link("/console/operations", asked["operation"]["operation_id"]))
 
 
 @shown("/console/operations", OPERATOR)
 async def operations(page: Page) -> Response[str]:
     """Moves and offboardings, newest first."""
-    state = page.query.get("state")
     cursors = {name: page.query.get(name) for name in ("moves", "leaving")}
     moves, leaving = await asyncio.gather(
-        page.api.get(_OPERATIONS, limit=20, state=state, cursor=cursors["moves"]),
+        page.api.get(_OPERATIONS, limit=20, cursor=cursors["moves"]),
         page.api.get("/v1/admin/offboardings", limit=20, cursor=cursors["leaving"]),
     )
     return page.show("operator/operations.html", moves=moves, leaving=leaving)
@@ -55,7 +55,7 @@ async def operation(page: Page, operation_id: str) -> Response[str]:
     """One move, as it goes on."""
     one = await page.api.get(at(_OPERATIONS, operation_id))
     tenant = await page.api.get(at(_TENANTS, one["tenant_id"]))
-    return page.show("operator/operation.html", operation=one, tenant=tenant, steps=_STEPS)
+    return page.show("operator/operation.html", operation=one, tenant=tenant)
 
 
 @shown("/console/operations/{operation_id:str}/part", OPERATOR)

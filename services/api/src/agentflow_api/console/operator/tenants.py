@@ -29,7 +29,6 @@ async def tenants(page: Page) -> Response[str]:
         tenants=found["tenants"],
         next_cursor=found["next_cursor"],
         wanted={name: value for name, value in wanted.items() if value and name != "cursor"},
-        is_first=not wanted["cursor"],
         states=_STATES,
         plans=sorted(PLANS),
     )
@@ -46,7 +45,8 @@ async def create_tenant(page: Page) -> Response[str]:
     """Make one; its key is shown this once."""
     body = {name: page.form.get(name, "").strip() for name in ("slug", "name", "plan")}
     try:
-        made = await page.api.send("POST", _ALL, {name: value for name, value in body.items() if value})
+        asked = {name: value for name, value in body.items() if value}
+        made = await page.api.send("POST", _ALL, asked, key=page.repeat)
     except ApiRefusedError as refused:
         return page.show(
             "operator/new_tenant.html", status=refused.status, problem=str(refused), given=body,

@@ -7,12 +7,12 @@ from litestar import Request, Response
 
 from agentflow_api.console.pages import FORM_TOKEN, SIGN_IN, SignInError, form_of, html, redirect, signed_in
 from agentflow_api.console.rendering import render
-from agentflow_api.console.session.cookies import is_secure, session_cookie
+from agentflow_api.console.session.cookies import given_session, is_secure, session_cookie
 from agentflow_api.http.credentials import is_operators
 from agentflow_api.http.sessions import Session
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError
-from agentflow_tenancy.errors import TenantSuspendedError
+from agentflow_tenancy.errors import TenantLeavingError, TenantSuspendedError
 from agentflow_tenancy.token_reading import is_token
 
 _WRONG: Final = "This opens nothing. Paste the operator's token, or an API key that is in use."
@@ -33,6 +33,8 @@ async def sign_in_page(request: Request[Any, Any, Any], wiring: Wiring) -> Respo
         session, _ = await signed_in(request, wiring.seal, wiring, secure=_secure(request, wiring))
     except SignInError:
         return _form("", request.query_params.get("to", ""), 200, wiring)
+    except (TenantSuspendedError, TenantLeavingError) as error:
+        return _form(str(error), "", 200, wiring)
     return redirect(home_of(session))
 
 
@@ -43,7 +45,7 @@ async def sign_in(request: Request[Any, Any, Any], wiring: Wiring) -> Response[s
     given, to = form.get(_CALLED, "").strip(), form.get("to", "")
     try:
         session = await _session(given, wiring)
-    except TenantSuspendedError as error:
+    except (TenantSuspendedError, TenantLeavingError) as error:
         return _form(str(error), to, 403, wiring)
     except CredentialError:
         return _form(_WRONG, to, 401, wiring)
@@ -56,8 +58,9 @@ async def sign_out(request: Request[Any, Any, Any], wiring: Wiring) -> Response[
     """Forget the session."""
     secure = _secure(request, wiring)
     form = await form_of(request)
-    session, _ = await signed_in(request, wiring.seal, wiring, secure=secure)
-    if not wiring.seal.is_form_token(session, form.get(FORM_TOKEN, "")):
+    # Whoever it was, and whether or not that still holds.
+    session = wiring.seal.read(given_session(request, secure=secure))
+    if session is not None and not wiring.seal.is_form_token(session, form.get(FORM_TOKEN, "")):
         raise ForbiddenError("This form is of an earlier session; go back and load its page anew.")
     return redirect(SIGN_IN, [session_cookie("", secure=secure)])
 
@@ -73,7 +76,7 @@ async def _session(given: str, wiring: Wiring) -> Session:
     if is_token(given):
         raise CredentialError("A token ends within minutes; sign in with a key.")
     await wiring.role.require()
-    principal = await wiring.authenticator.authenticate(given, may_leave=True)
+    principal = await wiring.authenticator.authenticate(given)
     wiring.key_uses.note(principal.key_id)
     return wiring.seal.begin(principal.key_id)
 
@@ -86,7 +89,8 @@ def _form(problem: str, to: str, status: int, wiring: Wiring) -> Response[str]:
 
 def _is_here(to: str) -> bool:
     """Of this console, and nothing that a browser would take for another host."""
-    return to.startswith("/console/") and "\\" not in to and "//" not in to
+    is_plain = to.isascii() and to.isprintable() and "\\" not in to and "//" not in to
+    return is_plain and to.startswith("/console/")
 
 
 def _secure(request: Request[Any, Any, Any], wiring: Wiring) -> bool:

@@ -1,6 +1,5 @@
 """What every page of a tenant is shown with, and what several of them ask first."""
 
-import secrets
 from typing import Any
 
 from litestar import Response
@@ -36,6 +35,4 @@ def _common() -> dict[str, Any]:
         "chat_address": chat_address,
         "short_ms": short_ms,
         "short_count": short_count,
-        # Of each form its own: whoever presses twice, or loads the answer anew, does it once.
-        "new_repeat_key": lambda: secrets.token_hex(16),
     }

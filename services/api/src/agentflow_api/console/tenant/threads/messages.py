@@ -108,7 +108,7 @@ def _as_code(value: Any) -> str:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _cut(value)
     return _cut(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
