@@ -74,6 +74,8 @@ def test_a_failure_is_told_in_the_chat(one: Looker) -> None:
     expect(page.locator("#conversation article").first).to_contain_text("hi")
     expect(page.locator("#composer button")).to_be_enabled()
     expect(page.locator("#conversation")).to_contain_text("Thread")
+    # Also when the conversation is shown as it is stored.
+    expect(page.locator("#chat-state")).to_contain_text("failed")
 
 
 def test_a_question_answered_and_a_step_back(one: Looker, client: httpx.Client) -> None:
