@@ -84,7 +84,7 @@ def _histogram(
         bucket_counts=[after - before for before, after in pairwise(totals)],
         explicit_bounds=[end for end, _ in ends[:-1]],
         min=None,  # type: ignore[arg-type]  # nobody keeps them, and the protocol can do without
-        max=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]  # likewise
         exemplars=[found for _, line in ends if (found := _exemplar(line.exemplar)) is not None],
     )
 

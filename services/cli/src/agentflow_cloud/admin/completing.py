@@ -16,7 +16,7 @@ _MOST: Final = 100
 
 def completed_by(action: argparse.Action, completer: Completer) -> None:
     """Have an argument's values offered; argcomplete looks for them under this name."""
-    action.completer = completer  # type: ignore[attr-defined]
+    action.completer = completer  # type: ignore[attr-defined]  # what argcomplete looks for
 
 
 def tenant_slugs(prefix: str, **_: Any) -> list[str]:
