@@ -16,8 +16,8 @@ import asyncpg
 
 from agentflow.storage.checkpointer import BaseCheckpointer, CheckpointWrite, InMemoryCheckpointer
 from tests.benchmarks.graph_turns import three_nodes, turn_of
-from tests.benchmarks.measures.storage import LEAVES
 from tests.benchmarks.systems.changes import Change, checkpoint, next_change
+from tests.benchmarks.systems.leaves import LEAVES
 from tests.benchmarks.systems.ours import SCOPE, Ours
 
 

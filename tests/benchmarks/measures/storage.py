@@ -12,13 +12,10 @@ from redis.asyncio import Redis
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.driving import write_threads
 from tests.benchmarks.measures.growth import WAL_POSITION
+from tests.benchmarks.systems.leaves import LEAVES
 from tests.benchmarks.systems.ours import Ours
 from tests.benchmarks.workload import chats
 
-LEAVES = """
-SELECT relname AS leaf, regexp_replace(relname, '^agentflow_|_p[0-9]+$', '', 'g') AS name FROM pg_class
-WHERE relkind = 'r' AND relispartition AND relname LIKE 'agentflow\\_%' ORDER BY 1
-"""
 # With its overflow table, where the archives are.
 DEAD = """
 SELECT pg_stat_get_dead_tuples(oid) + coalesce(pg_stat_get_dead_tuples(nullif(reltoastrelid, 0)), 0)
