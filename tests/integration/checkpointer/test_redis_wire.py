@@ -1,6 +1,7 @@
 """A connection that misbehaves: whoever waits is told at once, and the next command makes another one."""
 
 import asyncio
+from asyncio import selector_events
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -137,3 +138,19 @@ async def test_all_share_what_opening_it_failed_of(own_valkey: EmbeddedValkey) -
         assert len({id(answer) for answer in answers}) == 300
         own_valkey.start()
         assert await wire.send("PING") == b"PONG"
+
+
+@pytest.mark.own_server
+async def test_commands_of_one_turn_share_a_write(
+    own_valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first goes at once, as nothing is under way; the others when the turn is over, in one piece."""
+    sent: list[bytes] = []
+    transport = selector_events._SelectorSocketTransport  # what the loop makes
+    write = transport.write
+    async with wire_to(own_valkey.url) as wire:
+        assert await wire.send("PING") == b"PONG"
+        monkeypatch.setattr(transport, "write", lambda own, data: (sent.append(data), write(own, data)))
+        answers = await asyncio.gather(*(wire.send("ECHO", f"word-{n}") for n in range(20)))
+    assert answers == [b"word-%d" % n for n in range(20)]
+    assert [data.count(b"word-") for data in sent] == [1, 19]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from httptools import HttpParserError
 from uvicorn._types import ASGISendEvent
@@ -13,6 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from agentflow_api.app import create_app
 from agentflow_api.http.long_answers import LongAnswers
 from agentflow_api.http.ping import PING, pong
+from agentflow_api.joined_writes import JoinedWrites
 from agentflow_telemetry import configure_logging
 
 # Of a request's line and header fields together; the parser itself would keep any number of them.
@@ -44,7 +45,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """See `asyncio.Protocol`."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]  # does as one
         self._head_begins()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,6 +56,7 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """From now on another protocol has the connection."""
         self._stop_timer()
+        self.transport = cast("JoinedWrites", self.transport).whole()
         super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
