@@ -1,8 +1,8 @@
 """A connection that misbehaves: whoever waits is told at once, and the next command makes another one."""
 
 import asyncio
-from asyncio import selector_events
 import time
+from asyncio import selector_events
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
