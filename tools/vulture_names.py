@@ -64,7 +64,22 @@ _.redirect_request, _.handle
 # In tests: agents found by their path, and parameters that only a signature needs.
 _.route_tools, _.is_error, _.a, _.b
 _.notes, _.usage_metadata, _.topics, _.approved
-_.waits, _.breaks, _.quits, _.twice, _.infinite, _.loops, _._opened_here, _.c, _.x, _.zone, _.score
+(
+    _.waits,
+    _.breaks,
+    _.quits,
+    _.scribbles,
+    _.wonders,
+    _.complains,
+    _.twice,
+    _.infinite,
+    _.loops,
+    _._opened_here,
+    _.c,
+    _.x,
+    _.zone,
+    _.score,
+)
 
 # The peers' harness reads and calls them.
 _.not_measured, _.has_warm, _.pg_tables, _.read_cold, _.read_warm, _.turn

@@ -20,6 +20,7 @@ class Sizes:
         swept_checkpoints: Of a tenant whose threads are past their time.
         grown_threads: Threads that are grown to the old turn.
         exported_threads: Of a tenant that is exported, of 23 KB each.
+        console_tenants, console_threads: That the console has to list; the threads are of one tenant.
         idle: Sockets, and then streams, that are open at once.
     """
 
@@ -37,6 +38,8 @@ class Sizes:
     swept_checkpoints: int = 100_000
     idle: int = 10_000
     exported_threads: int = 4000
+    console_tenants: int = 1000
+    console_threads: int = 10_000
 
 
 SMOKE = Sizes(
@@ -53,6 +56,8 @@ SMOKE = Sizes(
     swept_checkpoints=40,
     idle=20,
     exported_threads=3,
+    console_tenants=3,
+    console_threads=3,
     writers=(1, 16, 64),
 )
 

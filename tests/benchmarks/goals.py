@@ -97,6 +97,13 @@ GOALS = (
     Goal("telemetry.invoke/off", "invokes/s, telemetry as shipped, to telemetry off", 0.8),
     Goal("telemetry.messages/off", "GETs/s of 20 messages, telemetry as shipped, to telemetry off", 0.8),
     _at_most("telemetry.turn.recorder/cpu", "a turn with the CPU of the library's spans, to without", 1.05),
+    _at_most("console.operator.first", "the console's first page, 1000 tenants, first look", 200, "ms"),
+    _at_most("console.operator.size", "the console's first page with its assets", 150, "KB"),
+    _at_most(
+        "console.tenant.first", "a tenant's first page in the console, 10 000 threads, first look", 200, "ms"
+    ),
+    _at_most("console.tenant.size", "a tenant's first page with its assets", 150, "KB"),
+    _at_most("console.live", "a change until an open page shows it", 1, "s"),
     Goal("turns.1/langgraph", "turns/s durable sync, 1 thread, to langgraph sync", 5, peers=True),
     Goal("turns.16/langgraph", "turns/s durable sync, 16 threads, to langgraph sync", 12, peers=True),
 )

@@ -1,96 +1,36 @@
 """Every page that links lead to, in a real browser: as the operator, as a tenant's admin, as one who reads.
 
-The pages are found as people find them, so one that is added later is walked too.
+The pages are found as people find them, and are all that the application routes: one that is added later is
+looked at, or its absence is told.
 """
 
-import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support import databases
-from tests.support.agents import AGENTS
-from tests.support.api import Api, running_api, say
+from tests.support.api import say
 from tests.support.browser import DESKTOP, PHONE, Looker, chromium, looker
-from tests.support.run import ROOT, Servers
-from tests.support.worker import running_worker
+from tests.support.canaries import assert_none_hatched, canary, core, told
+from tests.support.console_pages import OF_ANYBODY, OF_OPERATOR, OF_TENANT, kind_of
+from tests.support.people import OTHERS, People, people_of
+from tests.support.run import Servers
 
-# What a script would need to run, were any of it taken for markup.
-XSS = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"><svg onload=alert(3)>{{7*7}}"
-OTHERS = "canary-of-the-neighbour"
 # Of a page with all that it needs.
 MOST_BYTES = 150_000
 # As many pages of one kind as show what is different between two of them.
 OF_A_KIND = 2
-_IDS = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)|(?<=/tenants/)(?!new\b)[^/]+|(?<=/threads/)[^/]+"
-)
-
-
-@dataclass
-class People:
-    """Who looks, by what they paste; `slug` is the tenant of the last two."""
-
-    base_url: str
-    slug: str
-    operator: str
-    admin: str
-    reader: str
+_NOT_FOR_READERS = {f"/console/{page}" for page in ("chat", "keys", "exports")}
 
 
 @pytest.fixture(scope="module")
 def people(servers: Servers, template: str) -> Iterator[People]:
-    """A service with a worker, of this module's own, and two tenants that have conversations."""
-    name = databases.new_name("browser")
-    databases.create(servers.database_url, name, template)
-    try:
-        url = databases.url_of(servers.database_url, name)
-        environment = {"AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
-        with running_api(url, servers.redis_url, **environment) as api:
-            worked = {
-                "AGENTFLOW_DATABASE_URL": databases.app_url(url),
-                "AGENTFLOW_KEY_PEPPER": api.pepper,
-                "AGENTFLOW_EXPORTS": str(api.exports),
-                **environment,
-            }
-            with running_worker(url, servers.redis_url, **worked):
-                yield _people(api)
-    finally:
-        databases.drop(servers.database_url, name)
-
-
-def _people(api: Api) -> People:
-    admin = _tenant(api, "acme", XSS)
-    _tenant(api, "neighbour", OTHERS)
-    with api.with_key(admin) as client:
-        made = client.post("/v1/keys", json={"name": XSS, "scopes": ["threads:read", "usage:read"]})
-        assert made.status_code == 201, made.text
-    return People(api.base_url, "acme", api.operator_token, admin, made.json()["data"]["api_key"])
-
-
-def _tenant(api: Api, slug: str, words: str) -> str:
-    """Make a tenant whose every field has these words; its key."""
-    with api.operator() as client:
-        made = client.post("/v1/admin/tenants", json={"slug": slug, "name": words})
-        assert made.status_code == 201, made.text
-    key: str = made.json()["data"]["api_key"]
-    with api.with_key(key) as client:
-        for agent, thread in (
-            ("memory", "talk"),
-            ("memory", "talk"),
-            ("panel", "asked"),
-            ("breaks", "broken"),
-        ):
-            body: dict[str, Any] = say(words, f"{thread}-of-{slug}")
-            body["config"] |= {"thread_name": words, "thread_metadata": {words: words}}
-            client.post(f"/a/{agent}/v1/graph/invoke", json=body)
-        assert len(client.get("/v1/threads").json()["data"]["threads"]) == 3
-    return key
+    """Of this module's own."""
+    with people_of(servers, template) as people:
+        yield people
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +50,7 @@ def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
     waiting = deque([start])
     while waiting:
         path = waiting.popleft()
-        kind = _IDS.sub("*", path.partition("?")[0])
+        kind = kind_of(path)
         if path in done or seen.get(kind, 0) >= OF_A_KIND:
             continue
         done.add(path)
@@ -119,6 +59,7 @@ def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
         assert answer.status == 200, (path, answer.status, one.page.inner_text("body"))
         one.assert_clean()
         assert never is None or never not in one.page.content(), path
+        assert_none_hatched(one.page)
         _look_closely(one)
         waiting.extend(one.links())
     return seen
@@ -140,10 +81,7 @@ def test_the_operators_pages(browser: Browser, people: People) -> None:
     """All that the navigation leads to, and all tenants' pages; nothing that a tenant wrote runs."""
     with looker(browser, people.base_url, people.operator) as one:
         seen = _walk(one, "/console/tenants")
-    assert {
-        f"/console/{page}" for page in ("tenants", "placement", "operations", "receipts", "health")
-    } <= set(seen)
-    assert "/console/tenants/*" in seen
+    assert set(seen) >= OF_OPERATOR
 
 
 @pytest.mark.parametrize("who", ["admin", "reader"])
@@ -151,7 +89,8 @@ def test_a_tenants_pages(browser: Browser, people: People, who: str) -> None:
     """Theirs alone: the other tenant stands nowhere."""
     with looker(browser, people.base_url, getattr(people, who)) as one:
         seen = _walk(one, "/console/home", never=OTHERS)
-    assert {"/console/home", "/console/threads", "/console/threads/*"} <= set(seen)
+    left = OF_TENANT - set(seen)
+    assert left == (_NOT_FOR_READERS if who == "reader" else set())
 
 
 def test_a_tenant_is_made_moved_and_leaves(browser: Browser, people: People) -> None:
@@ -162,35 +101,43 @@ def test_a_tenant_is_made_moved_and_leaves(browser: Browser, people: People) -> 
         page.get_by_label("Slug").fill("passing")
         page.get_by_role("button", name="Make it").click()
         mine = {"authorization": f"Bearer {page.locator('#api-key').inner_text()}"}
+        _look_closely(one)
         said = httpx.post(f"{people.base_url}/v1/graph/invoke", json=say("hello", "t"), headers=mine)
         assert said.status_code == 200
         page.get_by_role("link", name="To the tenant").click()
 
-        page.get_by_label("Why").fill(XSS)
+        page.get_by_label("Why").fill(canary("reason"))
         page.get_by_role("button", name="Move while it works").click()
         _watch(one, "#operation", "done")
-        expect(page.locator("#operation")).to_contain_text(XSS)
+        expect(page.locator("#operation")).to_contain_text(canary("reason"))
+        _look_closely(one)
 
         one.see("/console/tenants/passing")
         expect(page.locator("dl.facts").first).to_contain_text("(own)")
         page.get_by_role("link", name="Offboard").click()
+        one.refused = {422}
+        page.get_by_label("Type passing to confirm").fill("another")
+        page.get_by_role("button", name="Offboard").click()
+        expect(page.get_by_role("alert")).to_contain_text("exactly")
+        _look_closely(one)
         page.get_by_label("Type passing to confirm").fill("passing")
         page.get_by_role("button", name="Offboard").click()
         _watch(one, "#offboarding", "grace")
+        _look_closely(one)
         page.reload()
         page.get_by_role("button", name="Skip the grace").click()
         _watch(one, "#offboarding", "purged")
+        _look_closely(one)
         page.locator("#offboarding a").click()
         expect(page.get_by_text("It verifies")).to_be_visible()
+        _look_closely(one)
     assert httpx.get(f"{people.base_url}/v1/threads", headers=mine).status_code == 410
 
 
 def _watch(one: Looker, part: str, state: str) -> None:
     """A page's live part comes to a state, and the page is the one that it was."""
-    one.page.locator(part).wait_for()
-    one.page.evaluate("window.stayed = true")
-    one.page.locator(f"{part} .badge", has_text=re.compile(f"^{state}$")).wait_for()
-    assert one.page.evaluate("window.stayed") is True
+    one.observe(f"{part} .badge")
+    assert one.observed(state)[-1] == state
 
 
 def test_by_keyboard(browser: Browser, people: People) -> None:
@@ -208,3 +155,137 @@ def test_by_keyboard(browser: Browser, people: People) -> None:
         one.assert_clean()
     finally:
         one.context.close()
+
+
+def test_pages_of_nobody(browser: Browser, people: People) -> None:
+    """Where one signs in, and what says that something is not there, not allowed, or does not fit."""
+    one = Looker(browser, people.base_url)
+    try:
+        assert {route for route in OF_ANYBODY if ":path}" not in route} == {"/console/sign-in"}
+        one.see("/console/sign-in")
+        one.assert_clean()
+        _look_closely(one)
+        one.refused = {401, 403, 404, 422}
+        one.page.get_by_label("API key").fill("none-such")
+        one.page.get_by_role("button", name="Sign in").click()
+        expect(one.page.get_by_role("alert")).to_contain_text("opens nothing")
+        _look_closely(one)
+        one.sign_in(people.reader)
+        for path, status in (
+            ("/console/threads/none-such", 404),
+            ("/console/tenants", 403),
+            (f"/console/threads?cursor={canary('cursor')}", 422),
+        ):
+            answer = one.see(path)
+            assert answer.status == status, path
+            assert_none_hatched(one.page)
+            _look_closely(one)
+        one.assert_clean()
+    finally:
+        one.context.close()
+
+
+def test_a_new_key_is_shown(browser: Browser, people: People) -> None:
+    """On a page that the operator's form answers with, and on one that a tenant's does."""
+    with looker(browser, people.base_url, people.operator) as one:
+        one.see("/console/tenants/acme")
+        one.page.get_by_text("New key", exact=True).click()
+        one.page.get_by_label("Name", exact=True).fill(canary("operators-key"))
+        one.page.get_by_label("threads:read").check()
+        one.page.get_by_role("button", name="Make a key").click()
+        one.page.locator("#api-key").wait_for()
+        _assert_told(one, "operators-key")
+        _look_closely(one)
+    with looker(browser, people.base_url, people.admin) as one:
+        one.see("/console/keys")
+        one.page.get_by_label("Name").fill(canary("tenants-key"))
+        one.page.get_by_role("button", name="Make the key").click()
+        one.page.locator("#secret").wait_for()
+        _assert_told(one, "tenants-key")
+        _look_closely(one)
+
+
+def _assert_told(one: Looker, *fields: str) -> None:
+    """What was written there is on the page, as text."""
+    text = told(one.page)
+    assert [field for field in fields if core(field) not in text] == [], one.page.url
+    assert_none_hatched(one.page)
+
+
+def test_what_a_tenant_writes_is_text(browser: Browser, people: People) -> None:
+    """In every field there is, wherever it is shown: each canary is read on a page, and none was markup."""
+    with looker(browser, people.base_url, people.admin) as one:
+        one.see("/console/threads")
+        _assert_told(one, "name", "thread", "asking", "failed", "user")
+        threads = [path for path in one.links() if kind_of(path) == "/console/threads/{thread_id:str}"]
+        found: list[str] = []
+        for path in threads:
+            one.see(path)
+            found.append(told(one.page))
+            assert_none_hatched(one.page)
+            for run in {link for link in one.links() if kind_of(link).endswith("/runs/{run_id:str}")}:
+                one.see(run)
+                found.append(told(one.page))
+                assert_none_hatched(one.page)
+        fields = (
+            "meta", "data", "message", "node", "answer", "reasoning", "tool", "argument", "value", "result",
+            "tool-error", "error", "url", "kind", "state-key", "state-value", "question", "failure",
+        )  # fmt: skip
+        text = "\n".join(found)
+        assert [field for field in fields if core(field) not in text] == []
+        for path, told_fields in (("/console/keys", ["key"]), ("/console/exports", ["thread"])):
+            one.see(path)
+            _assert_told(one, *told_fields)
+
+
+def test_what_the_operator_reads_of_tenants_is_text(browser: Browser, people: People) -> None:
+    """Names, keys, and why something was done."""
+    with looker(browser, people.base_url, people.operator) as one:
+        one.see("/console/tenants")
+        _assert_told(one, "tenant")
+        one.see("/console/tenants/acme")
+        _assert_told(one, "tenant", "key")
+        one.see("/console/tenants/acme/settings")
+        _assert_told(one, "tenant")
+        one.see("/console/operations")
+        [move] = {path for path in one.links() if kind_of(path) == "/console/operations/{operation_id:str}"}
+        one.see(move)
+        _assert_told(one, "reason")
+
+
+ECHOES = {
+    "admin": (
+        ("/console/threads", ("text", "name", "user", "metadata", "since", "sort")),
+        ("/console/chat", ("thread", "agent")),
+        ("/console/usage", ("span",)),
+        ("/console/keys", ("cursor",)),
+        ("/console/exports", ("cursor",)),
+        ("/console/threads/talk", ("agent", "before", "at", "messages")),
+    ),
+    "operator": (
+        ("/console/tenants", ("search", "state", "plan", "placement", "cursor")),
+        ("/console/operations", ("moves", "leaving")),
+        ("/console/receipts", ("cursor",)),
+    ),
+}
+
+
+@pytest.mark.parametrize("who", ["admin", "operator"])
+def test_what_an_address_says_is_text(browser: Browser, people: People, who: str) -> None:
+    """Filters that come back in their form, and whatever else a link could carry; a refusal is a page too."""
+    with looker(browser, people.base_url, getattr(people, who)) as one:
+        one.refused = {400, 404, 422}
+        for path, names in ECHOES[who]:
+            for name in names:
+                one.see(f"{path}?{urlencode({name: canary(name)})}")
+                assert_none_hatched(one.page)
+        if who == "admin":
+            one.see(
+                "/console/threads?" + urlencode({name: canary(name) for name in ("text", "name", "user")})
+            )
+            _assert_told(one, "text", "name", "user")
+            one.see("/console/chat?" + urlencode({"thread": canary("talk-to")}))
+            _assert_told(one, "talk-to")
+        else:
+            one.see("/console/tenants?" + urlencode({"search": canary("search")}))
+            _assert_told(one, "search")

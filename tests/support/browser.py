@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
+    Dialog,
     Page,
     Request,
     Response,
@@ -46,17 +47,22 @@ def chromium() -> Iterator[Browser]:
 
 
 class Looker:
-    """Somebody at a browser of their own. What went wrong in it is kept until `assert_clean`."""
+    """Somebody at a browser of their own. What went wrong in it is kept until `assert_clean`.
+
+    Attributes:
+        refused: Statuses of pages that are wanted: the browser tells each of them as an error.
+    """
 
     def __init__(self, browser: Browser, base_url: str) -> None:
         self.context = browser.new_context(base_url=base_url, viewport=DESKTOP)
         self.context.set_default_timeout(_PATIENCE_MS)
         self.page: Page = self.context.new_page()
+        self.refused: set[int] = set()
         self._origin = urlsplit(base_url).netloc
         self._wrong: list[str] = []
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self._wrong.append(f"script: {error}"))
-        self.page.on("dialog", lambda dialog: self._wrong.append(f"dialog: {dialog.message}"))
+        self.page.on("dialog", self._on_dialog)
         self.page.on("request", self._on_request)
         self._axe = Axe()
 
@@ -79,6 +85,29 @@ class Looker:
             "a[href^='/console']:not([download])", "all => all.map(one => one.getAttribute('href'))"
         )
         return found
+
+    def observe(self, selector: str) -> None:
+        """Note from now on what an element says whenever the page changes; a page loaded anew forgets it."""
+        self.page.evaluate(
+            """(selector) => {
+                const note = () => {
+                    const text = document.querySelector(selector)?.textContent.trim();
+                    if (text !== undefined && window.noted.at(-1) !== text) window.noted.push(text);
+                };
+                window.noted = [];
+                note();
+                new MutationObserver(note).observe(document, {
+                    childList: true, subtree: true, characterData: true,
+                });
+            }""",
+            selector,
+        )
+
+    def observed(self, end: str) -> list[str]:
+        """All that it said, once it says `end`."""
+        self.page.wait_for_function("(end) => window.noted.at(-1) === end", arg=end)
+        noted: list[str] = self.page.evaluate("window.noted")
+        return noted
 
     def assert_clean(self) -> None:
         """No error in the console (a violation of the policy is one), no dialog, no request elsewhere."""
@@ -111,8 +140,13 @@ class Looker:
         assert grave == [], (self.page.url, grave)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        is_wanted = any(f"responded with a status of {status} " in message.text for status in self.refused)
+        if message.type in ("error", "warning") and not is_wanted:
             self._wrong.append(f"{message.type}: {message.text}")
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self._wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()  # the page waits for that
 
     def _on_request(self, request: Request) -> None:
         asked = urlsplit(request.url)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measures.api import measure_api
+from tests.benchmarks.measures.console import measure_console
 from tests.benchmarks.measures.export import measure_export
 from tests.benchmarks.measures.growth import measure_growth
 from tests.benchmarks.measures.metrics import measure_metrics
@@ -39,4 +40,5 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "metrics": measure_metrics,
     "api": measure_api,
     "telemetry": measure_telemetry,
+    "console": measure_console,
 }

@@ -3,11 +3,13 @@
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.support.agents import pipes
 from tests.support.api import Api, say
 from tests.support.browser import Looker, chromium, looker
 from tests.support.export_work import carried_out
@@ -114,6 +116,24 @@ def test_a_key_from_the_first_page(one: Looker, api: Api) -> None:
     one.see("/console/keys")
     expect(page.locator("#secret")).to_have_count(0)
     assert secret not in page.content()
+
+
+def test_a_run_is_seen_to_its_end(one: Looker, client: httpx.Client, tmp_path: Path) -> None:
+    """Its page changes when the run does: nobody loads it, and nothing is asked for once it is over."""
+    said, heard = pipes(tmp_path)
+    with ThreadPoolExecutor() as apart:
+        going = apart.submit(client.post, "/a/waits/v1/graph/invoke", json=say(f"{said}|{heard}", "t"))
+        assert said.read_text() == "running"
+        [step] = client.get("/v1/threads/t/history").json()["data"]["checkpoints"]
+        one.see(f"/console/threads/t/runs/{step['run_id']}")
+        one.observe("#run .badge")
+        expect(one.page.locator("[data-live]")).to_have_count(1)
+        heard.write_text("go")
+        assert going.result().status_code == 200
+        assert one.observed("completed") == ["running", "completed"]
+    expect(one.page.locator("[data-live]")).to_have_count(0)
+    expect(one.page.locator("#run")).to_contain_text("SECOND")
+    expect(one.page.locator("#run .badge").first).to_have_class("badge good")
 
 
 def test_an_export_is_watched_to_its_end(one: Looker, api: Api, client: httpx.Client) -> None:

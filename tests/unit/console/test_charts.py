@@ -208,3 +208,18 @@ def test_bars_of_spans_stay_inside_the_whole() -> None:
         assert x >= 0
         assert width > 0
         assert x + width <= 100.01
+
+
+def test_short_names_all_stand_below_their_bars() -> None:
+    """A dozen at most; more of them, or longer ones, are thinned out."""
+
+    def labels(*names: str) -> tuple[str | None, list[str | None]]:
+        places = [Place(name, f"partition {name}") for name in names]
+        drawn = parsed(bar_chart(Chart("Size", places, [Series("size", [1.0] * len(names))])))
+        [axis] = [one for one in drawn.iter() if (one.get("class") or "").startswith("chart-x")]
+        return axis.get("class"), [one.text for one in axis]
+
+    ten = ["5", "3", "1", "2", "4", "6", "7", "1000", "0", "8"]
+    assert labels(*ten) == ("chart-x all", ten)
+    assert labels(*map(str, range(40)))[0] == "chart-x some"
+    assert labels(*(f"1{one} Nov" for one in ten))[0] == "chart-x some"

@@ -11,11 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from agentflow_api.console.assets import asset_path
+from agentflow_api.console.charts.units import short_bytes
 
 _FOLDER: Final = Path(__file__).parent / "templates"
 _STEPS: Final = ((60, "second", 1), (3600, "minute", 60), (86400, "hour", 3600), (30 * 86400, "day", 86400))
 _NOTHING: Final = "\N{EN DASH}"
-_SIZES: Final = ("bytes", "KB", "MB", "GB", "TB")
 
 
 def render(template: str, **values: Any) -> str:
@@ -52,15 +52,8 @@ def when(value: str | datetime | None, *, now: datetime | None = None) -> Markup
 
 
 def size(value: float | None) -> str:
-    """Bytes in the unit that reads best."""
-    if value is None:
-        return _NOTHING
-    amount = float(value)
-    for unit in _SIZES:
-        if abs(amount) < 1000 or unit == _SIZES[-1]:
-            return f"{amount:.0f} {unit}" if unit == "bytes" or abs(amount) >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError
+    """Bytes in the unit that reads best, the same as in charts; a dash for none."""
+    return _NOTHING if value is None else short_bytes(value)
 
 
 def number(value: float | None) -> str:

@@ -126,4 +126,7 @@
       form.requestSubmit();
     }
   });
+
+  // A conversation that is there already goes on at its end.
+  if (conversation().querySelector("article")) window.scrollTo(0, document.documentElement.scrollHeight);
 })();

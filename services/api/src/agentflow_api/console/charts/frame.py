@@ -16,6 +16,9 @@ WIDTH: Final = 1000
 HEIGHT: Final = 200
 UNKNOWN: Final = "no data"
 _MOST_LABELS: Final = 6
+# Of places whose names are so short that they stand beside each other on a phone.
+_MOST_SHORT_LABELS: Final = 12
+_SHORT: Final = 4
 
 
 def framed(chart: Chart, scale: Scale, marks: list[Markup]) -> Markup:
@@ -115,7 +118,7 @@ def _limit(chart: Chart, scale: Scale) -> list[Markup]:
 def _labels(chart: Chart) -> list[Markup]:
     """Of some places, evenly spaced; on a narrow screen every other one is left out."""
     count = len(chart.places)
-    if count <= _MOST_LABELS:
+    if _are_all_labelled(chart):
         return [element("span", place.short) for place in chart.places]
     step = (count - 1) / (_MOST_LABELS - 2)
     chosen = [round(number * step) for number in range(_MOST_LABELS - 1)]
@@ -124,7 +127,12 @@ def _labels(chart: Chart) -> list[Markup]:
 
 def _kind_of_axis(chart: Chart) -> str:
     """Labels of all places stand below their middles; of some, the first and the last at the ends."""
-    return "chart-x all" if len(chart.places) <= _MOST_LABELS else "chart-x some"
+    return "chart-x all" if _are_all_labelled(chart) else "chart-x some"
+
+
+def _are_all_labelled(chart: Chart) -> bool:
+    are_short = all(len(place.short) <= _SHORT for place in chart.places)
+    return len(chart.places) <= (_MOST_SHORT_LABELS if are_short else _MOST_LABELS)
 
 
 def _legend(chart: Chart) -> list[Child]:

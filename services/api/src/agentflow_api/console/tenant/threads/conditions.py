@@ -38,6 +38,14 @@ class Conditions:
         """Whether every thread meets them."""
         return not (self.text or self.name or self.user or self.metadata or self.since)
 
+    @property
+    def day(self) -> str:
+        """`since` as a field for dates takes it; nothing if that is no day."""
+        try:
+            return date.fromisoformat(self.since).isoformat()
+        except ValueError:
+            return ""
+
     def asked(self, cursor: str | None) -> dict[str, Any]:
         """The body of a search.
 
