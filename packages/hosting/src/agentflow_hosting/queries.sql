@@ -310,9 +310,17 @@ SELECT (SELECT count(*) FROM agentflow_pgqueuer WHERE position(convert_to(:needl
         WHERE strpos(CAST(traceback AS text), :needle) > 0 OR strpos(CAST(traceback AS text), :prefix) > 0) AS found
 
 -- name: purge_runs_of_user
--- What hangs below a user's runs, whatever threads they were of.
+-- What hangs below a user's runs, whatever threads they were of; and tickets of the tenant whose run is gone, or goes now: those
+-- of a user's threads went with these.
 WITH own AS (
     SELECT run_id, thread_id FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id
+), tickets AS (
+    DELETE FROM agentflow_pgqueuer q
+    WHERE position(convert_to(CAST(CAST(:tenant_id AS uuid) AS text), 'UTF8') IN q.payload) > 0
+      AND NOT EXISTS (SELECT FROM agentflow_runs r
+                      WHERE r.tenant_id = :tenant_id AND r.user_id IS DISTINCT FROM :user_id
+                        AND r.run_id = CAST(CAST(convert_from(q.payload, 'UTF8') AS json) ->> 'run_id' AS uuid))
+    RETURNING q.id
 ), chunks AS (
     DELETE FROM agentflow_run_chunks c USING own o WHERE c.tenant_id = :tenant_id AND c.run_id = o.run_id
 ), traces AS (
@@ -323,7 +331,7 @@ WITH own AS (
 ), gone AS (
     DELETE FROM agentflow_runs r USING own o WHERE r.tenant_id = :tenant_id AND r.run_id = o.run_id RETURNING r.run_id
 )
-SELECT count(*) AS purged FROM gone
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM tickets) AS purged
 
 -- name: purge_operators_answers
 -- What was answered to the operator, under keys of its own: what names the tenant, one of its keys, exports and imports, or
@@ -363,4 +371,9 @@ SELECT (SELECT count(*) FROM agentflow_idempotency
      + (SELECT count(*) FROM agentflow_audit_log WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :name) AS found
 
 -- name: count_runs_of_user
-SELECT count(*) AS found FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id
+SELECT (SELECT count(*) FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id)
+     + (SELECT count(*) FROM agentflow_pgqueuer q
+        WHERE position(convert_to(CAST(CAST(:tenant_id AS uuid) AS text), 'UTF8') IN q.payload) > 0
+          AND NOT EXISTS (SELECT FROM agentflow_runs r
+                          WHERE r.tenant_id = :tenant_id
+                            AND r.run_id = CAST(CAST(convert_from(q.payload, 'UTF8') AS json) ->> 'run_id' AS uuid))) AS found
