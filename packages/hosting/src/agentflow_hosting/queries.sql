@@ -223,7 +223,7 @@ WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND statu
 
 -- name: claim_key
 -- Ours to work on: a new key, one that is kept no more, or one that nobody works on. No row otherwise, nor for a tenant that
--- is gone: the operator, who is no tenant, is why no foreign key says so.
+-- is gone. One that goes before this is committed waits for it, by the foreign key.
 INSERT INTO agentflow_idempotency AS k (tenant_id, key, fingerprint, effect_id, held_until)
 SELECT :tenant_id, :key, :fingerprint, :effect_id, now() + make_interval(secs => :lease_s)
 WHERE CAST(:tenant_id AS uuid) = '00000000-0000-0000-0000-000000000000'
@@ -332,6 +332,16 @@ WITH own AS (
     DELETE FROM agentflow_runs r USING own o WHERE r.tenant_id = :tenant_id AND r.run_id = o.run_id RETURNING r.run_id
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM tickets) AS purged
+
+-- name: end_claims
+-- Whoever works on a key of the tenant, or of the operator, from before its receipt keeps no answer: it may hold what goes. Who asks
+-- again goes on with the same effect.
+UPDATE agentflow_idempotency k SET attempts = attempts + 1
+WHERE k.status IS NULL
+  AND (k.tenant_id = :tenant_id
+       OR (k.tenant_id = '00000000-0000-0000-0000-000000000000'
+           AND (:of_user OR NOT EXISTS (SELECT FROM agentflow_receipts r
+                                        WHERE r.tenant_id = :tenant_id AND r.issued_at <= k.created_at))))
 
 -- name: purge_operators_answers
 -- What was answered to the operator, under keys of its own: what names the tenant, one of its keys, exports and imports, or
