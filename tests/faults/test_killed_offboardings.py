@@ -108,9 +108,10 @@ class Leaving:
 # threads not, the second table, the tenant itself, the first look of the verifier, and around the receipt.
 POOL = [
     ("undo_moves", 1), ("step_offboarding exporting fence", 1), ("step_offboarding grace fence", 1),
-    ("close", 1), ("writers", 1), ("step_offboarding purging leaves", 1), ("purge_threads", 1),
-    ("note_batch", 1), ("step_offboarding purging tables", 1), ("keep_digests", 1), ("purge_table", 2),
-    ("purge_table", 13), ("step_offboarding verifying elsewhere", 1), ("sees_all", 1),
+    ("close", 1), ("writers", 1), ("step_offboarding purging leaves", 1),
+    ("step_offboarding purging threads", 1), ("purge_threads", 1), ("note_batch", 1),
+    ("step_offboarding purging tables", 1), ("keep_digests", 1), ("purge_table", 2), ("purge_table", 13),
+    ("step_offboarding purging elsewhere", 1), ("step_offboarding verifying elsewhere", 1), ("sees_all", 1),
     ("end_purge", 1), ("create_receipt", 1), ("create_tombstone", 1),
 ]  # fmt: skip
 
@@ -159,9 +160,30 @@ async def test_killed_with_its_own_partition(
         assert len(receipt.as_file()["receipt"]["dropped_partitions_bytes"]) == 5
 
 
+@pytest.mark.parametrize("statement", ["places", "tables", "end_measuring"])
+async def test_killed_in_a_dry_run(migrated_database_url: str, redis_url: str, statement: str) -> None:
+    """Another one counts, the same; nothing was changed."""
+    async with Leaving(migrated_database_url, redis_url) as leaving:
+        before = await rows_of(leaving.owner, leaving.tenant.tenant_id)
+        asked = await leaving.asked(dry_run=True)
+        await leaving.killed(statement, 1)
+        done = await leaving.finished(asked)
+        assert (done.threads_total, done.counts["agentflow_messages"]) == (4, 12)
+        after = await rows_of(leaving.owner, leaving.tenant.tenant_id)
+        assert after.keys() - before.keys() == {"agentflow_offboardings"}
+        assert {name: after[name] for name in before} == before
+
+
 @pytest.mark.parametrize(
-    ("statement", "number"), [("purge_threads", 1), ("purge_table_of_user", 1), ("create_tombstone", 1)]
-)
+    ("statement", "number"),
+    [
+        ("cancel_runs", 1), ("step_offboarding purging leaves", 1), ("step_offboarding purging threads", 1),
+        ("end_claims", 1), ("forget_names", 1), ("purge_threads", 1),
+        ("step_offboarding purging tables", 1), ("purge_table_of_user", 1),
+        ("step_offboarding purging elsewhere", 1), ("step_offboarding verifying elsewhere", 1),
+        ("sees_all", 1), ("create_tombstone", 1),
+    ],
+)  # fmt: skip
 async def test_killed_while_a_user_is_forgotten(
     migrated_database_url: str, redis_url: str, statement: str, number: int
 ) -> None:

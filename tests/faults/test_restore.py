@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -25,7 +26,7 @@ from agentflow_tenancy import Tenant, TenantRepository
 from agentflow_tenancy.restores import UnappliedTombstonesError, check_restored
 from agentflow_tenancy.tombstones import Tombstone, written
 from tests.support import databases
-from tests.support.api import Api
+from tests.support.api import Api, last_text, running_api, say
 from tests.support.restoring import Backups, scripts_in
 from tests.support.waiting import soon
 
@@ -197,6 +198,54 @@ def test_a_restore_to_a_time(backups: Backups) -> None:
         api.stop()
     # The server that the backup was taken of goes on, as if nothing had been.
     assert "bob:too late" in databases.run(threads(backups.server.url))
+
+
+def test_services_that_ran_all_the_while(backups: Backups, redis_url: str) -> None:
+    """The database behind them is restored: they serve nobody, then as if nothing had been since."""
+    server = backups.server
+    databases.migrate(server.url)
+    with running_api(server.url, redis_url) as api, worker_on(server.url) as worker:
+        says(worker, "The worker runs")
+        acme, bob = api.tenant("acme"), api.tenant("bob")
+        with api.client(acme) as of_acme, api.client(bob) as of_bob:
+            for client in (of_acme, of_bob):
+                assert client.post("/v1/graph/invoke", json=say("My name is Alex.")).status_code == 200
+            backup = backups.take()
+            [row] = databases.run(query(server.url, "SELECT clock_timestamp()::text AS time"))
+            # Of the time that is lost: it is in Redis, and in the process's memory.
+            assert of_bob.post("/v1/graph/invoke", json=say("My name is Kim.")).status_code == 200
+            assert "Kim" in last_text(of_bob.post("/v1/graph/invoke", json=say("What's my name?")))
+            archive_all(server)
+            pids, port = api.pids(), server.port
+            server.stop()
+            url = backups.restore(backup, row["time"], port=port)
+
+            for client in (of_acme, of_bob, of_acme, of_bob):
+                refused = client.get("/v1/threads/t/messages")
+                assert (refused.status_code, refused.headers.get("retry-after")) == (503, "1")
+                assert client.post("/v1/graph/invoke", json=say("late", "new")).status_code == 503
+            assert httpx.get(f"{api.base_url}/health/ready").status_code == 503
+            assert databases.run(threads(url)) == ["tenant-acme:t", "tenant-bob:t"], "nothing was written"
+
+            file = backups.folder.parent / "tombstones.jsonl"
+            gone = Tombstone(acme.tenant.tenant_id, None, datetime.now(UTC), uuid.uuid4())
+            file.write_text(written([gone]))
+            done = command(url, "restore", "apply-tombstones", str(file))
+            assert done.returncode == 0, done.stderr
+
+            assert of_acme.get("/v1/threads/t/messages").status_code == 410
+            assert len(of_bob.get("/v1/threads/t/messages").json()["data"]["messages"]) == 2
+            # As many versions as the lost time had, by another process.
+            with (
+                running_api(url, redis_url, AGENTFLOW_KEY_PEPPER=api.pepper) as other,
+                other.client(bob) as client,
+            ):
+                for text in ("My name is Lee.", "What's my name?"):
+                    assert client.post("/v1/graph/invoke", json=say(text)).status_code == 200
+            kept = of_bob.get("/v1/threads/t/messages").text
+            assert ("Alex" in kept, "Lee" in kept, "Kim" in kept) == (True, True, False)
+            assert "Lee" in last_text(of_bob.post("/v1/graph/invoke", json=say("What's my name?")))
+            assert (api.pids(), worker.poll()) == (pids, None), "they are the same processes"
 
 
 def _apply(

@@ -3,10 +3,12 @@
 import secrets
 from pathlib import Path
 
+from tests.support import databases
 from tests.support.agents import AGENTS
 from tests.support.api import Api, TenantKey, running, say
 from tests.support.run import ROOT
 from tests.support.waiting import soon
+from tests.support.worker import running_worker
 
 
 def test_no_word_of_a_tenant_and_no_secret_is_logged(
@@ -27,6 +29,41 @@ def test_no_word_of_a_tenant_and_no_secret_is_logged(
     assert "RuntimeError" in log, "the node's failure is what whoever runs the service reads logs for"
     for word in (canary, tenant.key, other.key, api.operator_token, api.pepper, *secret):
         assert word not in log
+
+
+def test_no_word_of_a_tenant_is_logged_by_the_worker(
+    migrated_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """At the finest level, of runs that end well, that fail, and whose address does not answer."""
+    canary = f"canary{secrets.token_hex(8)}"
+    agents = {"AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
+    log = tmp_path / "log"
+    with running(Api(migrated_database_url, redis_url, **agents)) as api, log.open("wb") as file:
+        of_worker = {
+            **agents,
+            "AGENTFLOW_DATABASE_URL": databases.app_url(migrated_database_url),
+            "AGENTFLOW_KEY_PEPPER": api.pepper,
+            "AGENTFLOW_LOG_LEVEL": "DEBUG",
+        }
+        with running_worker(migrated_database_url, redis_url, file, **of_worker):
+            tenant = api.tenant(f"{canary}-slug")
+            with api.client(tenant) as client:
+                for agent, status in (("echo", "success"), ("breaks", "error")):
+                    body = {**say(f"It is {canary}.", None), "webhook": f"https://{canary}.invalid/{canary}"}
+                    runs = f"/a/{agent}/v1/threads/{canary}-{agent}/runs"
+                    made = client.post(runs, json=body)
+                    assert made.is_success, made.text
+                    run = f"/v1/threads/{canary}-{agent}/runs/{made.json()['data']['run']['run_id']}"
+
+                    def told(run: str = run, status: str = status) -> bool:
+                        found = client.get(run).json()["data"]["run"]
+                        return (found["status"], found["webhook_status"]["attempts"] > 0) == (status, True)
+
+                    soon(told, within_s=60)
+    text = log.read_text()
+    assert "RuntimeError" in text, "a node's failure is what whoever runs the service reads logs for"
+    for word in (canary, tenant.key, api.operator_token, api.pepper):
+        assert word not in text
 
 
 def say_it(api: Api, tenant: TenantKey, canary: str) -> list[str]:

@@ -43,9 +43,9 @@ class Backups:
         environment = {"PGHOST": "127.0.0.1", "PGPORT": str(self.server.port), "PGUSER": "postgres"}
         return self._run("base-backup", str(self.folder / "base"), **environment).strip()
 
-    def restore(self, backup: str, time: str) -> str:
+    def restore(self, backup: str, time: str, port: int | None = None) -> str:
         """A started server with the backup's data as of a time; SQLAlchemy's address of its database."""
-        self.port, self.restored = free_port(), self.folder / "restored"
+        self.port, self.restored = port or free_port(), self.folder / "restored"
         options = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",

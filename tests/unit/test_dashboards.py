@@ -10,6 +10,22 @@ from infra.grafana.dashboards import FOLDER, dashboards
 from tests.support.dashboards import alerts, boards, panel_queries, panels
 from tests.support.run import ROOT
 
+PROMISED = {
+    "agentflow-overview": {
+        "Requests per tenant", "Error ratio per tenant", "Routes", "Quota rejections by tenant and quota",
+        "Noisy neighbours", "Slow threads",
+    },
+    "agentflow-storage": {
+        "Checkpoint writes", "Checkpoint reads", "Cache hit ratio", "Storage and its forecast",
+        "Bytes by placement", "Moves",
+    },
+    "agentflow-agents": {"Tokens by tenant and model", "Cost by tenant and model", "Tool errors"},
+    "agentflow-reliability": {
+        "Lock wait", "Lock outcomes", "Pool wait", "Run queue age", "Offboarding backlog", "Degraded modes",
+        "Lost by telemetry",
+    },
+    "agentflow-tenant": {"Requests by route", "Quotas", "Tokens by model", "Cost by model", "Slow threads"},
+}  # fmt: skip
 RUNBOOKS = ROOT / "docs" / "runbooks"
 
 
@@ -31,6 +47,21 @@ def test_panels_say_what_they_show() -> None:
             assert len(set(ids)) == len(ids)
         places = [panel["gridPos"] for panel in board["panels"]]
         assert not [pair for pair in combinations(places, 2) if _overlap(*pair)], uid
+
+
+def test_panels_that_were_promised() -> None:
+    """Each on its page; times of checkpoints with a line at the guide's 50 ms."""
+    shown = {uid: {panel["title"] for panel in panels(board)} for uid, board in boards().items()}
+    for uid, titles in PROMISED.items():
+        assert titles <= shown[uid], titles - shown[uid]
+    storage = {panel["title"]: panel for panel in panels(boards()["agentflow-storage"])}
+    for title in ("Checkpoint writes", "Checkpoint reads"):
+        asked = " ".join(target["expr"] for target in storage[title]["targets"])
+        assert all(f"histogram_quantile({part}," in asked for part in ("0.5", "0.95", "0.99")), asked
+        steps = storage[title]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert 0.05 in [step["value"] for step in steps]
+    tempo = {search.where.partition(": ")[2] for search in panel_queries("tempo")}
+    assert "Slow threads" in tempo
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -90,6 +90,14 @@ def test_who_looks_finds_what_there_is(compose: Any) -> None:
     assert (infra / "grafana/json" / home.removeprefix(f"{folder}/")).is_file()
 
 
+def test_the_collectors_own_numbers_have_their_names() -> None:
+    """Those of its documentation, which the runbooks use: a reader that is set up by hand changes them."""
+    telemetry = yaml.safe_load((ROOT / "infra/collector/collector.yml").read_text())["service"]["telemetry"]
+    exporter = telemetry["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
+    assert exporter["without_type_suffix"]
+    assert exporter["without_units"]
+
+
 def test_valkey_never_evicts() -> None:
     """It holds locks."""
     settings = (ROOT / "infra/valkey/valkey.conf").read_text()

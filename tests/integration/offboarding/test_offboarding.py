@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from agentflow.errors import TenantGoneError
+from agentflow.errors import StorageError, TenantGoneError
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow.storage.checkpointer.testing.case import message, write_after
 from agentflow_tenancy import CredentialError, Tenant, TenantLeavingError, TenantRepository
@@ -16,10 +16,11 @@ from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.errors import MoveConflictError
 from agentflow_tenancy.moves import Mover, OperationRepository
 from agentflow_tenancy.moves.mover import Way
-from agentflow_tenancy.offboarding import OffboardingRepository, ReceiptRepository, Request, Subject
+from agentflow_tenancy.offboarding import OffboardingRepository, ReceiptRepository, Request, Subject, Verifier
 from agentflow_tenancy.offboarding.receipts import verify
 from agentflow_worker.operation_runner import OperationRunner
 from tests.integration.offboarding.conftest import Connection
+from tests.support import databases
 from tests.support.leaving import (
     PEPPER,
     STAYS,
@@ -29,6 +30,7 @@ from tests.support.leaving import (
     offboarded,
     rows_of,
     runner_of,
+    tables_of,
     texts_with,
     work_all,
     write_thread,
@@ -304,3 +306,22 @@ async def test_an_archive_is_kept_before_anything_goes(
     assert done is not None
     assert done.state == "purged"
     assert seen == [(Subject(tenant.tenant_id, "a-1"), 3)]
+
+
+async def test_a_login_that_is_shown_nothing_gives_no_receipt(
+    engine: AsyncEngine, owner: Connection, migrated_database_url: str, tenant: Tenant
+) -> None:
+    """It would find nothing where rows are hidden from it: each look says whether they are."""
+    subject = Subject(tenant.tenant_id, tenant.slug)
+    blinded = create_async_engine(databases.app_url(migrated_database_url))
+    try:
+        with pytest.raises(StorageError):  # leaves are nobody's but the owner's
+            await Verifier(blinded, []).looks(subject)
+        for table in await tables_of(owner):
+            await owner.execute(f"GRANT SELECT ON {table} TO agentflow_app")
+        looks = await Verifier(blinded, []).looks(subject)
+    finally:
+        await blinded.dispose()
+    assert {look.place: look.found for look in looks}["login"] == 1
+    seen = await Verifier(engine, []).looks(subject)
+    assert {look.place: look.found for look in seen}["login"] == 0

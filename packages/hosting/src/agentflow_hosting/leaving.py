@@ -55,9 +55,15 @@ class AnswersPlace:
     async def purge(self, subject: Subject) -> int:
         """Delete the operator's that are about the tenant or its user, and the tenant's that name the user.
 
+        Answers that are under way are not kept; whoever stores one at this moment is waited for.
+
         Raises:
-            StoreUnavailableError: Postgres does not answer.
+            StoreUnavailableError: Postgres does not answer, or somebody took too long to store one.
         """
+        values = {"tenant_id": subject.tenant_id, "of_user": subject.user_id is not None}
+        with translated():
+            async with self._engine.begin() as transaction:
+                await transaction.execute(QUERIES["end_claims"], values)
         return await self._each("purge", subject)
 
     async def count(self, subject: Subject) -> int:

@@ -223,7 +223,7 @@ WHERE tenant_id = :tenant_id AND run_id = :run_id AND holder = :holder AND statu
 
 -- name: claim_key
 -- Ours to work on: a new key, one that is kept no more, or one that nobody works on. No row otherwise, nor for a tenant that
--- is gone: the operator, who is no tenant, is why no foreign key says so.
+-- is gone. One that goes before this is committed waits for it, by the foreign key.
 INSERT INTO agentflow_idempotency AS k (tenant_id, key, fingerprint, effect_id, held_until)
 SELECT :tenant_id, :key, :fingerprint, :effect_id, now() + make_interval(secs => :lease_s)
 WHERE CAST(:tenant_id AS uuid) = '00000000-0000-0000-0000-000000000000'
@@ -310,9 +310,17 @@ SELECT (SELECT count(*) FROM agentflow_pgqueuer WHERE position(convert_to(:needl
         WHERE strpos(CAST(traceback AS text), :needle) > 0 OR strpos(CAST(traceback AS text), :prefix) > 0) AS found
 
 -- name: purge_runs_of_user
--- What hangs below a user's runs, whatever threads they were of.
+-- What hangs below a user's runs, whatever threads they were of; and tickets of the tenant whose run is gone, or goes now: those
+-- of a user's threads went with these.
 WITH own AS (
     SELECT run_id, thread_id FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id
+), tickets AS (
+    DELETE FROM agentflow_pgqueuer q
+    WHERE position(convert_to(CAST(CAST(:tenant_id AS uuid) AS text), 'UTF8') IN q.payload) > 0
+      AND NOT EXISTS (SELECT FROM agentflow_runs r
+                      WHERE r.tenant_id = :tenant_id AND r.user_id IS DISTINCT FROM :user_id
+                        AND r.run_id = CAST(CAST(convert_from(q.payload, 'UTF8') AS json) ->> 'run_id' AS uuid))
+    RETURNING q.id
 ), chunks AS (
     DELETE FROM agentflow_run_chunks c USING own o WHERE c.tenant_id = :tenant_id AND c.run_id = o.run_id
 ), traces AS (
@@ -323,7 +331,17 @@ WITH own AS (
 ), gone AS (
     DELETE FROM agentflow_runs r USING own o WHERE r.tenant_id = :tenant_id AND r.run_id = o.run_id RETURNING r.run_id
 )
-SELECT count(*) AS purged FROM gone
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM tickets) AS purged
+
+-- name: end_claims
+-- Whoever works on a key of the tenant, or of the operator, from before its receipt keeps no answer: it may hold what goes. Who asks
+-- again goes on with the same effect.
+UPDATE agentflow_idempotency k SET attempts = attempts + 1
+WHERE k.status IS NULL
+  AND (k.tenant_id = :tenant_id
+       OR (k.tenant_id = '00000000-0000-0000-0000-000000000000'
+           AND (:of_user OR NOT EXISTS (SELECT FROM agentflow_receipts r
+                                        WHERE r.tenant_id = :tenant_id AND r.issued_at <= k.created_at))))
 
 -- name: purge_operators_answers
 -- What was answered to the operator, under keys of its own: what names the tenant, one of its keys, exports and imports, or
@@ -363,4 +381,9 @@ SELECT (SELECT count(*) FROM agentflow_idempotency
      + (SELECT count(*) FROM agentflow_audit_log WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :name) AS found
 
 -- name: count_runs_of_user
-SELECT count(*) AS found FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id
+SELECT (SELECT count(*) FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id)
+     + (SELECT count(*) FROM agentflow_pgqueuer q
+        WHERE position(convert_to(CAST(CAST(:tenant_id AS uuid) AS text), 'UTF8') IN q.payload) > 0
+          AND NOT EXISTS (SELECT FROM agentflow_runs r
+                          WHERE r.tenant_id = :tenant_id
+                            AND r.run_id = CAST(CAST(convert_from(q.payload, 'UTF8') AS json) ->> 'run_id' AS uuid))) AS found

@@ -26,7 +26,7 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.errors import FailingListenerError
 from pgqueuer.domain.models import Job, TableChangedEvent, TracebackRecord, utc_now
 from pgqueuer.domain.settings import DBSettings, Durability
-from pgqueuer.domain.types import Channel, QueueEntrypoint
+from pgqueuer.domain.types import JOB_STATUS, Channel, QueueEntrypoint
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.errors import StorageError, StoreUnavailableError
@@ -63,11 +63,19 @@ def ticket_settings() -> DBSettings:
 
 
 class TicketQueries(Queries):
-    """PgQueuer's statements; a ticket that is to come again wakes who sleeps until later than that."""
+    """PgQueuer's statements; a ticket that is to come again wakes who sleeps until later than that.
+
+    Of what a ticket's handling raised the type is noted, and no text: texts name threads and users, who may
+    be forgotten while the note is kept.
+    """
+
+    async def log_jobs(self, job_status: list[tuple[Job, JOB_STATUS, TracebackRecord | None]]) -> None:
+        """Note how tickets ended, and without whom."""
+        await super().log_jobs([(job, status, _nameless(record)) for job, status, record in job_status])
 
     async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
         """Put a ticket back, and say so: the library's trigger is silent about updates."""
-        await super().retry_job(job, delay, traceback_record)
+        await super().retry_job(job, delay, _nameless(traceback_record))
         channel = self.qbq.settings.channel
         event = TableChangedEvent(
             channel=channel,
@@ -153,6 +161,13 @@ async def forget_tickets(engine: AsyncEngine, *, older_than_s: float) -> None:
     with translated():
         async with engine.begin() as transaction:
             await transaction.execute(QUERIES["forget_ticket_log"], {"older_than_s": older_than_s})
+
+
+def _nameless(record: TracebackRecord | None) -> TracebackRecord | None:
+    """What may be kept of an error whosever it was."""
+    if record is None:
+        return None
+    return record.model_copy(update={"exception_message": "", "traceback": "", "additional_context": None})
 
 
 async def _serve_on(driver: asyncpg.Connection[Any], manager: TicketManager, stop: asyncio.Event) -> None:

@@ -344,5 +344,9 @@ WHERE i.issuer = :issuer AND i.audience = :audience
 -- Of the restore that this server was started from; null for none.
 SELECT nullif(current_setting('agentflow.restore', true), '') AS restore_id
 
+-- name: is_unapplied
+-- Whether that restore's tombstones are still to be applied.
+SELECT NOT EXISTS (SELECT FROM agentflow_restores WHERE restore_id = current_setting('agentflow.restore', true)) AS found
+
 -- name: find_restore
 SELECT restore_id FROM agentflow_restores WHERE restore_id = :restore_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.errors import ConfigurationError
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow_tenancy.queries import QUERIES
-from agentflow_tenancy.restores import check_restored
+from agentflow_tenancy.restores import RestoreWatch, check_restored
 
 APP_ROLE: Final = "agentflow_app"
 
@@ -60,10 +61,19 @@ async def check_app_role(engine: AsyncEngine) -> None:
 
 
 class RoleGuard:
-    """Asks once whether the login is safe and the database whole; until then nobody is served."""
+    """Asks whether the login is safe and the database whole; until then nobody is served.
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        """Nothing is asked yet."""
+    Once, and again when the database was restored while this process runs.
+    """
+
+    def __init__(self, engine: AsyncEngine, *forget: Callable[[], None]) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            engine: Its connections are looked at from now on; see `RestoreWatch`.
+            forget: Likewise.
+        """
+        RestoreWatch(engine, self._doubt, *forget)
         self._engine = engine
         self._asking = asyncio.Lock()
         self._is_safe = False
@@ -82,3 +92,6 @@ class RoleGuard:
                 await check_app_role(self._engine)
                 await check_restored(self._engine)
                 self._is_safe = True
+
+    def _doubt(self) -> None:
+        self._is_safe = False

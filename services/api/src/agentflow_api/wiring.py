@@ -161,7 +161,7 @@ async def opened(
     try:
         yield Wiring(
             settings=settings,
-            role=RoleGuard(engine),
+            role=RoleGuard(engine, checkpointer.forget_database),
             repository=repository,
             keys=keys,
             key_uses=key_uses,

@@ -24,6 +24,7 @@ from agentflow_telemetry.endpoint import MetricsEndpoint
 from agentflow_tenancy import TenantRepository, UsageRepository
 from agentflow_tenancy.exports import ExportFolder, ExportQueue, Leftovers, ThreadExporter, ThreadImporter
 from agentflow_tenancy.moves import Mover, OperationRepository
+from agentflow_tenancy.restores import RestoreWatch
 from agentflow_tenancy.tombstones import TombstoneFile, TombstoneRepository
 from agentflow_worker.export_runner import ExportRunner
 from agentflow_worker.gauge_reader import GaugeReader
@@ -56,8 +57,11 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     metrics = None
     if settings.telemetry.mode is not Mode.OFF:
         metrics = Metrics("agentflow-worker", settings=settings.telemetry)
-    checkpointer = PgCheckpointer(settings.database_url, redis_url=settings.redis_url, pool_size=2)
+    upkeep = engine_from_url(settings.database_url, pool_size=2, max_overflow=0, timeout_s=30)
+    checkpointer = PgCheckpointer.from_engine(upkeep, redis_url=settings.redis_url)
+    RestoreWatch(upkeep, checkpointer.forget_database)
     engine = engine_from_url(settings.database_url, pool_size=10, max_overflow=0, timeout_s=60)
+    RestoreWatch(engine)
     sweeper = Sweeper(
         checkpointer,
         RetentionSweep(
@@ -88,6 +92,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         stack.callback(logger.info, "The worker stopped.")
         stack.push_async_callback(engine.dispose)
+        stack.push_async_callback(upkeep.dispose)
         stack.push_async_callback(checkpointer.aclose)
         if not await may_work(engine, stop):
             return

@@ -94,6 +94,7 @@ async def opened_run_worker(
             stack.push_async_callback(writer.aclose)
         checkpointer = PgCheckpointer.from_engine(engine, redis_url=redis_url, lease_s=THREAD_LEASE_S)
         stack.push_async_callback(checkpointer.aclose)
+        role = RoleGuard(engine, checkpointer.forget_database)
         counts = _client(stack, settings.quota_redis_url)
         quotas = QuotaGuard(
             None if counts is None else QuotaStore(counts),
@@ -117,7 +118,7 @@ async def opened_run_worker(
             remote_tools=RemoteTools(engine),
         )
         queue = RunQueue(operations, RunRepository(operations))
-        yield RunWorker(queue, executor, RoleGuard(engine), at_once=settings.at_once)
+        yield RunWorker(queue, executor, role, at_once=settings.at_once)
 
 
 def _client(stack: AsyncExitStack, url: str | None) -> Redis | None:

@@ -16,6 +16,7 @@ _FILES: Final = {
     12: "0012_plain_deletes.sql",
     13: "0013_trace_days.sql",
     14: "0014_sweeps.sql",
+    15: "0015_claims.sql",
 }
 
 

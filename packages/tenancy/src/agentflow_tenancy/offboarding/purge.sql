@@ -163,6 +163,10 @@ SELECT (SELECT count(*) FROM checkpoints) AS agentflow_checkpoints, (SELECT coun
 -- The last of a batch.
 DELETE FROM agentflow_threads WHERE placement = {placement} AND tenant_id = $1 AND thread_id = ANY ($2::text[])
 
+-- name: end_claims
+-- Whoever works on a key of the tenant keeps no answer: it may be about threads that go now. Who asks again goes on.
+UPDATE agentflow_idempotency SET attempts = attempts + 1 WHERE tenant_id = $1 AND status IS NULL
+
 -- name: forget_answers
 -- What was answered to repeated requests about the threads $2, as tenants name them.
 DELETE FROM agentflow_idempotency

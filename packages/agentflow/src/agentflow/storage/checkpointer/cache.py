@@ -90,6 +90,10 @@ class ThreadCache:
         self._closed = False
         self._scripts = ScriptCalls(client)
 
+    def serve(self, instance_id: uuid.UUID) -> None:
+        """Hold those of another database from now on; nothing of the one before is found any more."""
+        self._instance = instance_id.hex
+
     def keys(self, scope: Scope, thread_id: str) -> Keys:
         """The keys of a thread; its id is encoded, so that it can neither collide nor steer a shard."""
         tag = f"af:{{{scope.tenant_id.hex}:{self._digest(thread_id)}}}"

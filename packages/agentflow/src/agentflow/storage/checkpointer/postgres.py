@@ -202,6 +202,15 @@ class PgCheckpointer(BaseCheckpointer):
         """
         await self.backend()
 
+    def forget_database(self) -> None:
+        """Believe nothing that was learned of the database: it was restored, say, to a time before.
+
+        The next call asks for its id anew, which is part of every key in Redis.
+        """
+        self.memory.clear()
+        for backend in self._backends.resources():
+            backend.ready = False
+
     async def aclose(self) -> None:
         """See `BaseCheckpointer.aclose`. An engine that was passed in stays open."""
         await self._backends.close()

@@ -90,14 +90,16 @@ class Backend:
         return self._cache is not None and self._cache.degraded
 
     async def prepare(self) -> None:
-        """Make the schema if it is missing, and learn the database's id. Once."""
+        """Make the schema if it is missing, and learn the database's id, unless it is `ready`."""
         async with self._preparing:
             if self.ready:
                 return
             instance_id = await ensure_schema(self._engine, self._statements)
             shown = await self._statements.fetch("is_shown_all")
             self.of_tenants.is_shown_all = shown[0]["is_shown_all"]
-            if self._make_redis is not None:
+            if self._cache is not None:
+                self._cache.serve(instance_id)
+            elif self._make_redis is not None:
                 self._cache = self._new_cache(self._make_redis(), instance_id)
             self.ready = True
 

@@ -104,6 +104,12 @@ class ThreadMemory:
         with self._mutex:
             self._remove(key)
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._mutex:
+            self._entries.clear()
+            self._bytes = 0
+
     def _remove(self, key: ThreadKey) -> None:
         old = self._entries.pop(key, None)
         if old is not None:
