@@ -24,30 +24,35 @@ READY_WITHIN_S = 120.0
 class Stack:
     """`agentflow-cloud run`, as `make run` runs it."""
 
-    def __init__(self, state_dir: Path, port: int) -> None:
+    def __init__(self, state_dir: Path, port: int, *words: str) -> None:
         self.state_dir = state_dir
         self.output = state_dir.parent / "output.txt"
+        self.errors = state_dir.parent / "errors.txt" if words else self.output
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AGENTFLOW_", "PYTEST_"))
         }
         environment |= {"AGENTFLOW_STATE_DIR": str(state_dir), "AGENTFLOW_PORT": str(port)}
-        with self.output.open("w") as stream:
+        with self.output.open("w") as stream, self.errors.open("a") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agentflow_cloud", "run"],
+                [sys.executable, "-m", "agentflow_cloud", "run", *words],
                 cwd=ROOT,
                 env=environment,
                 stdout=stream,
-                stderr=subprocess.STDOUT,
+                stderr=errors if words else subprocess.STDOUT,
             )
 
     def banner(self) -> str:
         """What it prints once it is up."""
+        return self.told("for programs:")
+
+    def told(self, words: str) -> str:
+        """What it printed, once that holds these words."""
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             text = self.output.read_text()
-            if "for programs:" in text:
+            if words in text:
                 return text
             assert self.process.poll() is None, text
             time.sleep(0.05)
@@ -160,6 +165,24 @@ def test_the_pasted_conversation_survives_a_restart(state_dir: Path) -> None:
     with running(folder, port) as stack:
         assert "Alex" in pasted(stack.banner())[1]
         assert stack.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.slow
+def test_run_as_scripts_read_it(state_dir: Path) -> None:
+    """One line of JSON on stdout once it serves, with where it does; what people read goes to stderr."""
+    stack = Stack(state_dir / "stack", free_port(), "--json")
+    try:
+        told = json.loads(stack.told("\n"))
+        assert httpx.get(told["base_url"] + "/health/ready").status_code == 200
+        dev = json.loads(Path(told["file"]).read_text())
+        assert (told["base_url"], told["tenant"]) == (dev["base_url"], dev["tenant"])
+        assert dev["api_key"] not in str(told)
+        assert stack.end(signal.SIGINT) == 0
+    finally:
+        if stack.process.poll() is None:
+            stack.end(signal.SIGTERM)
+    assert len(stack.output.read_text().splitlines()) == 1
+    assert "Starting PostgreSQL" in stack.errors.read_text()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import httpx
 import jwt
 import pytest
 
+from agentflow_api.console.session.attempts import MOST, WITHIN_S, Attempts
 from agentflow_api.console.session.seal import IDLE_S, LONGEST_S, RENEW_S, Seal
 from tests.support.api import Api, TenantKey, running_api
 from tests.support.console import Visitor, visitor
@@ -74,6 +75,38 @@ def test_what_opens_nothing(anybody: Visitor, credential: str) -> None:
     assert "This opens nothing." in answer.text
     assert not anybody.client.cookies
     assert anybody.client.get("/console/home").status_code == 303
+
+
+def test_who_is_wrong_too_often(migrated_database_url: str, redis_url: str) -> None:
+    """Waits, whatever is tried from there then; who is right meanwhile elsewhere is let in."""
+    with (
+        running_api(migrated_database_url, redis_url) as api,
+        visitor(api.base_url) as one,
+    ):
+        statuses = [one.sign_in("af_live_nothing").status_code for _ in range(MOST + 1)]
+        assert statuses == [401] * MOST + [429]
+        answer = one.sign_in(api.operator_token)
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= WITHIN_S
+        assert "Too many wrong attempts" in answer.text
+        assert one.client.get("/console/sign-in").status_code == 200
+
+
+def test_attempts() -> None:
+    """Counted by address, for a minute from the first; right ones are not."""
+    clock = Clock()
+    attempts = Attempts(clock=clock)
+    for _ in range(MOST):
+        assert attempts.wait_s("a") == 0
+        attempts.failed("a")
+    assert (attempts.wait_s("a"), attempts.wait_s("b")) == (WITHIN_S + 1, 0)
+    clock.now += WITHIN_S
+    assert attempts.wait_s("a") == 0
+    attempts.failed("a")
+    assert attempts.wait_s("a") == 0
+    for number in range(20_000):
+        attempts.failed(str(number))
+    assert attempts.wait_s("a") == 0
 
 
 def test_who_is_not_signed_in_comes_back_to_where_they_wanted(anybody: Visitor, tenant: TenantKey) -> None:
@@ -302,6 +335,14 @@ def test_behind_https(migrated_database_url: str, redis_url: str) -> None:
         assert given.startswith("__Host-agentflow_console=")
         assert "Secure" in given
         mine = {"cookie": given.partition(";")[0]}
+        host = api.base_url.partition("//")[2]
+        for scheme, status in (("http", 403), ("https", 401)):
+            answer = httpx.post(
+                f"{api.base_url}/console/sign-in",
+                data={"credential": "x"},
+                headers={"origin": f"{scheme}://{host}"},
+            )
+            assert answer.status_code == status
         assert httpx.get(f"{api.base_url}/console/tenants", headers=mine).status_code == 200
         api.stop()
         api.environment["AGENTFLOW_OPERATOR_TOKEN"] = "n" * 40

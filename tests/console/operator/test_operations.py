@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
+import httpx
 import pytest
 
 from tests.support import databases
@@ -110,6 +112,73 @@ def test_a_tenant_stays_after_all(worked: Api, operator: Visitor) -> None:
     assert "the tenant stays" in operator.see(leaving)
     with worked.client(tenant) as client:
         soon(lambda: client.get("/v1/threads").status_code == 200, within_s=PATIENCE_S)
+
+
+def test_receipts_of_two_pages(worked: Api, operator: Visitor) -> None:
+    """The first of a page must follow the last of the page before."""
+    tenant = worked.tenant()
+    with worked.operator() as client:
+        path = f"/v1/admin/tenants/{tenant.tenant.slug}/forgotten-users"
+        for user in ("u1", "u2"):
+            assert client.post(path, json={"user_id": user}).status_code == 202
+        own = f"/v1/admin/offboardings?tenant={tenant.tenant.slug}"
+        soon(
+            lambda: all(one["receipt_id"] for one in client.get(own).json()["data"]["offboardings"]),
+            within_s=PATIENCE_S,
+        )
+        page = client.get("/v1/admin/receipts", params={"limit": 1}).json()["data"]
+        following = client.get("/v1/admin/receipts", params={"cursor": page["next_cursor"]}).json()["data"]
+    ids = [file["receipt"]["receipt_id"] for file in (*page["receipts"], *following["receipts"])]
+    later = f"/console/receipts?cursor={page['next_cursor']}&after="
+    shown = operator.see(f"{later}{ids[0]}")
+    assert f"All {len(ids) - 1} verify" in shown
+    assert "the first of them number 1, the last of the page before" in shown
+    assert ids[0] not in re.findall(r'href="/console/receipts/([^"]+)"', shown)
+    assert "The chain does not hold" in operator.see(f"{later}{ids[1]}")
+
+
+def _wait_for(client: httpx.Client, dry_run: str) -> None:
+    path = f"/v1/admin/offboardings/{dry_run}"
+    soon(lambda: client.get(path).json()["data"]["state"] == "measured", within_s=PATIENCE_S)
+
+
+def test_operations_of_one_tenant(worked: Api, operator: Visitor) -> None:
+    """The tenant's page has the latest; a link leads to all of them and no other's."""
+    tenant, other = worked.tenant(), worked.tenant()
+    slug = tenant.tenant.slug
+    asked = []
+    with worked.operator() as client:
+        for one, number in ((tenant, 6), (other, 1)):
+            for _ in range(number):
+                path = f"/v1/admin/tenants/{one.tenant.slug}/offboarding"
+                made = client.post(path, json={"dry_run": True})
+                assert made.status_code == 202
+                asked.append(made.json()["data"]["offboarding"]["offboarding_id"])
+                _wait_for(client, asked[-1])
+    page = operator.see(f"/console/tenants/{slug}")
+    assert asked[0] not in page
+    assert f'href="/console/operations?tenant={slug}">All of its operations' in page
+    every = operator.see(f"/console/operations?tenant={slug}")
+    assert [one in every for one in asked] == [True] * 6 + [False]
+
+
+def test_the_audit_log_has_pages(worked: Api, operator: Visitor) -> None:
+    """The tenant's page has the latest, and leads to what was done before, page by page."""
+    tenant = worked.tenant()
+    slug = tenant.tenant.slug
+    with worked.operator() as client:
+        for number in range(70):
+            path = f"/v1/admin/tenants/{slug}"
+            assert client.patch(path, json={"name": f"name-{number}"}).status_code == 200
+    pages = [operator.see(f"/console/tenants/{slug}")]
+    while following := re.search(r'class="further"><a[^>]* href="(/console/audit[^"]+)"', pages[-1]):
+        pages.append(operator.see(unescape(following[1])))
+    told = [re.findall(r'data-label="What">([a-z_.]+)', page) for page in pages]
+    assert [len(one) for one in told[:2]] == [12, 50]
+    assert sum(map(len, told)) > 70
+    assert "tenant.create" in told[-1]
+    assert operator.see("/console/audit").count('data-label="What"') == 50
+    assert operator.see("/console/audit?tenant=nobody-there", status=404)
 
 
 def test_health(worked: Api, operator: Visitor) -> None:

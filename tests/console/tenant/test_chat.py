@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import httpx
 
@@ -25,6 +26,36 @@ def test_a_conversation_by_forms(admin: Visitor, client: httpx.Client) -> None:
     assert again.headers["location"] == place
     assert admin.see(place).count('<article class="message') == 4
     assert [one["thread_id"] for one in client.get("/v1/threads").json()["data"]["threads"]] == [found[1]]
+
+
+def test_what_is_sent_twice_is_said_once(admin: Visitor, client: httpx.Client) -> None:
+    """By a second press, or a reload: the form's key is the call's."""
+    page = admin.see("/console/chat")
+    repeat = re.search(r'name="repeat" value="([^"]+)"', page[page.index('id="composer"') :])
+    assert repeat is not None
+    fields = {"text": "My name is Alex.", "agent": "memory", "thread": "", "repeat": repeat[1]}
+    first, second = (admin.send("/console/chat", **fields) for _ in range(2))
+    assert (first.status_code, second.headers["location"]) == (303, first.headers["location"])
+    [thread] = client.get("/v1/threads").json()["data"]["threads"]
+    messages = client.get(f"/v1/threads/{thread['thread_id']}/messages").json()["data"]["messages"]
+    assert [one["role"] for one in messages] == ["user", "assistant"]
+
+
+def test_a_key_that_may_only_run_agents(client: httpx.Client, signed_in: Callable[[str], Visitor]) -> None:
+    """Sees what it is answered, in the page that answers, and goes on with the same thread; nothing more."""
+    made = client.post("/v1/keys", json={"name": "runner", "scopes": ["graph:invoke"]})
+    runner = signed_in(made.json()["data"]["api_key"])
+    runner.see("/console/chat")
+    first = runner.send("/console/chat", text="My name is Alex.", agent="memory", thread="", repeat="a" * 32)
+    assert first.status_code == 200
+    assert "I will remember that your name is Alex." in first.text
+    assert first.text.count('<article class="message') == 2
+    thread = re.search(r'name="thread" value="([^"]+)"', first.text[first.text.index('id="composer"') :])
+    assert thread is not None
+    fields = {"text": "What's my name?", "agent": "memory", "thread": thread[1], "repeat": "b" * 32}
+    second = runner.send("/console/chat", **fields)
+    assert "Alex" in second.text
+    assert second.text.count('<article class="message') == 2
 
 
 def test_a_question_is_asked_in_the_chat(admin: Visitor, client: httpx.Client) -> None:

@@ -52,9 +52,13 @@ def test_a_key_is_shown_once(api: Api, admin: Visitor, client: httpx.Client) -> 
 def test_a_key_needs_rights(admin: Visitor) -> None:
     """None chosen is a mistake that is said, and no key of all rights."""
     admin.see("/console/keys")
-    refused = admin.send("/console/keys", name="x", repeat="b" * 32)
+    refused = admin.send("/console/keys", name="for what?", repeat="b" * 32, days="30")
     assert refused.status_code == 422
-    assert "Something does not fit" in refused.text
+    assert 'role="alert" id="problem"' in refused.text
+    assert 'value="for what?"' in refused.text
+    assert '<option value="30" selected>' in refused.text
+    assert re.search(r'name="scope threads:read" aria-invalid="true"', refused.text)
+    assert "secret" not in refused.text
 
 
 def test_rotating_and_revoking(api: Api, admin: Visitor, client: httpx.Client) -> None:
@@ -130,7 +134,9 @@ def test_an_export_from_its_start_to_its_file(
     assert file.headers["content-type"] == "application/x-tar"
     assert admin.send(f"/console/exports/{export_id}/end").headers["location"] == "/console/exports"
     assert "expired" in admin.see(part)
-    assert admin.send("/console/exports", what="user", of="", repeat="b" * 32).status_code == 422
+    refused = admin.send("/console/exports", what="user", of="", repeat="b" * 32)
+    assert refused.status_code == 422
+    assert '<option value="user" selected>' in refused.text
     other = signed_in(api.tenant().key)
     other.see(part, status=404)
     other.see("/console/exports")

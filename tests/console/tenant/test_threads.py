@@ -65,7 +65,10 @@ def test_pages_and_conditions(admin: Visitor, client: httpx.Client) -> None:
     assert ids_on(admin.see("/console/threads", since="2099-01-01")) == []
     assert ids_on(admin.see("/console/threads", user="nobody")) == []
     assert "No thread meets all of these" in admin.see("/console/threads", name="nobody")
-    assert "key=value" in admin.see("/console/threads", metadata="nonsense")
+    wrong = admin.see("/console/threads?metadata=nonsense&text=kept", status=422)
+    assert "key=value" in wrong
+    assert re.search(r'name="metadata" value="nonsense"[^>]* aria-invalid="true"', wrong)
+    assert 'name="text" value="kept"' in wrong
     assert admin.client.get("/console/threads?open=t07").headers["location"] == "/console/threads/t07"
 
 
@@ -146,17 +149,22 @@ def test_questions_are_answered(admin: Visitor, reader: Visitor, client: httpx.C
     page = admin.see("/console/threads/t", agent="twice")
     assert "MAIN waits for an answer" in page
     assert "really?" in page
+    assert ids_on(admin.see("/console/threads?status=interrupted")) == ["t"]
+    assert ids_on(admin.see("/console/threads?status=idle")) == []
     asked = re.search(r'name="interrupt_id" value="([^"]+)"', page)
     assert asked is not None
     fields = {"interrupt_id": asked[1], "agent": "twice", "repeat": repeat_in(page)}
     path = "/console/threads/t/answer"
-    assert admin.send(path, **fields, answer="{", form="json").status_code == 422
+    refused = admin.send(path, **fields, answer="{", form="json")
+    assert refused.status_code == 422
+    assert re.search(r'name="answer"[^>]* aria-invalid="true"[^>]*>{</textarea>', refused.text)
+    assert '<option value="json" selected>' in refused.text
     place = sent(admin, path, **fields, answer='{"sure": 3}', form="json")
     page = admin.see(place)
     assert "really really?" in page
     again = admin.send(path, **{**fields, "repeat": "c" * 32}, answer="late", form="text")
     assert again.status_code == 409
-    assert "Not possible now" in again.text
+    assert 'role="alert" id="problem"' in again.text
     asked = re.search(r'name="interrupt_id" value="([^"]+)"', page)
     assert asked is not None
     seen = reader.see("/console/threads/t")
@@ -210,6 +218,11 @@ def test_names_and_deleting(admin: Visitor, client: httpx.Client) -> None:
     refused = admin.send(f"{path}/delete", confirm="T")
     assert refused.status_code == 422
     assert "nothing was deleted" in refused.text
+    assert re.search(r'name="confirm"[^>]* value="T" aria-invalid="true"', refused.text)
+    assert '<details class="card" open><summary>Rename or delete' in refused.text
+    taken = admin.send(f"{path}/fork", checkpoint="1", to_thread="t", repeat="f" * 32, where="new")
+    assert taken.status_code == 409
+    assert re.search(r'name="to_thread"[^>]* value="t"', taken.text)
     assert sent(admin, f"{path}/delete", confirm="t") == "/console/threads"
     assert "The thread t was deleted." in admin.see("/console/threads")
     admin.see(path, status=404)

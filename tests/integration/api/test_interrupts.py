@@ -139,3 +139,33 @@ def test_a_failed_run_says_so(client: httpx.Client) -> None:
     """`error`, with nothing to answer."""
     invoke(client, "breaks", say("hi"))
     assert (thread(client)["status"], thread(client)["interrupts"]) == ("error", [])
+
+
+def found(client: httpx.Client, **wanted: Any) -> list[str]:
+    """The ids of a search's threads, page after page."""
+    ids: list[str] = []
+    place: dict[str, str] = {}
+    while True:
+        answer = client.post("/v1/threads/search", json={"sort": "thread_id", "limit": 2, **wanted, **place})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()["data"]
+        ids += [one["thread_id"] for one in page["threads"]]
+        if page["next_cursor"] is None:
+            return ids
+        place = {"cursor": page["next_cursor"]}
+
+
+def test_threads_by_how_their_latest_run_stands(client: httpx.Client) -> None:
+    """Together with the other conditions, over pages; and deleted so."""
+    waiting, over = ([f"{name}-{number}" for number in range(3)] for name in ("waits", "over"))
+    for agent, ids, status in (("asks", waiting, 200), ("echo", over, 200), ("breaks", ["broken"], 500)):
+        for thread_id in ids:
+            assert invoke(client, agent, say("hi", thread_id)).status_code == status
+    assert found(client, status="interrupted") == waiting
+    assert found(client, status="idle") == over
+    assert found(client, status="error") == ["broken"]
+    assert found(client, status="running") == []
+    assert found(client, status="interrupted", text="nobody said this") == []
+    asked = {"status": "interrupted", "dry_run": False}
+    assert client.post("/v1/threads/delete", json=asked).json()["data"]["thread_ids"] == waiting
+    assert found(client) == ["broken", *over]

@@ -176,7 +176,8 @@ SEARCHES: list[dict[str, Any]] = [
     {"text": ""}, {"text": "a\0b"}, {"text": "x" * 1001}, {"text": 7}, {"text": "\ud800"}, {"user_id": "\0"},
     {"metadata": []}, {"metadata": {"\0": 1}}, {"metadata": {"a": ["\0"]}}, {"metadata": {"a": "\ud800"}},
     {"thread_name": "\0"}, {"created_after": "yesterday"}, {"created_after": "2020-01-01T00:00:00"},
-    {"updated_before": "0001-01-01T00:00:00+14:00"}, {"unknown": 1}, {"search": "x"},
+    {"updated_before": "0001-01-01T00:00:00+14:00"}, {"unknown": 1}, {"search": "x"}, {"status": "busy"},
+    {"status": ["idle"]}, {"status": "IDLE"},
 ]  # fmt: skip
 
 

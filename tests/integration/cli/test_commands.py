@@ -14,6 +14,7 @@ import pytest
 from agentflow_cloud.__main__ import command_parser
 from tests.support.api import Api, TenantKey, free_port
 from tests.support.command import Operator
+from tests.support.waiting import soon
 
 # An example's words end where the shell takes over.
 SHELL = ("|", ">", "<")
@@ -136,10 +137,25 @@ def test_words_and_names_are_completed(api: Api, tenant: TenantKey) -> None:
 
 
 def test_health_as_scripts_read_it(api: Api) -> None:
-    """0 while all of it is there."""
+    """0 while all of it is there; with the operator's token all that the console's page shows."""
+    public = Operator(api, AGENTFLOW_OPERATOR_TOKEN="")
+    assert public.json("health") == {"postgres": "ok", "redis": "ok", "quotas": "ok"}
+    assert "postgres" in public.text("health")
     operator = Operator(api)
-    assert operator.json("health") == {"postgres": "ok", "redis": "ok", "quotas": "ok"}
-    assert "postgres" in operator.text("health")
+    with api.operator() as client:
+        expected = client.get("/v1/admin/health").json()["data"].keys()
+        soon(lambda: client.get("/v1/admin/health").json()["data"]["findings"] is not None, within_s=60)
+        levels = {one["level"] for one in client.get("/v1/admin/health").json()["data"]["findings"]}
+    done = operator.run("health", "--json")
+    found = json.loads(done.stdout)
+    assert found.keys() == expected
+    assert {found[name]["state"] for name in ("postgres", "redis", "quotas")} == {"ok"}
+    assert done.returncode == int("error" in levels)
+    told = operator.run("health").stdout
+    assert "runs waiting" in told
+    for finding in found["findings"]:
+        assert finding["check"] in told
+    assert "operator's token" in Operator(api, AGENTFLOW_OPERATOR_TOKEN="x" * 40).refused("health")
 
 
 def test_the_audit_log(api: Api, tenant: TenantKey) -> None:

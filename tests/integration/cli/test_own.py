@@ -36,6 +36,7 @@ def test_threads_are_listed_and_searched(own: Operator, client: httpx.Client) ->
     oldest = own.json("thread", "list", "--oldest-first", "--most", "2")
     assert [one["thread_id"] for one in oldest] == ["one", "two"]
     assert [one["thread_id"] for one in own.json("thread", "list", "--search", "about two")] == ["two"]
+    assert own.json("thread", "list", "--status", "running") == []
     assert own.json("thread", "list", "--user", "nobody") == []
     rows = own.text("thread", "list").splitlines()
     assert rows[0].split()[:2] == ["THREAD_ID", "STATUS"]

@@ -19,7 +19,6 @@ from agentflow_api.console.charts import (
     meter,
     places_in_time,
     span_bar,
-    sparkline,
 )
 from agentflow_api.console.charts.frame import HEIGHT, WIDTH
 
@@ -157,7 +156,6 @@ def test_hostile_words_are_words() -> None:
     for markup in (
         bar_chart(shown),
         line_chart(shown),
-        sparkline(evil, [1, 2]),
         meter(evil, 1, 2),
         span_bar(Span(evil, "node", 0, 1), 2),
     ):
@@ -190,13 +188,6 @@ def test_a_meter_says_in_words_what_its_colour_does(used: int, limit: int, state
 def test_no_limit_no_bar() -> None:
     assert "no limit" in meter("Threads", 5, None)
     assert "<svg" not in meter("Threads", 5, None)
-
-
-def test_a_sparkline_says_what_it_shows() -> None:
-    root = parsed(sparkline("Growth", [1, None, 9, 4]))
-    [drawn] = root.iterfind(".//svg")
-    assert drawn.attrib["aria-label"] == "Growth: 4 now, 1 at least, 9 at most"
-    assert "no data" in sparkline("Growth", [])
 
 
 def test_bars_of_spans_stay_inside_the_whole() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentflow_api.console.tenant.addresses import api_path, chat_address, thread_address
+from agentflow_api.console.tenant.addresses import chat_address, thread_address
 from agentflow_api.console.tenant.threads.conditions import ConditionError, Conditions, conditions_in
 
 
@@ -18,6 +18,14 @@ def test_only_what_was_typed_is_asked_for() -> None:
 
 def test_an_unknown_order_is_the_usual_one() -> None:
     assert conditions_in({"sort": "evil"}).sort == "-updated_at"
+
+
+def test_a_state_is_one_of_those_that_there_are() -> None:
+    asked = conditions_in({"status": "interrupted"})
+    assert asked.asked(None)["status"] == "interrupted"
+    assert not asked.is_any
+    assert asked.address() == "/console/threads?status=interrupted"
+    assert conditions_in({"status": "evil"}).is_any
 
 
 @pytest.mark.parametrize(
@@ -53,4 +61,3 @@ def test_addresses_of_any_id() -> None:
     assert thread_address("a b%<", at=3, before="x") == "/console/threads/a%20b%25%3C?at=3&before=x"
     assert thread_address("a", page="runs/r") == "/console/threads/a/runs/r"
     assert chat_address("a&b", "echo") == "/console/chat?thread=a%26b&agent=echo"
-    assert api_path("threads", "a b") == "/v1/threads/a%20b"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentflow_api.console.rendering import render
-from agentflow_api.console.tenant.threads.messages import Part, plain_text, said_of
+from agentflow_api.console.tenant.threads.messages import Part, said_of
 
 
 def block(**fields: Any) -> list[Part]:
@@ -63,11 +63,6 @@ def test_long_texts_are_cut() -> None:
     [part] = block(type="text", text="x" * 100_000)
     assert len(part.text) < 21_000
     assert part.text.endswith("(100,000 characters)")
-
-
-def test_a_message_in_a_line() -> None:
-    words = {"content": [{"type": "text", "text": " a\n b "}, {"type": "tool_call"}]}
-    assert plain_text(words) == "a b"
 
 
 def test_what_only_a_tool_can_write() -> None:

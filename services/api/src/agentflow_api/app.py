@@ -3,14 +3,17 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from agentflow_api.audit.routes import audit_router
 from agentflow_api.console.door import ConsoleDoor
+from agentflow_api.console.edge import ConsoleEdge, is_page
+from agentflow_api.console.errors import show_error
 from agentflow_api.console.routes import console_router
 from agentflow_api.console.session.seal import Seal
 from agentflow_api.documents.routes import documents_router
@@ -120,7 +123,7 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
             "leaver": Provide(provide_leaver),
             "operator": Provide(provide_operator),
         },
-        exception_handlers={Exception: answer_error},
+        exception_handlers={Exception: _answer_error},
         lifespan=[lifespan],
         openapi_config=None,  # documents/ makes it
         logging_config=None,  # the process's own, set before
@@ -134,7 +137,14 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
     answering: ASGIApp = Ping(ExactPaths(Doorkeeper(behind)))
     if chosen.cors_origins:
         answering = CrossOrigin(answering, chosen.cors_origins)
+    if chosen.console:
+        answering = ConsoleEdge(answering)
     return LongAnswers(SpanPerRequest(answering, service="agentflow-api", tracing=tracing))
+
+
+def _answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """People are told by a page, also where there is none."""
+    return (show_error if is_page(request.scope) else answer_error)(request, error)
 
 
 def _metrics(settings: Settings) -> Metrics | None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentflow.storage.checkpointer import BaseCheckpointer, PgCheckpointer
 from agentflow.storage.checkpointer.cache import client_from_url
 from agentflow.storage.checkpointer.pool import engine_from_url
+from agentflow_api.console.session.attempts import Attempts
 from agentflow_api.console.session.seal import Seal
 from agentflow_api.graph.running import RunningRuns
 from agentflow_api.http.gatekeeper import Gatekeeper
@@ -93,6 +94,7 @@ class Wiring:
     links: Links
     metrics: Metrics | None
     seal: Seal
+    attempts: Attempts
     engine: AsyncEngine
 
     @property
@@ -197,6 +199,7 @@ async def opened(
             links=Links(settings.key_pepper),
             metrics=metrics,
             seal=Seal(settings.key_pepper),
+            attempts=Attempts(),
             engine=engine,
         )
     finally:

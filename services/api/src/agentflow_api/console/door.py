@@ -41,7 +41,7 @@ class ConsoleDoor:
         token = headers.get(FORM_TOKEN, b"").decode("latin-1")
         if session is None:
             await _refuse(send, 401, "INVALID_CREDENTIAL", "Sign in again: this session is over.")
-        elif not (is_own_page(connection) and self._seal.is_form_token(session, token)):
+        elif not (is_own_page(connection, secure=secure) and self._seal.is_form_token(session, token)):
             await _refuse(
                 send, 403, "FORBIDDEN", "This call is not from a page of this session; load it anew."
             )

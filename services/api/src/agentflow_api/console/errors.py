@@ -16,6 +16,7 @@ from agentflow_api.wiring import Wiring
 _TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
+    405: "Not possible here",
     409: "Not possible now",
     410: "Gone",
     413: "Too much",

@@ -6,12 +6,13 @@ A page's function takes a `Page`, then the path's parameters by name:
     async def tenants(page: Page) -> Response[str]:
         return page.show("operator/tenants.html", tenants=await page.api.get("/v1/admin/tenants"))
 
-    @done("/console/tenants/{named:str}/suspend", OPERATOR)
+    @done("/console/tenants/{named:str}/suspend", OPERATOR, form=tenant)
     async def suspend(page: Page, named: str) -> Response[str]:
         await page.api.send("POST", at("/v1/admin/tenants", named, "suspend"))
         return page.go(f"/console/tenants/{named}", "Suspended: its keys open nothing any more.")
 
-A function that the API refuses (`ApiRefusedError`) need not catch that: the reader is told in words.
+A function that the API refuses (`ApiRefusedError`) need not catch that: the page of its `form` is shown
+again, with what was typed and what is wrong with it; without one the reader is told on a page of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import inspect
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, quote
 
@@ -27,8 +29,10 @@ import litestar
 from litestar import Request, Response
 from litestar.datastructures import Cookie
 from litestar.enums import MediaType
+from litestar.handlers import HTTPRouteHandler
 
-from agentflow_api.console.backend import Backend
+from agentflow_api.console.backend import ApiRefusedError, Backend
+from agentflow_api.console.refusals import Refusal, is_correctable, refusal_of
 from agentflow_api.console.rendering import render
 from agentflow_api.console.session.cookies import (
     given_said,
@@ -53,20 +57,10 @@ SIGN_IN: Final = "/console/sign-in"
 FORM_TOKEN: Final = "form_token"  # noqa: S105  # a field's name
 _MAX_FORM_BYTES: Final = 256 * 1024
 _MOST_FIELDS: Final = 200
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-# `same-origin`: a browser that sends no referrer says that a form comes from nowhere.
-HEADERS: Final = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-store",
-}
 
 type Handler = Callable[..., Awaitable[Response[Any]]]
+# Of what answers a request, the page behind it.
+_HANDLERS: Final[dict[Any, Handler]] = {}
 
 
 class SignInError(Exception):
@@ -101,6 +95,7 @@ class Page:
         principal: A tenant's: as what its key counts; None for the operator.
         api: The API's routes, as who looks.
         form: Of a POST: its fields, of which the session's token was checked.
+        refusal: Why a form or a search was refused.
     """
 
     request: Request[Any, Any, Any]
@@ -110,6 +105,7 @@ class Page:
     api: Backend
     form: Mapping[str, str] = field(default_factory=dict)
     _secure: bool = False
+    refusal: Refusal = field(default_factory=Refusal)
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -123,14 +119,18 @@ class Page:
             raise SignInError
         return self.principal
 
+    def given(self, name: str) -> str:
+        """A parameter of the address, else a field of the form that was sent."""
+        return (self.query.get(name) or self.form.get(name, "")).strip()
+
     def may(self, scope: str) -> bool:
         """Whether the key that signed in has a scope: what a page offers to do."""
         return self.principal is not None and scope in self.principal.scopes
 
-    def show(self, template: str, *, status: int = 200, **values: Any) -> Response[str]:
+    def show(self, template: str, **values: Any) -> Response[str]:
         """A whole page."""
         said = given_said(self.request, secure=self._secure)
-        answer = self.part(template, status=status, said=said, **values)
+        answer = self.part(template, status=self.refusal.status, said=said, **values)
         if said:
             answer.cookies.append(said_cookie("", secure=self._secure))
         return answer
@@ -162,6 +162,10 @@ class Page:
             "form_token": self.wiring.seal.form_token(self.session),
             "link": link,
             "may": self.may,
+            "refused": self.refusal.problem,
+            "typed": self.refusal.typed,
+            "ticked": self.refusal.ticked,
+            "fault": self.refusal.fault,
             "new_repeat_key": new_repeat_key,
         }
 
@@ -176,32 +180,37 @@ def shown(path: str, who: Who) -> Callable[[Handler], Any]:
     return lambda handler: litestar.get(path, include_in_schema=False)(_called(handler, who, is_form=False))
 
 
-def done(path: str, who: Who) -> Callable[[Handler], Any]:
-    """A POST of a form of one of the session's own pages."""
+def done(path: str, who: Who, *, form: HTTPRouteHandler | None = None) -> Callable[[Handler], Any]:
+    """A POST of a form of one of the session's own pages.
+
+    Args:
+        form: The page that has it, of the same path parameters or fewer: shown again if it is refused.
+    """
     return lambda handler: litestar.post(path, include_in_schema=False, status_code=200)(
-        _called(handler, who, is_form=True)
+        _called(handler if form is None else _correctable(handler, _HANDLERS[form.fn]), who, is_form=True)
     )
 
 
 def html(text: str, *, status: int = 200, cookies: list[Cookie] | None = None) -> Response[str]:
     """An answer that is a page."""
-    return Response(text, status_code=status, media_type=MediaType.HTML, headers=HEADERS, cookies=cookies)
+    return Response(text, status_code=status, media_type=MediaType.HTML, cookies=cookies)
 
 
 def redirect(path: str, cookies: list[Cookie] | None = None) -> Response[str]:
     """An answer that sends a browser on, by GET."""
-    headers = {**HEADERS, "location": path}
-    return Response("", status_code=303, media_type=MediaType.HTML, headers=headers, cookies=cookies)
+    return Response(
+        "", status_code=303, media_type=MediaType.HTML, headers={"location": path}, cookies=cookies
+    )
 
 
-async def form_of(request: Request[Any, Any, Any]) -> dict[str, str]:
+async def form_of(request: Request[Any, Any, Any], *, secure: bool) -> dict[str, str]:
     """The fields of a form.
 
     Raises:
         BodyTooLargeError, InvalidBodyError: Over 256 KiB, or 200 fields.
         ForbiddenError: It is not from a page of this service.
     """
-    if not is_own_page(request):
+    if not is_own_page(request, secure=secure):
         raise ForbiddenError("This form is not from a page of this service.")
     raw = await read_bytes(request, max_bytes=_MAX_FORM_BYTES)
     text = raw.decode("ascii", "replace")
@@ -211,19 +220,40 @@ async def form_of(request: Request[Any, Any, Any]) -> dict[str, str]:
         raise InvalidBodyError(f"A form has {_MOST_FIELDS} fields at most.") from None
 
 
+def _correctable(handler: Handler, form: Handler) -> Handler:
+    names = _names(form)
+
+    @wraps(handler)
+    async def correctable(page: Page, **ids: str) -> Response[Any]:
+        try:
+            return await handler(page, **ids)
+        except (ApiRefusedError, InvalidBodyError) as error:
+            if not is_correctable(error):
+                raise
+            page.refusal = refusal_of(error, page.form)
+        return await form(page, **{name: ids[name] for name in names})
+
+    return correctable
+
+
+def _names(handler: Handler) -> list[str]:
+    return [name for name in inspect.signature(handler).parameters if name != "page"]
+
+
 def _called(handler: Handler, who: Who, *, is_form: bool) -> Handler:
-    names = [name for name in inspect.signature(handler).parameters if name != "page"]
+    names = _names(handler)
 
     async def called(request: Request[Any, Any, Any]) -> Response[Any]:
         page = await _page(request, who)
         if is_form:
-            page.form = await form_of(request)
+            page.form = await form_of(request, secure=page._secure)  # noqa: SLF001  # its own decorator
             if not page.wiring.seal.is_form_token(page.session, page.form.get(FORM_TOKEN, "")):
                 raise ForbiddenError("This form is of an earlier session; go back and load its page anew.")
         return await handler(page, **{name: request.scope["path_params"][name] for name in names})
 
     called.__name__, called.__doc__ = handler.__name__, handler.__doc__
     called.__module__, called.__qualname__ = handler.__module__, handler.__qualname__
+    _HANDLERS[called] = handler
     return called
 
 

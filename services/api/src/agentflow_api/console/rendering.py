@@ -35,7 +35,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(when=when, size=size, number=number, share=share)
+    environment.filters.update(when=when, size=size, number=number)
     environment.globals["asset"] = asset_path
     return environment
 
@@ -66,13 +66,6 @@ def number(value: float | None) -> str:
         else f"{value:,.2f}".rstrip("0").rstrip(".")
     )
     return text.replace(",", "\u202f")
-
-
-def share(part: float | None, whole: float | None) -> int | None:
-    """Percent, of 0 to 100; None where there is no whole."""
-    if part is None or not whole:
-        return None
-    return max(0, min(100, round(100 * part / whole)))
 
 
 def _ago(seconds: float) -> str:

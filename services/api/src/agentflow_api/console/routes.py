@@ -6,17 +6,13 @@ import litestar
 from litestar import Response, Router
 
 from agentflow_api.console.assets import asset, is_latest
-from agentflow_api.console.errors import show_error
 from agentflow_api.console.operator.routes import OPERATORS_PAGES
 from agentflow_api.console.session.routes import front, sign_in, sign_in_page, sign_out
 from agentflow_api.console.tenant.routes import TENANTS_PAGES
 from agentflow_api.http.problems import NotThereError
 
-_BRIEFLY: Final = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-_FOR_GOOD: Final = {
-    "cache-control": "public, max-age=31536000, immutable",
-    "x-content-type-options": "nosniff",
-}
+_BRIEFLY: Final = {"cache-control": "no-cache"}
+_FOR_GOOD: Final = {"cache-control": "public, max-age=31536000, immutable"}
 
 
 @litestar.get("/console/assets/{digest:str}/{name:str}", include_in_schema=False)
@@ -40,5 +36,4 @@ console_router: Final = Router(
         *OPERATORS_PAGES,
         *TENANTS_PAGES,
     ],
-    exception_handlers={Exception: show_error},
 )

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from agentflow_cloud.admin.target import Target, operator_target, tenant_target
+from agentflow_cloud.admin.target import Target, health_target, operator_target, tenant_target
 from agentflow_cloud.errors import CommandError, UnansweredError
 from agentflow_cloud.terminal.text import shown
 
@@ -193,13 +193,14 @@ def own_service(*, timeout_s: float = _TIMEOUT_S) -> ServiceClient:
     return ServiceClient(tenant_target(), "/v1", timeout_s=timeout_s)
 
 
-def root_service() -> ServiceClient:
-    """A client of what stands beside the versioned routes.
+def health_service() -> tuple[ServiceClient, bool]:
+    """A client of what stands beside the versioned routes, and whether it is the operator's.
 
     Raises:
-        CommandError: As `service`.
+        CommandError: As `health_target`.
     """
-    return ServiceClient(operator_target(), "")
+    target = health_target()
+    return ServiceClient(target, ""), bool(target.token)
 
 
 # It was there and went away; nobody there at all is told at once.

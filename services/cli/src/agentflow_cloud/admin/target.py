@@ -30,6 +30,18 @@ def operator_target() -> Target:
     return _target("AGENTFLOW_OPERATOR_TOKEN", "operator_token")
 
 
+def health_target() -> Target:
+    """The service, with the operator's token if one is known; without it only what is public may be asked.
+
+    Raises:
+        CommandError: No service is known, or what is known cannot be used.
+    """
+    url = os.environ.get("AGENTFLOW_URL")
+    if url and not os.environ.get("AGENTFLOW_OPERATOR_TOKEN"):
+        return Target(_checked_url(url), "")
+    return operator_target()
+
+
 def tenant_target() -> Target:
     """The same with a tenant's API key.
 

@@ -12,6 +12,7 @@ from agentflow_cloud.own.changes import changes
 from agentflow_cloud.own.messages import message_line
 from agentflow_cloud.terminal.tables import say_sheet, say_table
 
+_STATUSES: Final = ("idle", "running", "interrupted", "error")
 _THREADS: Final = ("thread_id", "status", "thread_name", "user_id", "updated_at")
 _MESSAGES: Final = ("role", "text", "message_id")
 _HISTORY: Final = ("seq", "parent", "source", "node", "step", "run_id", "created_at")
@@ -52,12 +53,13 @@ def _add_list(commands: Commands) -> None:
     parser.add_argument("--search", dest="text", metavar="TEXT", help="those in which a text was said")
     parser.add_argument("--name", dest="thread_name", metavar="TEXT", help="those whose name holds a text")
     parser.add_argument("--user", dest="user_id", metavar="ID", help="those of one user")
+    parser.add_argument("--status", choices=_STATUSES, help="those whose latest run stands so")
     parser.add_argument("--oldest-first", action="store_true", help="turn the order round")
     add_most(parser)
 
 
 def _list(chosen: argparse.Namespace) -> None:
-    body = said(chosen, "text", "thread_name", "user_id")
+    body = said(chosen, "text", "thread_name", "user_id", "status")
     body["sort"] = "updated_at" if chosen.oldest_first else "-updated_at"
     show_all(chosen, _THREADS, own_service().search("/threads/search", "threads", body, most=chosen.most))
 

@@ -11,6 +11,7 @@ from agentflow.client.operations.operation import Operation, key_of, without_non
 from agentflow.client.operations.pages import Page, Pages, Place
 from agentflow.client.target import segment
 
+type Status = Literal["idle", "running", "interrupted", "error"]
 type Sort = Literal["updated_at", "-updated_at", "created_at", "-created_at", "thread_id"]
 
 
@@ -20,6 +21,7 @@ class Conditions(TypedDict, total=False):
     Attributes:
         metadata: What their metadata hold.
         text: What their messages hold.
+        status: How their latest run stands.
     """
 
     metadata: Mapping[str, Any]
@@ -30,6 +32,7 @@ class Conditions(TypedDict, total=False):
     updated_after: datetime
     created_before: datetime
     created_after: datetime
+    status: Status
 
 
 class Attributes(TypedDict, total=False):

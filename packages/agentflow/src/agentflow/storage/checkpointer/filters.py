@@ -10,10 +10,12 @@ from typing import Any, Final, Literal, get_args
 
 from agentflow.errors import InvalidInputError
 from agentflow.storage.checkpointer.limits import check_page, check_texts, check_thread_id, metadata_text
+from agentflow.storage.checkpointer.run_status import ThreadStatus
 from agentflow.storage.checkpointer.types import PLAIN_TEXT, NewThread, StoredMessage, ThreadInfo
 
 ThreadSort = Literal["-updated_at", "updated_at", "-created_at", "created_at", "thread_id"]
 SORTS: Final[tuple[ThreadSort, ...]] = get_args(ThreadSort)
+_STATUSES: Final[tuple[ThreadStatus, ...]] = get_args(ThreadStatus)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Attributes of a block that hold what somebody said; all others name or describe it.
@@ -31,6 +33,7 @@ class ThreadFilter:
         text: A case-insensitive part of what a message of its context says; no pattern.
         name: A case-insensitive part of its name; no pattern.
         updated_after: Last changed then or later; and so on, `before` being earlier than that.
+        status: How its latest run stands; see `RunStatus`.
     """
 
     ids: Sequence[str] | None = None
@@ -42,6 +45,7 @@ class ThreadFilter:
     updated_after: datetime | None = None
     created_before: datetime | None = None
     created_after: datetime | None = None
+    status: ThreadStatus | None = None
 
     @property
     def is_any(self) -> bool:
@@ -116,7 +120,8 @@ def check_filter(wanted: ThreadFilter) -> None:
     """Refuse conditions that no store can be asked.
 
     Raises:
-        InvalidError: A NUL or half a surrogate pair, metadata that is no data, a time without its zone.
+        InvalidError: A NUL or half a surrogate pair, metadata that is no data, a time without its zone, an
+            unknown status.
     """
     for thread_id in wanted.ids or ():
         check_thread_id(thread_id)
@@ -124,6 +129,8 @@ def check_filter(wanted: ThreadFilter) -> None:
     metadata_text(wanted.metadata or {})
     for name in ("updated_before", "updated_after", "created_before", "created_after"):
         _check_time(name, getattr(wanted, name))
+    if wanted.status is not None and wanted.status not in _STATUSES:
+        raise InvalidInputError(f"status must be one of {', '.join(_STATUSES)}.")
 
 
 def check_search(wanted: ThreadFilter, sort: ThreadSort, after: ThreadPlace | None, limit: int) -> None:
@@ -184,6 +191,7 @@ def matches(wanted: ThreadFilter, info: ThreadInfo, messages: Sequence[StoredMes
         and (wanted.name is None or (info.name is not None and wanted.name.lower() in info.name.lower()))
         and _is_between(info.updated_at, wanted.updated_after, wanted.updated_before)
         and _is_between(info.created_at, wanted.created_after, wanted.created_before)
+        and (wanted.status is None or info.status == wanted.status)
         and (wanted.text is None or any(says(message, wanted.text) for message in messages))
     )
 

@@ -85,4 +85,5 @@ def _conditions(scope: Scope, wanted: ThreadFilter) -> tuple[Any, ...]:
         wanted.updated_after,
         wanted.created_before,
         wanted.created_after,
+        wanted.status,
     )

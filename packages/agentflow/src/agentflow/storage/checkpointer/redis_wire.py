@@ -2,8 +2,8 @@
 
 The client makes it (address, TLS, credentials, database) and closes it; once it is open, what goes over it is
 ours: a command is written at once, or with others of its turn of the loop while answers are under way. The
-answers come in the order of the commands, and are given to who waits for them. That is a third of the client's
-own time for a command.
+answers come in the order of the commands, and are given to who waits for them. That is a third of the
+client's own time for a command.
 """
 
 from __future__ import annotations

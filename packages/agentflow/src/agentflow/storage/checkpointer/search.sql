@@ -1,13 +1,14 @@
 -- Looking for threads by what they are, and what is done to those that are found. `$1` is the placement, `$2` the tenant
 -- and `$3` the principal. The conditions are the same in each, null is any: $4 ids, $5 metadata that is contained,
 -- $6 the user, $7 a part of what a message says and $8 the same as JSON writes it, $9 a part of the name, $10 to $13
--- changed before and after, made before and after.
+-- changed before and after, made before and after, $14 how the latest run stands, as `status_of` reads a state.
 -- No index serves them: they look at each of the tenant's threads, found by the primary key, and at nobody else's.
--- Messages are looked at last, thread by thread; of content blocks only those that hold the text somewhere are taken apart.
+-- States are looked at late, as long ones are stored elsewhere, and messages last, thread by thread; of content blocks only
+-- those that hold the text somewhere are taken apart.
 -- A NUL has no place in text: its escape becomes a space, unless the backslash before u0000 is itself a part of the text.
 
 -- name: search_threads
--- The page behind place $16 $17, at most $18, by $14 (a time's name, or nothing), latest first with $15. The order is
+-- The page behind place $17 $18, at most $19, by $15 (a time's name, or nothing), latest first with $16. The order is
 -- made before the messages are looked at, and OFFSET 0 has that done thread by thread, so that a page ends the search.
 SELECT t.thread_id, t.head, t.user_id, t.name, t.metadata::text AS metadata, t.run_id, t.created_at, t.updated_at,
        t.expires_at,
@@ -18,10 +19,10 @@ FROM (
            t.expires_at, t.state, k.sort_key
     FROM agentflow_threads t
     CROSS JOIN LATERAL (
-        SELECT CASE $14::text WHEN 'updated_at' THEN (extract(epoch FROM t.updated_at) * 1000000)::bigint
+        SELECT CASE $15::text WHEN 'updated_at' THEN (extract(epoch FROM t.updated_at) * 1000000)::bigint
                               WHEN 'created_at' THEN (extract(epoch FROM t.created_at) * 1000000)::bigint
                               ELSE 0 END
-               * CASE WHEN $15::boolean THEN -1 ELSE 1 END AS sort_key
+               * CASE WHEN $16::boolean THEN -1 ELSE 1 END AS sort_key
     ) k
     WHERE t.placement = $1 AND t.tenant_id = $2 AND ($3::text IS NULL OR t.user_id = $3)
       AND ($4::text[] IS NULL OR t.thread_id = ANY ($4::text[]))
@@ -30,11 +31,14 @@ FROM (
       AND ($9::text IS NULL OR strpos(lower(t.name), lower($9)) > 0)
       AND ($10::timestamptz IS NULL OR t.updated_at < $10) AND ($11::timestamptz IS NULL OR t.updated_at >= $11)
       AND ($12::timestamptz IS NULL OR t.created_at < $12) AND ($13::timestamptz IS NULL OR t.created_at >= $13)
-      AND ($16::bigint IS NULL OR (k.sort_key, t.thread_id) > ($16, $17))
+      AND ($17::bigint IS NULL OR (k.sort_key, t.thread_id) > ($17, $18))
     ORDER BY k.sort_key, t.thread_id
     OFFSET 0
 ) t
-WHERE $7::text IS NULL OR EXISTS (
+WHERE ($14::text IS NULL OR CASE substring(t.state FROM '"execution_meta":\{"current_node":"(?:[^"\\]|\\.)*","step":[0-9]+,"status":"([a-z_]+)"')
+      WHEN 'running' THEN 'running' WHEN 'error' THEN 'error'
+      WHEN 'interrupted_before' THEN 'interrupted' WHEN 'interrupted_after' THEN 'interrupted' ELSE 'idle' END = $14)
+  AND ($7::text IS NULL OR EXISTS (
     SELECT FROM agentflow_messages m
     WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.removed_seq IS NULL
       AND CASE WHEN m.content_kind = 0 THEN strpos(lower(m.content), lower($7)) > 0
@@ -43,9 +47,9 @@ WHERE $7::text IS NULL OR EXISTS (
                    WHERE strpos(lower(('"' || regexp_replace(x.said[1], '(?<!\\)((?:\\\\)*)\\u0000', '\1 ', 'g') || '"')::json #>> '{}'), lower($7)) > 0
                ) END
     OFFSET 0
-)
+))
 ORDER BY t.sort_key, t.thread_id
-LIMIT $18
+LIMIT $19
 
 -- name: count_threads
 SELECT count(*) AS threads
@@ -57,6 +61,9 @@ WHERE t.placement = $1 AND t.tenant_id = $2 AND ($3::text IS NULL OR t.user_id =
   AND ($9::text IS NULL OR strpos(lower(t.name), lower($9)) > 0)
   AND ($10::timestamptz IS NULL OR t.updated_at < $10) AND ($11::timestamptz IS NULL OR t.updated_at >= $11)
   AND ($12::timestamptz IS NULL OR t.created_at < $12) AND ($13::timestamptz IS NULL OR t.created_at >= $13)
+  AND ($14::text IS NULL OR CASE substring(t.state FROM '"execution_meta":\{"current_node":"(?:[^"\\]|\\.)*","step":[0-9]+,"status":"([a-z_]+)"')
+      WHEN 'running' THEN 'running' WHEN 'error' THEN 'error'
+      WHEN 'interrupted_before' THEN 'interrupted' WHEN 'interrupted_after' THEN 'interrupted' ELSE 'idle' END = $14)
   AND ($7::text IS NULL OR EXISTS (
     SELECT FROM agentflow_messages m
     WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.removed_seq IS NULL
@@ -68,7 +75,7 @@ WHERE t.placement = $1 AND t.tenant_id = $2 AND ($3::text IS NULL OR t.user_id =
 ))
 
 -- name: delete_threads
--- At most $14. A thread that a writer holds is waited for, and must meet the conditions afterwards, too.
+-- At most $15. A thread that a writer holds is waited for, and must meet the conditions afterwards, too.
 WITH gone AS (
     SELECT t.placement, t.thread_id
     FROM agentflow_threads t
@@ -79,6 +86,9 @@ WITH gone AS (
       AND ($9::text IS NULL OR strpos(lower(t.name), lower($9)) > 0)
       AND ($10::timestamptz IS NULL OR t.updated_at < $10) AND ($11::timestamptz IS NULL OR t.updated_at >= $11)
       AND ($12::timestamptz IS NULL OR t.created_at < $12) AND ($13::timestamptz IS NULL OR t.created_at >= $13)
+      AND ($14::text IS NULL OR CASE substring(t.state FROM '"execution_meta":\{"current_node":"(?:[^"\\]|\\.)*","step":[0-9]+,"status":"([a-z_]+)"')
+          WHEN 'running' THEN 'running' WHEN 'error' THEN 'error'
+          WHEN 'interrupted_before' THEN 'interrupted' WHEN 'interrupted_after' THEN 'interrupted' ELSE 'idle' END = $14)
       AND ($7::text IS NULL OR EXISTS (
         SELECT FROM agentflow_messages m
         WHERE m.placement = $1 AND m.tenant_id = $2 AND m.thread_no = t.thread_no AND m.removed_seq IS NULL
@@ -89,7 +99,7 @@ WITH gone AS (
                    ) END
     ))
     ORDER BY t.thread_id
-    LIMIT $14
+    LIMIT $15
     FOR UPDATE OF t
 )
 DELETE FROM agentflow_threads d USING gone g

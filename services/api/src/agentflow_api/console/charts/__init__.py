@@ -5,7 +5,6 @@ from agentflow_api.console.charts.data import Chart, Place, Series, places_in_ti
 from agentflow_api.console.charts.lines import line_chart
 from agentflow_api.console.charts.meter import meter
 from agentflow_api.console.charts.spans import Span, span_bar
-from agentflow_api.console.charts.sparkline import sparkline
 from agentflow_api.console.charts.units import BYTES, COUNT, MILLISECONDS, Unit
 
 __all__ = [
@@ -22,5 +21,4 @@ __all__ = [
     "meter",
     "places_in_time",
     "span_bar",
-    "sparkline",
 ]

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from litestar import Response
 
+from agentflow_api.console import forms
+from agentflow_api.console.operator.tenants import tenant
 from agentflow_api.console.pages import OPERATOR, Page, at, done, link
 from agentflow_tenancy import ALL_SCOPES
 
@@ -11,12 +13,13 @@ _ALL: Final = "/v1/admin/tenants"
 _HOME: Final = "/console/tenants"
 
 
-@done(_HOME + "/{named:str}/keys", OPERATOR)
+@done(_HOME + "/{named:str}/keys", OPERATOR, form=tenant)
 async def create_key(page: Page, named: str) -> Response[str]:
     """Make one; it is shown this once."""
     scopes = [scope for scope in sorted(ALL_SCOPES) if page.form.get(f"scope_{scope}")]
-    body: dict[str, Any] = {"name": page.form.get("name", "").strip() or "unnamed"}
-    body |= {"scopes": scopes} if scopes else {}
+    if not scopes:
+        raise forms.invalid("scopes", "Choose what the key may do.")
+    body = {"name": forms.text(page.form, "name") or "unnamed", "scopes": scopes}
     made = await page.api.send("POST", at(_ALL, named, "keys"), body, key=page.repeat)
     return _shown(page, named, f"A new key of {named}", made)
 

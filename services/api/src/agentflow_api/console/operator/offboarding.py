@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from litestar import Response
 
+from agentflow_api.console import forms
 from agentflow_api.console.pages import OPERATOR, Page, at, done, link, shown
 
 _TENANTS: Final = "/v1/admin/tenants"
@@ -15,22 +16,23 @@ _GRACES: Final = ((7 * 86_400, "a week"), (86_400, "a day"), (30 * 86_400, "30 d
 @shown("/console/tenants/{named:str}/offboarding", OPERATOR)
 async def leave(page: Page, named: str) -> Response[str]:
     """What it means, and the form that asks for the tenant's name."""
-    return await _form(page, named, "", 200)
+    tenant = await page.api.get(at(_TENANTS, named))
+    return page.show("operator/leave.html", tenant=tenant, graces=_GRACES)
 
 
-@done("/console/tenants/{named:str}/offboarding", OPERATOR)
+@done("/console/tenants/{named:str}/offboarding", OPERATOR, form=leave)
 async def offboard(page: Page, named: str) -> Response[str]:
     """Begin it, or count what would go."""
     is_dry = page.form.get("what") == "dry_run"
     tenant = await page.api.get(at(_TENANTS, named))
     if not is_dry and page.form.get("confirm", "").strip() != tenant["slug"]:
-        return await _form(page, named, "Type the tenant's name exactly to confirm.", 422)
+        raise forms.invalid("confirm", "Type the tenant's name exactly to confirm.")
     body: dict[str, Any] = {"dry_run": is_dry}
     if not is_dry:
         known = {str(seconds): seconds for seconds, _ in _GRACES}
         grace = known.get(page.form.get("grace_s", str(_GRACES[0][0])))
         if grace is None:
-            return await _form(page, named, "Choose one of the graces.", 422)
+            raise forms.invalid("grace_s", "Choose one of the graces.")
         body |= {"grace_s": grace}
         body |= {"export": page.form.get("export") == "on"}
     asked = await page.api.send("POST", at(_TENANTS, named, "offboarding"), body)
@@ -61,11 +63,6 @@ async def skip_grace(page: Page, offboarding_id: str) -> Response[str]:
     """Begin now."""
     await page.api.send("POST", at(_ALL, offboarding_id, "skip-grace"))
     return page.go(link(_HOME, offboarding_id), "The grace is over; it begins.")
-
-
-async def _form(page: Page, named: str, problem: str, status: int) -> Response[str]:
-    tenant = await page.api.get(at(_TENANTS, named))
-    return page.show("operator/leave.html", status=status, tenant=tenant, problem=problem, graces=_GRACES)
 
 
 OFFBOARDING_PAGES: Final[list[Any]] = [leave, offboard, offboarding, offboarding_part, cancel, skip_grace]

@@ -6,18 +6,21 @@ from typing import Any, Final
 from litestar import Response
 
 from agentflow_api.console.charts import BYTES, Chart, Place, Series, bar_chart
+from agentflow_api.console.operator.tenants import tenant
 from agentflow_api.console.pages import OPERATOR, Page, at, done, link, shown
 
 _TENANTS: Final = "/v1/admin/tenants"
 _OPERATIONS: Final = "/v1/admin/operations"
 _MOST_DIGITS: Final = 10
+_LATEST: Final = 5
+_PAGE: Final = 20
 
 
 @shown("/console/placement", OPERATOR)
 async def placement(page: Page) -> Response[str]:
     """Partitions by size, who would move and why, and what moves now."""
     found, moves = await asyncio.gather(
-        page.api.get("/v1/admin/partitions"), page.api.get(_OPERATIONS, limit=5)
+        page.api.get("/v1/admin/partitions"), page.api.get(_OPERATIONS, limit=_LATEST)
     )
     partitions = sorted(found["partitions"], key=lambda one: (-one["size_bytes"], one["placement"]))
     return page.show(
@@ -26,10 +29,11 @@ async def placement(page: Page) -> Response[str]:
         partitions=partitions,
         would_move=found["would_move"],
         operations=moves["operations"],
+        has_more=moves["next_cursor"],
     )
 
 
-@done("/console/tenants/{named:str}/placement", OPERATOR)
+@done("/console/tenants/{named:str}/placement", OPERATOR, form=tenant)
 async def move(page: Page, named: str) -> Response[str]:
     """Have a tenant moved; to the page that watches it."""
     to = page.form.get("placement", "")
@@ -42,12 +46,13 @@ async def move(page: Page, named: str) -> Response[str]:
 @shown("/console/operations", OPERATOR)
 async def operations(page: Page) -> Response[str]:
     """Moves and offboardings, newest first."""
-    cursors = {name: page.query.get(name) for name in ("moves", "leaving")}
+    asked = {name: value for name in ("tenant", "moves", "leaving") if (value := page.given(name))}
+    named = asked.get("tenant")
     moves, leaving = await asyncio.gather(
-        page.api.get(_OPERATIONS, limit=20, cursor=cursors["moves"]),
-        page.api.get("/v1/admin/offboardings", limit=20, cursor=cursors["leaving"]),
+        page.api.get(_OPERATIONS, limit=_PAGE, tenant=named, cursor=asked.get("moves")),
+        page.api.get("/v1/admin/offboardings", limit=_PAGE, tenant=named, cursor=asked.get("leaving")),
     )
-    return page.show("operator/operations.html", moves=moves, leaving=leaving)
+    return page.show("operator/operations.html", moves=moves, leaving=leaving, asked=asked)
 
 
 @shown("/console/operations/{operation_id:str}", OPERATOR)

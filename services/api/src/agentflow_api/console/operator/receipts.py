@@ -10,21 +10,30 @@ from agentflow_api.console.pages import OPERATOR, Page, at, shown
 from agentflow_tenancy.offboarding.receipts import ReceiptError, verify, verify_chain
 
 _ALL: Final = "/v1/admin/receipts"
+_PAGE: Final = 100
 
 
 @shown("/console/receipts", OPERATOR)
 async def receipts(page: Page) -> Response[str]:
     """Every receipt in the order of the chain, and whether it holds."""
-    found, keys = await asyncio.gather(
-        page.api.get(_ALL, limit=100, cursor=page.query.get("cursor")), _keys(page)
+    found, keys, before = await asyncio.gather(
+        page.api.get(_ALL, limit=_PAGE, cursor=page.query.get("cursor")),
+        _keys(page),
+        _before(page, page.query.get("after", "")),
     )
     files = found["receipts"]
     try:
-        verify_chain(files, keys)
+        verify_chain([*before, *files], keys)
         problem = ""
     except ReceiptError as error:
         problem = str(error)
-    return page.show("operator/receipts.html", files=files, problem=problem, next_cursor=found["next_cursor"])
+    following = found["next_cursor"] and {
+        "cursor": found["next_cursor"],
+        "after": files[-1]["receipt"]["receipt_id"],
+    }
+    return page.show(
+        "operator/receipts.html", files=files, before=before, problem=problem, following=following
+    )
 
 
 @shown("/console/receipts/{receipt_id:str}", OPERATOR)
@@ -38,6 +47,11 @@ async def receipt(page: Page, receipt_id: str) -> Response[str]:
         problem = str(error)
     text = json.dumps(file["receipt"], indent=2, sort_keys=True, ensure_ascii=False)
     return page.show("operator/receipt.html", receipt=file["receipt"], text=text, problem=problem)
+
+
+async def _before(page: Page, receipt_id: str) -> list[Any]:
+    """The last of the page before, which the first of this one must follow."""
+    return [await page.api.get(at(_ALL, receipt_id))] if receipt_id else []
 
 
 async def _keys(page: Page) -> Any:

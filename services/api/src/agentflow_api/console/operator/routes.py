@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from agentflow_api.console.operator.audit import AUDIT_PAGES
 from agentflow_api.console.operator.health import HEALTH_PAGES
 from agentflow_api.console.operator.keys import KEY_PAGES
 from agentflow_api.console.operator.offboarding import OFFBOARDING_PAGES
@@ -16,4 +17,5 @@ OPERATORS_PAGES: Final[list[Any]] = [
     *OFFBOARDING_PAGES,
     *RECEIPT_PAGES,
     *HEALTH_PAGES,
+    *AUDIT_PAGES,
 ]

@@ -41,13 +41,19 @@ async def sign_in_page(request: Request[Any, Any, Any], wiring: Wiring) -> Respo
 @litestar.post(SIGN_IN, include_in_schema=False, status_code=200)
 async def sign_in(request: Request[Any, Any, Any], wiring: Wiring) -> Response[str]:
     """Take a credential, once: what stays in the browser is a session that names it."""
-    form = await form_of(request)
+    form = await form_of(request, secure=_secure(request, wiring))
     given, to = form.get(_CALLED, "").strip(), form.get("to", "")
+    address = "" if request.client is None else request.client.host
+    if wait_s := wiring.attempts.wait_s(address):
+        answer = _form(f"Too many wrong attempts from here: try again in {wait_s} seconds.", to, 429, wiring)
+        answer.headers["retry-after"] = str(wait_s)
+        return answer
     try:
         session = await _session(given, wiring)
     except (TenantSuspendedError, TenantLeavingError) as error:
         return _form(str(error), to, 403, wiring)
     except CredentialError:
+        wiring.attempts.failed(address)
         return _form(_WRONG, to, 401, wiring)
     cookie = session_cookie(wiring.seal.cookie(session), secure=_secure(request, wiring))
     return redirect(to if _is_here(to) else home_of(session), [cookie])
@@ -57,7 +63,7 @@ async def sign_in(request: Request[Any, Any, Any], wiring: Wiring) -> Response[s
 async def sign_out(request: Request[Any, Any, Any], wiring: Wiring) -> Response[str]:
     """Forget the session."""
     secure = _secure(request, wiring)
-    form = await form_of(request)
+    form = await form_of(request, secure=secure)
     # Whoever it was, and whether or not that still holds.
     session = wiring.seal.read(given_session(request, secure=secure))
     if session is not None and not wiring.seal.is_form_token(session, form.get(FORM_TOKEN, "")):
@@ -83,7 +89,7 @@ async def _session(given: str, wiring: Wiring) -> Session:
 
 def _form(problem: str, to: str, status: int, wiring: Wiring) -> Response[str]:
     has_operator = wiring.settings.operator_token is not None
-    text = render("sign_in.html", problem=problem, to=to if _is_here(to) else "", has_operator=has_operator)
+    text = render("sign_in.html", refused=problem, to=to if _is_here(to) else "", has_operator=has_operator)
     return html(text, status=status)
 
 

@@ -14,8 +14,3 @@ def chat_address(thread_id: str = "", agent: str = "") -> str:
     """The chat box, with a thread and an agent."""
     said = {name: text for name, text in (("thread", thread_id), ("agent", agent)) if text}
     return "/console/chat" + (f"?{urlencode(said)}" if said else "")
-
-
-def api_path(*steps: str) -> str:
-    """A path of the API, each step of it escaped."""
-    return "/v1/" + "/".join(quote(step, safe=":") for step in steps)

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from litestar import Response
 
+from agentflow_api.console import forms
 from agentflow_api.console.backend import ApiRefusedError
 from agentflow_api.console.pages import TENANT, Page, at, done, shown
-from agentflow_api.console.tenant import forms
 from agentflow_api.console.tenant.addresses import chat_address
 from agentflow_api.console.tenant.showing import agents_of, part, show
 from agentflow_api.console.tenant.threads.actions import run_agent, said
@@ -35,22 +35,26 @@ async def show_conversation(page: Page) -> Response[str]:
     return part(page, "tenant/chat/conversation.html", **await _conversation(page))
 
 
-@done("/console/chat", TENANT)
+@done("/console/chat", TENANT, form=show_chat)
 async def send_message(page: Page) -> Response[str]:
-    """Say something and wait for the answer."""
+    """Say something and wait for the answer. Sent twice, by a reload, it is said once."""
     thread_id = forms.text(page.form, "thread")
     config = {"thread_id": thread_id} if thread_id else {}
     asked = {"messages": [said(page.form.get("text", ""))], "config": config}
     answered = await run_agent(page, asked)
+    if not page.may(THREADS_READ):  # all that such a key is ever told of it
+        told = [*asked["messages"], *(one for one in answered["messages"] if one["role"] != "user")]
+        shown_ones = {"thread_id": answered["meta"]["thread_id"], "messages": list(map(said_of, told))}
+        return show(page, "tenant/chat/chat.html", **(await _conversation(page) | shown_ones))
     return page.go(chat_address(answered["meta"]["thread_id"], forms.text(page.form, "agent")))
 
 
 async def _conversation(page: Page) -> dict[str, Any]:
     if not page.may(GRAPH_INVOKE):
         raise ForbiddenError("This key may not run agents: it lacks the scope graph:invoke.")
-    thread_id = page.query.get("thread", "").strip()
+    thread_id = page.given("thread")
     (agents, agent), thread, messages = await asyncio.gather(
-        agents_of(page, page.query.get("agent", "")), _thread(page, thread_id), _messages(page, thread_id)
+        agents_of(page, page.given("agent")), _thread(page, thread_id), _messages(page, thread_id)
     )
     shown_ones = messages[-_MESSAGES:]
     waits = [] if thread is None else thread["interrupts"]

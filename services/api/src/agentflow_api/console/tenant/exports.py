@@ -4,8 +4,8 @@ from typing import Final
 
 from litestar import Response
 
+from agentflow_api.console import forms
 from agentflow_api.console.pages import TENANT, Page, at, done, shown
-from agentflow_api.console.tenant import forms
 from agentflow_api.console.tenant.showing import part, show
 
 _PAGE: Final = 20
@@ -28,7 +28,7 @@ async def show_export_part(page: Page, export_id: str) -> Response[str]:
     return part(page, "tenant/exports/part.html", one=one)
 
 
-@done("/console/exports", TENANT)
+@done("/console/exports", TENANT, form=list_exports)
 async def start_export(page: Page) -> Response[str]:
     """Have threads exported: all, one, or a user's."""
     named = _NAMED.get(forms.text(page.form, "what"))

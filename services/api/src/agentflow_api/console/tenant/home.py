@@ -8,9 +8,9 @@ from litestar import Response
 from markupsafe import Markup
 
 from agentflow_api.console.charts import Chart, Series, bar_chart
+from agentflow_api.console.charts.usage import daily_series, first_of_month, quotas_of
 from agentflow_api.console.pages import TENANT, Page, shown
 from agentflow_api.console.tenant.showing import show
-from agentflow_api.console.tenant.usage.months import daily_series, first_of_month, quotas_of
 from agentflow_tenancy import THREADS_READ, USAGE_READ
 
 _LATEST: Final = 8

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from litestar import Response
 
+from agentflow_api.console import forms
 from agentflow_api.console.pages import TENANT, Page, at, done, shown
-from agentflow_api.console.tenant import forms
 from agentflow_api.console.tenant.showing import show
 from agentflow_tenancy import (
     GRAPH_INVOKE,
@@ -34,7 +34,7 @@ async def list_keys(page: Page) -> Response[str]:
     return await _shown(page)
 
 
-@done("/console/keys", TENANT)
+@done("/console/keys", TENANT, form=list_keys)
 async def create_key(page: Page) -> Response[str]:
     """A new key. Sent twice, by a reload, it is the same one."""
     name = forms.text(page.form, "name")
@@ -48,7 +48,7 @@ async def create_key(page: Page) -> Response[str]:
     return await _shown(page, {"title": f"Your new key “{name}”", "api_key": made["api_key"]})
 
 
-@done("/console/keys/{key_id:str}/rotate", TENANT)
+@done("/console/keys/{key_id:str}/rotate", TENANT, form=list_keys)
 async def rotate_key(page: Page, key_id: str) -> Response[str]:
     """A new key in place of one, which ends a while later."""
     asked = {"overlap_s": forms.number(page.form, "overlap_s")}

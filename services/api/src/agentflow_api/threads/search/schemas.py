@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from agentflow.storage.checkpointer import ThreadFilter, ThreadSort
+from agentflow.storage.checkpointer.run_status import ThreadStatus
 from agentflow_api.http.times import IsoTime
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -24,6 +25,7 @@ class ThreadConditions(BaseModel):
     updated_after: IsoTime | None = None
     created_before: IsoTime | None = None
     created_after: IsoTime | None = None
+    status: ThreadStatus | None = None
 
     def wanted(self, ids: list[str] | None = None) -> ThreadFilter:
         """The same for the store, with stored ids."""
@@ -37,6 +39,7 @@ class ThreadConditions(BaseModel):
             updated_after=self.updated_after,
             created_before=self.created_before,
             created_after=self.created_after,
+            status=self.status,
         )
 
 

@@ -128,6 +128,8 @@ async def conditions_are_all_met(checkpointer: BaseCheckpointer) -> None:
         (ThreadFilter(name="%"), ["t0"]),
         (ThreadFilter(ids=["t3", "t1", "x"]), ["t1", "t3"]),
         (ThreadFilter(ids=[]), []),
+        (ThreadFilter(status="idle", name="n_"), ["t1"]),
+        (ThreadFilter(status="running"), []),
         (ThreadFilter(created_after=made[1]), ["t1", "t2", "t3"]),
         (ThreadFilter(created_before=made[1].astimezone(elsewhere)), ["t0"]),
         (ThreadFilter(created_after=made[1], created_before=made[3]), ["t1", "t2"]),

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, get_args
 
 from agentflow.errors import InvalidError, InvalidIdError, StaleCheckpointError
 from agentflow.storage.checkpointer.base import BaseCheckpointer
+from agentflow.storage.checkpointer.filters import ThreadFilter
 from agentflow.storage.checkpointer.run_status import PendingInterrupt, ThreadStatus, new_interrupt
 from agentflow.storage.checkpointer.testing.case import (
     Cases,
@@ -154,6 +155,13 @@ async def threads_tell_how_their_run_stands(checkpointer: BaseCheckpointer) -> N
             assert info is not None
             assert (info.status, list(info.interrupts or ())) == (expected, asked if status else [])
             assert (listed.status, listed.interrupts) == (expected, None)
+            for one in get_args(ThreadStatus):
+                wanted, found = ThreadFilter(status=one), int(one == expected)
+                assert len(await checkpointer.search_threads(thread.scope, wanted)) == found
+                assert await checkpointer.count_threads(thread.scope, wanted) == found
+            for one in (*(each for each in get_args(ThreadStatus) if each != expected), expected):
+                gone = [thread.id] if one == expected else []
+                assert list(await checkpointer.delete_threads(thread.scope, ThreadFilter(status=one))) == gone
 
 
 @CASES.add

@@ -4,15 +4,15 @@ from typing import Any, Final
 
 from litestar import Response
 
+from agentflow_api.console import forms
 from agentflow_api.console.pages import TENANT, Page, at, done
-from agentflow_api.console.tenant import forms
 from agentflow_api.console.tenant.addresses import thread_address
-from agentflow_api.http.problems import InvalidBodyError
+from agentflow_api.console.tenant.threads.routes import show_thread
 
 _ONE: Final = "/console/threads/{thread_id:str}"
 
 
-@done(f"{_ONE}/answer", TENANT)
+@done(f"{_ONE}/answer", TENANT, form=show_thread)
 async def answer_interrupt(page: Page, thread_id: str) -> Response[str]:
     """Answer a question that the thread waits with, by its id, and let the run go on."""
     asked = {"resume": forms.answer(page.form), "resume_id": forms.text(page.form, "interrupt_id")}
@@ -20,7 +20,7 @@ async def answer_interrupt(page: Page, thread_id: str) -> Response[str]:
     return page.go(_here(page, thread_id), "Answered: the run went on.")
 
 
-@done(f"{_ONE}/continue", TENANT)
+@done(f"{_ONE}/continue", TENANT, form=show_thread)
 async def continue_from(page: Page, thread_id: str) -> Response[str]:
     """Run from a checkpoint, with a message or with what was unfinished there."""
     text, seq = forms.text(page.form, "text"), forms.number(page.form, "checkpoint")
@@ -29,7 +29,7 @@ async def continue_from(page: Page, thread_id: str) -> Response[str]:
     return page.go(_here(page, thread_id), f"Run from checkpoint {seq}; what was before is still there.")
 
 
-@done(f"{_ONE}/fork", TENANT)
+@done(f"{_ONE}/fork", TENANT, form=show_thread)
 async def fork(page: Page, thread_id: str) -> Response[str]:
     """Make a checkpoint the latest state, here or of a new thread."""
     seq, repeat = forms.number(page.form, "checkpoint"), forms.text(page.form, "repeat")
@@ -40,7 +40,7 @@ async def fork(page: Page, thread_id: str) -> Response[str]:
     return page.go(thread_address(made["thread_id"]), f"Forked from checkpoint {seq} of {thread_id}.")
 
 
-@done(f"{_ONE}/rename", TENANT)
+@done(f"{_ONE}/rename", TENANT, form=show_thread)
 async def rename(page: Page, thread_id: str) -> Response[str]:
     """Name the thread; an empty name takes it away."""
     name = forms.text(page.form, "thread_name") or None
@@ -48,11 +48,11 @@ async def rename(page: Page, thread_id: str) -> Response[str]:
     return page.go(thread_address(thread_id), "Renamed.")
 
 
-@done(f"{_ONE}/delete", TENANT)
+@done(f"{_ONE}/delete", TENANT, form=show_thread)
 async def delete(page: Page, thread_id: str) -> Response[str]:
     """Delete the thread, once its id was typed."""
     if page.form.get("confirm") != thread_id:
-        raise InvalidBodyError("The id that you typed is not the thread's; nothing was deleted.")
+        raise forms.invalid("confirm", "The id that you typed is not the thread's; nothing was deleted.")
     await page.api.send("DELETE", at("/v1/threads", thread_id))
     return page.go("/console/threads", f"The thread {thread_id} was deleted.")
 

@@ -8,6 +8,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 PAGE: Final = 25
+STATUSES: Final = {
+    "running": "busy",
+    "interrupted": "waiting for an answer",
+    "error": "ended in an error",
+    "idle": "idle",
+}
 SORTS: Final = {
     "-updated_at": "Last changed first",
     "updated_at": "First changed first",
@@ -15,11 +21,19 @@ SORTS: Final = {
     "created_at": "Oldest first",
     "thread_id": "By id",
 }
-_FIELDS: Final = ("text", "name", "user", "metadata", "since", "sort")
+_FIELDS: Final = ("text", "name", "user", "metadata", "since", "status", "sort")
 
 
 class ConditionError(Exception):
-    """A condition that cannot be read; the message says which and how it is written."""
+    """A condition that cannot be read; the message says how it is written.
+
+    Attributes:
+        name: Of its field.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +45,13 @@ class Conditions:
     user: str = ""
     metadata: str = ""
     since: str = ""
+    status: str = ""
     sort: str = "-updated_at"
 
     @property
     def is_any(self) -> bool:
         """Whether every thread meets them."""
-        return not (self.text or self.name or self.user or self.metadata or self.since)
+        return not (self.text or self.name or self.user or self.metadata or self.since or self.status)
 
     @property
     def day(self) -> str:
@@ -58,6 +73,7 @@ class Conditions:
             "user_id": self.user,
             "metadata": _metadata(self.metadata),
             "updated_after": _midnight(self.since),
+            "status": self.status,
             "cursor": cursor,
         }
         return {
@@ -77,10 +93,12 @@ class Conditions:
 
 
 def conditions_in(query: Mapping[str, str]) -> Conditions:
-    """The conditions of an address; an unknown order is the usual one."""
+    """The conditions of an address; an unknown order is the usual one, an unknown state any."""
     said = {name: query.get(name, "").strip() for name in _FIELDS}
     if said["sort"] not in SORTS:
         said["sort"] = "-updated_at"
+    if said["status"] not in STATUSES:
+        said["status"] = ""
     return Conditions(**said)
 
 
@@ -91,7 +109,7 @@ def _midnight(text: str) -> str | None:
     try:
         return f"{date.fromisoformat(text).isoformat()}T00:00:00Z"
     except ValueError:
-        raise ConditionError("Write the day as 2026-03-01.") from None
+        raise ConditionError("since", "Write the day as 2026-03-01.") from None
 
 
 def _metadata(text: str) -> dict[str, Any] | None:
@@ -101,9 +119,11 @@ def _metadata(text: str) -> dict[str, Any] | None:
         try:
             found = json.loads(text)
         except ValueError:
-            raise ConditionError('Metadata is no JSON object; write key=value, or {"key": 1}.') from None
+            raise ConditionError(
+                "metadata", 'Metadata is no JSON object; write key=value, or {"key": 1}.'
+            ) from None
         return dict(found)
     key, equals, value = text.partition("=")
     if not (key.strip() and equals):
-        raise ConditionError('Write metadata as key=value, or as JSON: {"key": 1}.')
+        raise ConditionError("metadata", 'Write metadata as key=value, or as JSON: {"key": 1}.')
     return {key.strip(): value.strip()}

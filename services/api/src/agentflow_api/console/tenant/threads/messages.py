@@ -58,12 +58,6 @@ def said_of(message: Mapping[str, Any]) -> Said:
     )
 
 
-def plain_text(message: Mapping[str, Any]) -> str:
-    """What a message says, in one line, without its blocks of other kinds."""
-    blocks = (block for block in message.get("content") or () if isinstance(block, Mapping))
-    return " ".join(" ".join(str(block.get("text") or "").split()) for block in blocks).strip()
-
-
 def _part(block: Mapping[str, Any]) -> Part:
     match block.get("type"):
         case "text":

@@ -43,7 +43,8 @@ async def point_of(page: Page, thread_id: str) -> dict[str, Any]:
         "before": before,
         "older": history["next_cursor"] or "",
     }
-    chosen = query.get("at", "") or (str(checkpoints[0]["seq"]) if checkpoints else "")
+    latest = str(checkpoints[0]["seq"]) if checkpoints else ""
+    chosen = query.get("at", "") or page.form.get("checkpoint", "") or latest
     return shown | ({"at": 0} if not chosen else await _at(page, thread_id, chosen, checkpoints))
 
 

@@ -5,10 +5,13 @@ from typing import Any
 
 from litestar import Response
 
+from agentflow_api.console import forms
+from agentflow_api.console.backend import ApiRefusedError
 from agentflow_api.console.pages import TENANT, Page, at, shown
+from agentflow_api.console.refusals import INVALID, refusal_of
 from agentflow_api.console.tenant.addresses import thread_address
 from agentflow_api.console.tenant.showing import agents_of, part, show
-from agentflow_api.console.tenant.threads.conditions import SORTS, ConditionError, conditions_in
+from agentflow_api.console.tenant.threads.conditions import SORTS, STATUSES, ConditionError, conditions_in
 from agentflow_api.console.tenant.threads.point import point_of
 from agentflow_api.console.tenant.threads.trace import events_of, waterfall_of
 from agentflow_api.http.problems import NotThereError
@@ -21,18 +24,21 @@ async def list_threads(page: Page) -> Response[str]:
         return page.go(thread_address(opened))
     asked, cursor = conditions_in(page.query), page.query.get("cursor") or None
     found: dict[str, Any] = {"threads": [], "next_cursor": None}
-    problem = None
     try:
         found = await page.api.send("POST", "/v1/threads/search", asked.asked(cursor))
     except ConditionError as error:
-        problem = str(error)
+        page.refusal = refusal_of(forms.invalid(error.name, str(error)))
+    except ApiRefusedError as error:
+        if error.status != INVALID:
+            raise
+        page.refusal = refusal_of(error)
     return show(
         page,
         "tenant/threads/list.html",
         asked=asked,
         sorts=SORTS,
+        statuses=STATUSES,
         cursor=cursor,
-        problem=problem,
         threads=found["threads"],
         following=found["next_cursor"],
         looked_for=not asked.is_any,
@@ -43,7 +49,7 @@ async def list_threads(page: Page) -> Response[str]:
 async def show_thread(page: Page, thread_id: str) -> Response[str]:
     """A thread's checkpoints, and all there is to see at one of them."""
     point, (agents, agent) = await asyncio.gather(
-        point_of(page, thread_id), agents_of(page, page.query.get("agent", ""))
+        point_of(page, thread_id), agents_of(page, page.given("agent"))
     )
     return show(page, "tenant/threads/thread.html", **point, agents=agents, agent=agent)
 

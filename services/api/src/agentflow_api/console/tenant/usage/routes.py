@@ -7,9 +7,9 @@ from typing import Final
 from litestar import Response
 
 from agentflow_api.console.charts.data import By
+from agentflow_api.console.charts.usage import charts_of, first_of_month, limits_of, quotas_of
 from agentflow_api.console.pages import TENANT, Page, shown
 from agentflow_api.console.tenant.showing import show
-from agentflow_api.console.tenant.usage.months import charts_of, first_of_month, limits_of, quotas_of
 
 _SPANS: Final = {"month": "This month", "day": "24 hours", "30": "30 days", "year": "A year"}
 _DAYS: Final = {"30": 30, "year": 365}

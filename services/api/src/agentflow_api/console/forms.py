@@ -22,7 +22,7 @@ def number(form: Mapping[str, str], name: str) -> int:
     """
     value = text(form, name)
     if not (value.isascii() and value.isdecimal() and len(value) <= _LONGEST):
-        raise InvalidBodyError(f"{name} must be a whole number.")
+        raise invalid(name, f"{name.replace('_', ' ')} must be a whole number.")
     return int(value)
 
 
@@ -38,6 +38,11 @@ def answer(form: Mapping[str, str]) -> Any:
     try:
         return json.loads(given)
     except ValueError:
-        raise InvalidBodyError(
-            'The answer is no JSON. Choose text, or write it as true, 3, "yes" or {"ok": 1}.'
+        raise invalid(
+            "answer", 'The answer is no JSON. Choose text, or write it as true, 3, "yes" or {"ok": 1}.'
         ) from None
+
+
+def invalid(name: str, problem: str) -> InvalidBodyError:
+    """The error for a field."""
+    return InvalidBodyError(problem, [{"loc": [name], "msg": problem, "type": "value_error"}])

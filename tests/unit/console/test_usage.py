@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from agentflow_api.console.tenant.usage.months import charts_of, first_of_month, limits_of, quotas_of
+from agentflow_api.console.charts.usage import charts_of, first_of_month, limits_of, quotas_of
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
