@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from asyncio import selector_events
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -146,11 +145,17 @@ async def test_commands_of_one_turn_share_a_write(
 ) -> None:
     """The first goes at once, as nothing is under way; the others when the turn is over, in one piece."""
     sent: list[bytes] = []
-    transport = selector_events._SelectorSocketTransport  # what the loop makes
-    write = transport.write
     async with wire_to(own_valkey.url) as wire:
         assert await wire.send("PING") == b"PONG"
-        monkeypatch.setattr(transport, "write", lambda own, data: (sent.append(data), write(own, data)))
+        assert wire._line is not None
+        transport = type(wire._line._transport)
+        write = transport.write
+
+        def noted(own: asyncio.Transport, data: bytes) -> None:
+            sent.append(data)
+            write(own, data)
+
+        monkeypatch.setattr(transport, "write", noted)
         answers = await asyncio.gather(*(wire.send("ECHO", f"word-{n}") for n in range(20)))
     assert answers == [b"word-%d" % n for n in range(20)]
     assert [data.count(b"word-") for data in sent] == [1, 19]
