@@ -29,6 +29,7 @@ PAGES = {
         "move": "/console/operations/{move}",
         "offboarding": "/console/offboardings/{leaving}",
         "receipt": "/console/receipts/{receipt}",
+        "audit": "/console/audit",
         "health": "/console/health",
     },
     "api_key": {

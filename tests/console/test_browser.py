@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.support.api import say
-from tests.support.browser import DESKTOP, PHONE, Looker, chromium, looker
+from tests.support.browser import DESKTOP, PHONE, Looker, Scheme, chromium, looker
 from tests.support.canaries import assert_none_hatched, canary, core, told
 from tests.support.console_pages import OF_ANYBODY, OF_OPERATOR, OF_TENANT, kind_of
 from tests.support.people import OTHERS, People, people_of
@@ -23,6 +23,10 @@ from tests.support.run import Servers
 MOST_BYTES = 150_000
 # As many pages of one kind as show what is different between two of them.
 OF_A_KIND = 2
+# How pages are looked at, first as everything else here is done.
+LOOKS: tuple[tuple[ViewportSize, Scheme], ...] = ((DESKTOP, "light"), (PHONE, "light"), (DESKTOP, "dark"))
+# On a page, what is neither for finding nor for copying.
+_CHANGING = "main form:not([method=get]), main button:not([data-copy]):not(form[method=get] button)"
 _NOT_FOR_READERS = {f"/console/{page}" for page in ("chat", "keys", "exports")}
 
 
@@ -40,10 +44,10 @@ def browser(people: People) -> Iterator[Browser]:  # which uses asyncio before t
         yield one
 
 
-def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
+def _walk(one: Looker, start: str, never: str | None = None, *, reads_only: bool = False) -> dict[str, int]:
     """Follow the links from a page, and look closely at each; how many of each kind there were.
 
-    `never` stands on none of them.
+    `never` stands on none of them; who `reads_only` finds nothing that would change anything.
     """
     seen: dict[str, int] = {}
     done: set[str] = set()
@@ -61,6 +65,9 @@ def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
         assert never is None or never not in one.page.content(), path
         assert_none_hatched(one.page)
         _look_closely(one)
+        if reads_only:
+            changing = one.page.evaluate("(all) => document.querySelectorAll(all).length", _CHANGING)
+            assert changing == 0, path
         waiting.extend(one.links())
     return seen
 
@@ -68,13 +75,11 @@ def _walk(one: Looker, start: str, never: str | None = None) -> dict[str, int]:
 def _look_closely(one: Looker) -> None:
     """For those who see badly, by both sets of colours, on a phone, and over a slow line."""
     one.assert_light(MOST_BYTES)
-    one.page.set_viewport_size(PHONE)
-    one.assert_fits()
-    one.page.set_viewport_size(DESKTOP)
-    one.assert_accessible()
-    one.page.emulate_media(color_scheme="dark")
-    one.assert_accessible("color-contrast")
-    one.page.emulate_media(color_scheme="light")
+    for window, scheme in LOOKS:
+        one.look(window, scheme)
+        one.assert_fits()
+        one.assert_accessible()
+    one.look(*LOOKS[0])
 
 
 def test_the_operators_pages(browser: Browser, people: People) -> None:
@@ -88,7 +93,7 @@ def test_the_operators_pages(browser: Browser, people: People) -> None:
 def test_a_tenants_pages(browser: Browser, people: People, who: str) -> None:
     """Theirs alone: the other tenant stands nowhere."""
     with looker(browser, people.base_url, getattr(people, who)) as one:
-        seen = _walk(one, "/console/home", never=OTHERS)
+        seen = _walk(one, "/console/home", never=OTHERS, reads_only=who == "reader")
     left = OF_TENANT - set(seen)
     assert left == (_NOT_FOR_READERS if who == "reader" else set())
 
@@ -247,6 +252,9 @@ def test_what_the_operator_reads_of_tenants_is_text(browser: Browser, people: Pe
         _assert_told(one, "tenant", "key")
         one.see("/console/tenants/acme/settings")
         _assert_told(one, "tenant")
+        one.see("/console/audit")
+        _assert_told(one, "key")
+        assert canary("key") in told(one.page), "escaped more than once"
         one.see("/console/operations")
         [move] = {path for path in one.links() if kind_of(path) == "/console/operations/{operation_id:str}"}
         one.see(move)

@@ -4,11 +4,14 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support.api import Api
 from tests.support.browser import Looker, chromium, looker
+from tests.support.waiting import soon
 
+# A guard against waiting for ever, not a measure.
+PATIENCE_S = 60.0
 # As the script parses what a part's address answers.
 PARSED = """(before, after) => {
   const parsed = (text) => new DOMParser().parseFromString(text, 'text/html').body.firstElementChild;
@@ -78,6 +81,41 @@ def test_who_is_refused_comes_back_when_told(one: Looker, status: int, after: st
     script = "([status, headers]) => pauseAfter(new Response('', { status, headers }), 900)"
     headers = {} if after is None else {"retry-after": after}
     assert one.page.evaluate(script, [status, headers]) == pause
+
+
+# When the page asks for something, by its own clock.
+NOTING = """window.asked = [];
+const ask = window.fetch;
+window.fetch = (...what) => { window.asked.push(Date.now()); return ask(...what); };"""
+
+
+def test_a_part_that_is_refused_waits(one: Looker) -> None:
+    """As long as `Retry-After` says, by the page's clock, which is moved here; then it is renewed."""
+    page, refused = one.page, list[str]()
+    one.refused = {429}
+
+    def refuse_the_first(route: Route) -> None:
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=429, headers={"retry-after": "60"})
+
+    page.clock.install()
+    page.add_init_script(NOTING)
+    page.route("**/console/health/part", refuse_the_first)
+    one.see("/console/health")
+    heading = page.locator("#findings")
+    heading.evaluate("one => { one.textContent = 'old'; }")
+
+    def is_renewed() -> bool:
+        page.clock.run_for(1000)
+        return heading.text_content() != "old"
+
+    soon(is_renewed, within_s=PATIENCE_S)
+    first, second = page.evaluate("window.asked")[:2]
+    assert len(refused) == 1
+    assert second - first >= 60_000
 
 
 def test_copying_by_the_keyboard(one: Looker, api: Api) -> None:

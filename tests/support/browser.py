@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +24,8 @@ from playwright.sync_api import (
 
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
+type Scheme = Literal["light", "dark"]
+_AXE: Final = {"resultTypes": ["violations"]}
 # What axe calls these keeps people out; lesser findings are hints.
 _GRAVE: Final = ("serious", "critical")
 # A guard against waiting for ever, not a measure.
@@ -65,6 +67,7 @@ class Looker:
         self.page.on("dialog", self._on_dialog)
         self.page.on("request", self._on_request)
         self._axe = Axe()
+        self._look = "as it began"
 
     def sign_in(self, credential: str) -> None:
         """By the form, as people do."""
@@ -121,23 +124,26 @@ class Looker:
         )
         assert 0 < size <= most, (self.page.url, size)
 
+    def look(self, window: ViewportSize, scheme: Scheme) -> None:
+        """From now on by another window, and with other colours."""
+        self.page.set_viewport_size(window)
+        self.page.emulate_media(color_scheme=scheme)
+        self._look = f"{window['width']} px, {scheme}"
+
     def assert_fits(self) -> None:
         """Nothing is wider than the window."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, f"{self.page.url} is {wide} px wider than a phone"
+        assert wide <= 0, (self.page.url, self._look, f"{wide} px too wide")
 
-    def assert_accessible(self, *rules: str) -> None:
-        """Axe finds nothing serious; `rules` are the only ones to look at."""
-        options: dict[str, Any] = {"resultTypes": ["violations"]}
-        if rules:
-            options["runOnly"] = {"type": "rule", "values": list(rules)}
-        found = self._axe.run(self.page, options=options).response["violations"]
+    def assert_accessible(self) -> None:
+        """Axe, with all of its rules, finds nothing serious."""
+        found = self._axe.run(self.page, options=_AXE).response["violations"]
         grave = [
             (one["id"], one["impact"], [node["html"][:160] for node in one["nodes"][:4]])
             for one in found
             if one["impact"] in _GRAVE
         ]
-        assert grave == [], (self.page.url, grave)
+        assert grave == [], (self.page.url, self._look, grave)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         is_wanted = any(f"responded with a status of {status} " in message.text for status in self.refused)

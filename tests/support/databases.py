@@ -34,7 +34,7 @@ def url_of(server_url: str, database: str) -> str:
 
 def create(server_url: str, name: str, template: str | None = None) -> None:
     """Create a database; a clone of a template takes about as long as an empty one."""
-    run(_execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}"'))
+    execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}"')
 
 
 def drop(server_url: str, name: str) -> None:
@@ -42,7 +42,7 @@ def drop(server_url: str, name: str) -> None:
     deadline = time.monotonic() + _LEAVE_TIMEOUT_S
     while True:
         try:
-            run(_execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+            execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
             # An autovacuum worker is in it for a moment.
             if time.monotonic() > deadline:
@@ -61,6 +61,11 @@ def app_url(database_url: str) -> str:
     """The address for a service: by a login that row level security binds, which `migrate` made."""
     url = make_url(database_url).set(username=_APP_LOGIN, password=_APP_PASSWORD)
     return url.render_as_string(hide_password=False)
+
+
+def execute(database_url: str, statement: str) -> None:
+    """Have a statement done, as who owns the database."""
+    run(_execute(database_url, statement))
 
 
 def migrate(database_url: str) -> None:

@@ -142,7 +142,14 @@ def test_only_the_operator(anybody: Visitor, tenant: TenantKey) -> None:
     anybody.sign_in(tenant.key)
     path = f"/console/tenants/{tenant.tenant.slug}"
     pages = ["/console/tenants", "/console/new-tenant", "/console/placement", "/console/operations"]
-    pages += ["/console/receipts", "/console/health", path, f"{path}/settings", f"{path}/offboarding"]
+    pages += [
+        "/console/receipts",
+        "/console/audit",
+        "/console/health",
+        path,
+        f"{path}/settings",
+        f"{path}/offboarding",
+    ]
     for page in pages:
         anybody.see(page, status=403)
     for form in ("/console/new-tenant", f"{path}/suspend", f"{path}/placement", f"{path}/offboarding"):

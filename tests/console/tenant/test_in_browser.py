@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support.agents import pipes
 from tests.support.api import Api, say
@@ -65,6 +65,39 @@ def test_a_conversation_as_it_goes_on(one: Looker, client: httpx.Client) -> None
     page.locator("#conversation .soft a").last.click()
     expect(page.locator(".crumbs")).to_contain_text(thread["thread_id"])
     expect(page.locator(".timeline .step")).to_have_count(4)
+
+
+def test_what_is_sent_again_has_one_effect(one: Looker, client: httpx.Client) -> None:
+    """Pressed twice it is one call; if its answer is lost, the words come back, and are said once."""
+    page, keys = one.page, list[str]()
+    one.refused = {502}
+
+    def lose_the_first(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            assert route.fetch().ok
+            route.fulfill(status=502)
+        else:
+            route.continue_()
+
+    page.route("**/v1/graph/stream", lose_the_first)
+    one.see("/console/chat?agent=memory")
+    messages, box = page.locator("#conversation article"), page.get_by_label("Your message")
+    box.fill("My name is Alex.")
+    page.locator("#composer").evaluate("form => { form.requestSubmit(); form.requestSubmit(); }")
+    expect(page.locator("#chat-state")).to_contain_text("502")
+    expect(box).to_have_value("My name is Alex.")
+    expect(messages).to_have_count(0)
+    page.keyboard.press("Enter")
+    page.locator("#conversation .soft a").wait_for()
+    expect(messages).to_have_count(2)
+    box.fill("My name is Alex.")
+    page.keyboard.press("Enter")
+    expect(messages).to_have_count(4)
+    assert [keys[0] == key for key in keys] == [True, True, False]
+    [thread] = client.get("/v1/threads").json()["data"]["threads"]
+    kept = client.get(f"/v1/threads/{thread['thread_id']}/messages").json()["data"]["messages"]
+    assert [said["role"] for said in kept] == ["user", "assistant"] * 2
 
 
 def test_a_failure_is_told_in_the_chat(one: Looker) -> None:

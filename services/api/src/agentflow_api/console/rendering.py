@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(when=when, size=size, number=number)
+    environment.filters.update(when=when, size=size, number=number, words=words)
     environment.globals["asset"] = asset_path
     return environment
 
@@ -66,6 +67,15 @@ def number(value: float | None) -> str:
         else f"{value:,.2f}".rstrip("0").rstrip(".")
     )
     return text.replace(",", "\u202f")
+
+
+def words(value: Any) -> str:
+    """A value out of JSON as people read it: texts as they are, a list's side by side; a dash for none."""
+    if value is None or value == []:
+        return _NOTHING
+    if isinstance(value, list):
+        return ", ".join(map(words, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _ago(seconds: float) -> str:

@@ -7,6 +7,7 @@
   const text = form.elements.namedItem("text");
   const thread = form.elements.namedItem("thread");
   const agent = form.elements.namedItem("agent");
+  const repeat = form.elements.namedItem("repeat");
   const button = form.querySelector("button");
   const state = document.getElementById("chat-state");
   const conversation = () => document.getElementById("conversation");
@@ -25,6 +26,7 @@
     const list = conversation().querySelector(".conversation");
     list.querySelector(".empty")?.remove();
     list.append(article);
+    shown.push(article);
     article.scrollIntoView({ block: "nearest" });
     return words;
   }
@@ -90,30 +92,70 @@
     return told?.error?.message || `The server answers ${answer.status}.`;
   }
 
+  // What was sent, until it is known what came of it: the same words sent again have the same key, and one effect.
+  let sending = null;
+  // What was shown of it since.
+  let shown = [];
+
+  function whatToSend() {
+    const words = text.value;
+    if (sending?.words === words && sending.agent === agent.value) return sending;
+    if (sending) repeat.value = newKey();
+    const said = { message_id: "0", role: "user", content: [{ type: "text", text: words }] };
+    const asked = { messages: [said], config: thread.value.trim() ? { thread_id: thread.value.trim() } : {} };
+    return { words, agent: agent.value, body: JSON.stringify(asked), key: repeat.value };
+  }
+
+  const newKey = () =>
+    [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+  // What is sent next is another message.
+  function settled() {
+    sending = null;
+    repeat.value = newKey();
+  }
+
+  function unshow() {
+    for (const article of shown) article.remove();
+    shown = [];
+  }
+
+  // The words come back to be sent again, or put right.
+  function takeBack(problem) {
+    state.textContent = problem;
+    if (sending && !text.value) text.value = sending.words;
+  }
+
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled || !text.value.trim()) return;
     const path = agent.value ? `/console/api/a/${encodeURIComponent(agent.value)}/v1/graph/stream` : "/console/api/v1/graph/stream";
-    const said = { message_id: "0", role: "user", content: [{ type: "text", text: text.value }] };
-    const asked = { messages: [said], config: thread.value.trim() ? { thread_id: thread.value.trim() } : {} };
     const token = document.querySelector("meta[name=form-token]").content;
-    const headers = { "content-type": "application/json", "x-form-token": token };
+    const next = whatToSend();
+    if (next === sending) unshow();
+    sending = next;
+    shown = [];
+    const headers = { "content-type": "application/json", "x-form-token": token, "idempotency-key": sending.key };
     button.disabled = true;
     state.textContent = "The agent is at work …";
-    bubble("user", "You").textContent = text.value;
+    bubble("user", "You").textContent = sending.words;
     text.value = "";
     try {
-      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(asked) });
+      const answer = await fetch(path, { method: "POST", headers, body: sending.body });
       if (answer.ok) {
         state.dataset.problem = "";
         await readLines(answer, teller());
         state.textContent = state.dataset.problem;
+        settled();
         if (state.dataset.reads) await refresh();
       } else {
-        state.textContent = await problemOf(answer);
+        unshow();
+        takeBack(await problemOf(answer));
+        // Refused for good, unless the same is under way.
+        if (answer.status < 500 && answer.status !== 409) settled();
       }
     } catch {
-      state.textContent = "The connection was lost; what the agent did is stored in the thread.";
+      takeBack("The connection was lost. What the agent did is stored in the thread; sent again, it is not done twice.");
     } finally {
       button.disabled = false;
       text.focus();
