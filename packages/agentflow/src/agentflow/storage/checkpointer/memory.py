@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import uuid
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -48,7 +46,7 @@ from agentflow.storage.checkpointer.limits import (
     encode_write,
 )
 from agentflow.storage.checkpointer.locks import LocalLocks
-from agentflow.storage.checkpointer.run_status import run_status
+from agentflow.storage.checkpointer.memory_thread import MemoryThread
 from agentflow.storage.checkpointer.sizes import Limits
 from agentflow.storage.checkpointer.types import (
     BEGINNING,
@@ -64,109 +62,14 @@ from agentflow.storage.checkpointer.types import (
     StoredMessage,
     ThreadInfo,
     ToolCallInfo,
-    ToolIntent,
     ToolResult,
     ToolStart,
     ToolStarts,
-    next_pos,
-    oldest_needed_tool,
     snapshot_after,
 )
 from agentflow.utils.jsontext import json_text, size_bytes
 
 _Key = tuple[object, int, str]
-
-
-@dataclass(slots=True)
-class _Row:
-    message: StoredMessage
-    seq: int
-    removed_seq: int | None = None
-
-
-@dataclass(slots=True)
-class _Tool:
-    intent: ToolIntent
-    run_id: str
-    seq: int
-    started_by: uuid.UUID
-    started_at: datetime
-    attempt: int = 1
-    finished_at: datetime | None = None
-    result: str | None = None
-
-    def info(self) -> ToolCallInfo:
-        return ToolCallInfo(
-            key=self.intent.key,
-            call_id=self.intent.call_id,
-            name=self.intent.name,
-            node=self.intent.node,
-            run_id=self.run_id,
-            seq=self.seq,
-            attempt=self.attempt,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            result=self.result,
-        )
-
-
-@dataclass(slots=True)
-class _Thread:
-    thread_no: int
-    thread_id: str
-    attributes: NewThread
-    metadata: str
-    created_at: datetime
-    updated_at: datetime
-    fields: str = "{}"
-    next_pos: int = 0
-    run_id: str | None = None
-    stop_requested: bool = False
-    expires_at: datetime | None = None
-    patches: list[str] = field(default_factory=list)
-    checkpoints: list[CheckpointInfo] = field(default_factory=list)
-    pruned: int = 0
-    rows: list[_Row] = field(default_factory=list)
-    alive: dict[int, _Row] = field(default_factory=dict)
-    tools: dict[uuid.UUID, _Tool] = field(default_factory=dict)
-
-    def finish(self, results: Sequence[ToolResult]) -> None:
-        for ended in results:
-            tool = self.tools.get(ended.key)
-            if tool is not None and tool.result is None:
-                tool.result, tool.finished_at = ended.result, datetime.now(UTC)
-
-    def snapshot(self) -> Snapshot:
-        rows = sorted(self.alive.items(), key=lambda item: item[0])
-        messages = [row.message for _, row in rows]
-        return Snapshot(
-            self.thread_no, len(self.checkpoints), self.next_pos, json.loads(self.fields), messages
-        )
-
-    def copy(self, thread_id: str, thread_no: int) -> _Thread:
-        now = datetime.now(UTC)
-        copied = replace(
-            deepcopy(self), thread_id=thread_id, thread_no=thread_no, created_at=now, updated_at=now
-        )
-        copied.tools = {key: tool for key, tool in copied.tools.items() if tool.result is not None}
-        copied.stop_requested = False
-        return copied
-
-    def info(self) -> ThreadInfo:
-        found = run_status(json.loads(self.fields))
-        return ThreadInfo(
-            status=found.status,
-            interrupts=found.interrupts,
-            thread_id=self.thread_id,
-            head=len(self.checkpoints),
-            user_id=self.attributes.user_id,
-            name=self.attributes.name,
-            metadata=json.loads(self.metadata),
-            run_id=self.run_id,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            expires_at=self.expires_at,
-        )
 
 
 class InMemoryCheckpointer(BaseCheckpointer):
@@ -189,7 +92,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         self._limits = limits or Limits()
         self._ttl = thread_ttl
         self._lock_wait_s = lock_wait_s
-        self._threads: dict[_Key, _Thread] = {}
+        self._threads: dict[_Key, MemoryThread] = {}
         self._locks = LocalLocks()
         self._numbers = itertools.count(1)
 
@@ -279,7 +182,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             thread
             for (tenant_id, placement, _), thread in list(self._threads.items())
             if (tenant_id, placement) == (scope.tenant_id, scope.placement)
-            and _visible(thread, scope)
+            and thread.is_visible(scope)
             and _holds(search, thread.thread_id.removeprefix(id_prefix), thread.attributes.name)
         ]
         found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
@@ -403,7 +306,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
     async def prune_thread(self, scope: Scope, thread_id: str, *, keep_last: int) -> int:
         """See `BaseCheckpointer.prune_thread`."""
         check_keep_last(keep_last)
-        return _pruned(self._required(scope, thread_id), keep_last)
+        return self._required(scope, thread_id).prune(keep_last)
 
     async def prune(
         self, *, keep_last: int, idle_for: timedelta = timedelta(minutes=10), batch_size: int = 100
@@ -412,7 +315,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         check_keep_last(keep_last)
         idle_since = datetime.now(UTC) - idle_for
         idle = [thread for thread in list(self._threads.values()) if thread.updated_at <= idle_since]
-        return sum(_pruned(thread, keep_last) > 0 for thread in idle)
+        return sum(thread.prune(keep_last) > 0 for thread in idle)
 
     async def delete_expired(self, *, batch_size: int = 1000, older_than: timedelta | None = None) -> int:
         """See `BaseCheckpointer.delete_expired`; the batch size means nothing here."""
@@ -424,28 +327,28 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 (thread.expires_at is not None and thread.expires_at <= now)
                 or (older_than is not None and thread.updated_at <= now - older_than)
             )
-            and not _lives(thread, now)
+            and not thread.lives(now)
         ]
         for key in gone:
             self._threads.pop(key, None)
         return len(gone)
 
-    def _meeting(self, scope: Scope, wanted: ThreadFilter) -> list[_Thread]:
+    def _meeting(self, scope: Scope, wanted: ThreadFilter) -> list[MemoryThread]:
         """The scope's threads that meet every condition."""
         return [
             thread
             for (tenant_id, placement, _), thread in list(self._threads.items())
             if (tenant_id, placement) == (scope.tenant_id, scope.placement)
-            and _visible(thread, scope)
+            and thread.is_visible(scope)
             and matches(wanted, thread.info(), thread.snapshot().messages)
         ]
 
-    def _find(self, scope: Scope, thread_id: str) -> _Thread | None:
+    def _find(self, scope: Scope, thread_id: str) -> MemoryThread | None:
         check_thread_id(thread_id)
         thread = self._threads.get(_key(scope, thread_id))
-        return thread if thread is not None and _visible(thread, scope) else None
+        return thread if thread is not None and thread.is_visible(scope) else None
 
-    def _required(self, scope: Scope, thread_id: str) -> _Thread:
+    def _required(self, scope: Scope, thread_id: str) -> MemoryThread:
         thread = self._find(scope, thread_id)
         if thread is None:
             raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
@@ -456,9 +359,9 @@ class InMemoryCheckpointer(BaseCheckpointer):
     ) -> Committed:
         encoded = encode_write(write, self._limits.within(scope.limits))
         thread = self._threads.get(_key(scope, thread_id))
-        if thread is not None and not _visible(thread, scope):
+        if thread is not None and not thread.is_visible(scope):
             raise ThreadNotFoundError(f"There is no thread {thread_id!r}.")
-        if thread is not None and _is_own_commit(thread, write):
+        if thread is not None and thread.has_made(write):
             return Committed(write.expected_head + 1, thread.thread_no, thread.stop_requested)
         found = len(thread.checkpoints) if thread else 0
         same_life = thread is None or write.expected_head == 0 or write.thread_no == thread.thread_no
@@ -469,9 +372,9 @@ class InMemoryCheckpointer(BaseCheckpointer):
             metadata = json_text(attributes.metadata, field="metadata")
             if scope.principal is not None:
                 attributes = replace(attributes, user_id=scope.principal)
-            thread = _Thread(next(self._numbers), thread_id, attributes, metadata, now, now)
+            thread = MemoryThread(next(self._numbers), thread_id, attributes, metadata, now, now)
             self._threads[_key(scope, thread_id)] = thread
-        self._store(thread, write, encoded.patch, encoded.fields, now)
+        thread.store(write, encoded.patch, encoded.fields, self._ttl)
         return Committed(found + 1, thread.thread_no, thread.stop_requested)
 
     def _start_tools(self, scope: Scope, thread_id: str, starts: ToolStarts) -> Sequence[ToolStart]:
@@ -479,16 +382,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         found = len(thread.checkpoints) if thread else 0
         if thread is None or found != starts.expected_head or thread.thread_no != starts.thread_no:
             raise StaleCheckpointError(thread_id, expected=starts.expected_head, found=found)
-        return [self._start(thread, starts, intent) for intent in starts.intents]
-
-    def _start(self, thread: _Thread, starts: ToolStarts, intent: ToolIntent) -> ToolStart:
-        tool = thread.tools.get(intent.key)
-        if tool is None:
-            tool = _Tool(intent, starts.run_id, starts.expected_head, starts.started_by, datetime.now(UTC))
-            thread.tools[intent.key] = tool
-        elif tool.result is None and tool.started_by != starts.started_by:
-            tool.attempt, tool.started_by = tool.attempt + 1, starts.started_by
-        return ToolStart(intent.key, tool.attempt, tool.result)
+        return [thread.start(starts, intent) for intent in starts.intents]
 
     def _finish_tools(
         self, scope: Scope, thread_id: str, thread_no: int, results: Sequence[ToolResult]
@@ -497,35 +391,6 @@ class InMemoryCheckpointer(BaseCheckpointer):
         thread = self._find(scope, thread_id)
         if thread is not None and thread.thread_no == thread_no:
             thread.finish(results)
-
-    def _store(self, thread: _Thread, write: CheckpointWrite, patch: str, fields: str, now: datetime) -> None:
-        seq = write.expected_head + 1
-        for pos in write.removed:
-            thread.alive.pop(pos).removed_seq = seq
-        for message in write.added:
-            row = _Row(message, seq)
-            thread.rows.append(row)
-            thread.alive[message.pos] = row
-        thread.next_pos = next_pos(thread.next_pos, write.added)
-        thread.checkpoints.append(
-            CheckpointInfo(
-                seq=seq,
-                parent=write.expected_head if write.parent is None else write.parent,
-                checkpoint_id=write.checkpoint_id,
-                source=write.source,
-                node=write.node,
-                step=write.step,
-                run_id=write.run_id,
-                created_at=now,
-            )
-        )
-        thread.patches.append(patch)
-        thread.fields, thread.run_id, thread.updated_at = fields, write.run_id, now
-        if self._ttl is not None:
-            thread.expires_at = now + self._ttl
-        thread.finish(write.tool_results)
-        if write.starts_run:
-            thread.stop_requested = False
 
 
 class _MemorySession(ThreadSession):
@@ -595,38 +460,5 @@ def _outlined(message: StoredMessage) -> StoredMessage:
     return replace(message, content=content, extra=None)
 
 
-def _visible(thread: _Thread, scope: Scope) -> bool:
-    return scope.principal is None or thread.attributes.user_id == scope.principal
-
-
-def _is_own_commit(thread: _Thread, write: CheckpointWrite) -> bool:
-    return (
-        write.expected_head < len(thread.checkpoints)
-        and thread.checkpoints[write.expected_head].checkpoint_id == write.checkpoint_id
-    )
-
-
 def _holds(search: str | None, *texts: Any) -> bool:
     return search is None or any(text is not None and search.lower() in text.lower() for text in texts)
-
-
-def _lives(thread: _Thread, now: datetime) -> bool:
-    """Whether somebody goes on with a thread: see `BaseCheckpointer.delete_expired`."""
-    info = thread.info()
-    if info.status in ("running", "interrupted") and info.interrupts:
-        return True
-    return info.status == "running" and thread.updated_at > now - timedelta(days=1)
-
-
-def _pruned(thread: _Thread, keep_last: int) -> int:
-    """How many checkpoints were forgotten. Their patches stay: later versions fold over them."""
-    first = len(thread.checkpoints) - keep_last + 1
-    gone = max(0, first - 1 - thread.pruned)
-    if gone:
-        thread.pruned += gone
-        thread.rows = [row for row in thread.rows if row.removed_seq is None or row.removed_seq > first]
-        oldest = oldest_needed_tool(json.loads(thread.fields), first)
-        thread.tools = {
-            key: tool for key, tool in thread.tools.items() if tool.result is None or tool.seq >= oldest
-        }
-    return gone
