@@ -125,7 +125,7 @@ async def fill_control_plane(engine: AsyncEngine, owner: Connection, tenant: Ten
     await owner.execute(
         "INSERT INTO agentflow_idempotency (tenant_id, key, fingerprint, effect_id, status, body, held_until)"
         " VALUES ('00000000-0000-0000-0000-000000000000', gen_random_uuid()::text, '', $2, 201,"
-        " json_build_object('tenant_id', $1::uuid, 'name', $3::text)::text, now()),"
+        " json_build_object('tenant_id', $1::uuid, 'user_id', $3::text)::text, now()),"
         " ('00000000-0000-0000-0000-000000000000', gen_random_uuid()::text, '', $2, 201,"
         " json_build_object('key_id', $4::text, 'name', $3::text)::text, now())",
         one, run_id, canary, key.key_id,

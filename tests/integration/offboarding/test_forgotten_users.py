@@ -44,9 +44,10 @@ async def test_a_user_is_forgotten(
             for number in range(2):
                 await write_thread(checkpointer, scope, f"tenant-{of.slug}:{user}-{number}", user)
     await fill_control_plane(engine, owner, tenant, canary)
-    await owner.execute("DELETE FROM agentflow_remote_tools")  # the tenant's own, as are the two below
+    await owner.execute("DELETE FROM agentflow_remote_tools")  # the tenant's own, as are the three below
     await owner.execute("DELETE FROM agentflow_issuers")
     await owner.execute("DELETE FROM agentflow_api_keys")
+    await owner.execute("DELETE FROM agentflow_idempotency WHERE strpos(body, 'key_id') > 0")
     exports = ExportRepository(engine)
     await exports.request_export(tenant, NewExport(uuid.uuid4(), user_id=canary), actor=SYSTEM)
     theirs = NewExport(uuid.uuid4(), thread_id=f"{canary}-0")

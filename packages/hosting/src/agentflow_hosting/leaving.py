@@ -55,15 +55,16 @@ class AnswersPlace:
     async def purge(self, subject: Subject) -> int:
         """Delete the operator's that are about the tenant or its user, and the tenant's that name the user.
 
-        Answers that are under way are not kept; whoever stores one at this moment is waited for.
+        What was answered names them in its fields; other words of it may be the same as somebody's name.
+        Answers that are under way and may be about them are not kept, though who works on them goes on
+        undisturbed; whoever stores one at this moment is waited for.
 
         Raises:
             StoreUnavailableError: Postgres does not answer, or somebody took too long to store one.
         """
-        values = {"tenant_id": subject.tenant_id, "of_user": subject.user_id is not None}
         with translated():
             async with self._engine.begin() as transaction:
-                await transaction.execute(QUERIES["end_claims"], values)
+                await transaction.execute(QUERIES["end_claims"], _whose(subject))
         return await self._each("purge", subject)
 
     async def count(self, subject: Subject) -> int:
@@ -71,13 +72,11 @@ class AnswersPlace:
         return await self._each("count", subject)
 
     async def _each(self, what: str, subject: Subject) -> int:
-        of_user = subject.user_id is not None
-        values: dict[str, Any] = {"name": subject.user_id if of_user else str(subject.tenant_id)}
-        of_tenant = {**values, "tenant_id": subject.tenant_id}
-        operators = values if what == "count" else {**of_tenant, "of_user": of_user}
-        found = await _number(self._engine, f"{what}_operators_answers", operators)
-        if of_user:
-            found += await _number(self._engine, f"{what}_users_answers", of_tenant)
+        whose = _whose(subject)
+        found = await _number(self._engine, f"{what}_operators_answers", {**whose, "slug": subject.slug})
+        if subject.user_id is not None:
+            of_user = {"tenant_id": subject.tenant_id, "user_id": subject.user_id}
+            found += await _number(self._engine, f"{what}_users_answers", of_user)
         return found
 
 
@@ -86,6 +85,11 @@ async def _number(engine: AsyncEngine, name: str, values: dict[str, Any]) -> int
         async with engine.begin() as transaction:
             number: int = (await transaction.execute(QUERIES[name], values)).scalar_one()
             return number
+
+
+def _whose(subject: Subject) -> dict[str, Any]:
+    of_user = subject.user_id is not None
+    return {"tenant_id": subject.tenant_id, "user_id": subject.user_id, "of_user": of_user}
 
 
 def _needles(subject: Subject) -> dict[str, str]:

@@ -249,7 +249,11 @@ UPDATE agentflow_idempotency SET held_until = now() + make_interval(secs => :lea
 WHERE tenant_id = :tenant_id AND key = :key AND effect_id = :effect_id AND attempts = :attempts AND status IS NULL
 
 -- name: answer_key
-UPDATE agentflow_idempotency SET status = :status, body = :body
+-- One that may hold what went meanwhile, by `end_claims`, is not kept: whoever asks again goes on.
+UPDATE agentflow_idempotency
+SET status = CASE WHEN body IS NULL THEN CAST(:status AS int) END,
+    body = CASE WHEN body IS NULL THEN CAST(:body AS text) ELSE body END,
+    held_until = CASE WHEN body IS NULL THEN held_until ELSE now() - interval '1 second' END
 WHERE tenant_id = :tenant_id AND key = :key AND effect_id = :effect_id AND attempts = :attempts AND status IS NULL
 
 -- name: let_key_go
@@ -334,51 +338,76 @@ WITH own AS (
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM tickets) AS purged
 
 -- name: end_claims
--- Whoever works on a key of the tenant, or of the operator, from before its receipt keeps no answer: it may hold what goes. Who asks
--- again goes on with the same effect.
-UPDATE agentflow_idempotency k SET attempts = attempts + 1
-WHERE k.status IS NULL
-  AND (k.tenant_id = :tenant_id
+-- Who works at this moment on what may hold something that goes keeps its claim, but no answer: an empty body says so. Who asks
+-- again goes on with the same effect. Of a user: not the tenant's runs of others, nor what the operator has made for others.
+UPDATE agentflow_idempotency k SET body = ''
+WHERE k.status IS NULL AND k.body IS NULL
+  AND ((k.tenant_id = :tenant_id
+        AND NOT (:of_user AND EXISTS (SELECT FROM agentflow_runs r
+                                      WHERE r.tenant_id = :tenant_id AND r.run_id = k.effect_id
+                                        AND r.user_id IS DISTINCT FROM CAST(:user_id AS text))))
        OR (k.tenant_id = '00000000-0000-0000-0000-000000000000'
            AND (:of_user OR NOT EXISTS (SELECT FROM agentflow_receipts r
-                                        WHERE r.tenant_id = :tenant_id AND r.issued_at <= k.created_at))))
+                                        WHERE r.tenant_id = :tenant_id AND r.issued_at <= k.created_at))
+           AND NOT EXISTS (SELECT FROM agentflow_exports e
+                           WHERE e.export_id = k.effect_id AND e.tenant_id <> :tenant_id)
+           AND NOT EXISTS (SELECT FROM agentflow_offboardings o
+                           WHERE o.offboarding_id = k.effect_id AND o.tenant_id <> :tenant_id)))
 
 -- name: purge_operators_answers
--- What was answered to the operator, under keys of its own: what names the tenant, one of its keys, exports and imports, or
--- (of a user's only those) the user. In JSON texts, as the answers have them.
+-- What was answered to the operator, under keys of its own: what names the tenant, one of its keys, exports and imports; of a
+-- user only their exports, and what has both their name and their tenant: another tenant's user may have the same name.
 WITH named AS (
-    SELECT CAST(:name AS text) AS name
+    SELECT CAST(CAST(:tenant_id AS uuid) AS text) AS name WHERE NOT :of_user
     UNION ALL SELECT k.key_id FROM agentflow_api_keys k WHERE k.tenant_id = :tenant_id AND NOT :of_user
     UNION ALL SELECT CAST(e.export_id AS text) FROM agentflow_exports e
-              WHERE e.tenant_id = :tenant_id AND (NOT :of_user OR e.user_id = :name)
+              WHERE e.tenant_id = :tenant_id AND (NOT :of_user OR e.user_id = CAST(:user_id AS text))
 ), gone AS (
-    DELETE FROM agentflow_idempotency k USING named n
-    WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000' AND strpos(k.body, CAST(to_json(n.name) AS text)) > 0
+    DELETE FROM agentflow_idempotency k
+    WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000'
+      AND (EXISTS (SELECT FROM named n WHERE strpos(k.body, CAST(to_json(n.name) AS text)) > 0)
+           OR (:of_user AND (strpos(k.body, CAST(to_json(CAST(CAST(:tenant_id AS uuid) AS text)) AS text)) > 0
+                             OR strpos(k.body, '"slug":' || CAST(to_json(CAST(:slug AS text)) AS text)) > 0)
+               AND EXISTS (SELECT FROM string_to_table(k.body, '"user_id"') p
+                           WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
+                                 = CAST(to_json(CAST(:user_id AS text)) AS text))))
     RETURNING k.key
 )
 SELECT count(*) AS purged FROM gone
 
 -- name: count_operators_answers
-SELECT count(*) AS found FROM agentflow_idempotency
-WHERE tenant_id = '00000000-0000-0000-0000-000000000000' AND strpos(body, CAST(to_json(CAST(:name AS text)) AS text)) > 0
+SELECT count(*) AS found FROM agentflow_idempotency k
+WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000'
+  AND (strpos(k.body, CAST(to_json(CAST(CAST(:tenant_id AS uuid) AS text)) AS text)) > 0
+       OR (:of_user AND strpos(k.body, '"slug":' || CAST(to_json(CAST(:slug AS text)) AS text)) > 0))
+  AND (NOT :of_user OR EXISTS (SELECT FROM string_to_table(k.body, '"user_id"') p
+                               WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
+                                     = CAST(to_json(CAST(:user_id AS text)) AS text)))
 
 -- name: purge_users_answers
--- What a tenant was answered that names a user of it, and the name where the audit log has it: that something was done stays.
+-- What a tenant was answered that names a user of it, and the name where the audit log has it: that something was done stays. By
+-- the field: any other word of an answer may be somebody's name.
 WITH gone AS (
-    DELETE FROM agentflow_idempotency
-    WHERE tenant_id = :tenant_id AND strpos(body, CAST(to_json(CAST(:name AS text)) AS text)) > 0
+    DELETE FROM agentflow_idempotency k
+    WHERE k.tenant_id = :tenant_id
+      AND EXISTS (SELECT FROM string_to_table(k.body, '"user_id"') p
+                  WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
+                        = CAST(to_json(CAST(:user_id AS text)) AS text))
     RETURNING 1
 ), hidden AS (
     UPDATE agentflow_audit_log SET details = details - 'user_id'
-    WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :name
+    WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :user_id
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM hidden) AS purged
 
 -- name: count_users_answers
-SELECT (SELECT count(*) FROM agentflow_idempotency
-        WHERE tenant_id = :tenant_id AND strpos(body, CAST(to_json(CAST(:name AS text)) AS text)) > 0)
-     + (SELECT count(*) FROM agentflow_audit_log WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :name) AS found
+SELECT (SELECT count(*) FROM agentflow_idempotency k
+        WHERE k.tenant_id = :tenant_id
+          AND EXISTS (SELECT FROM string_to_table(k.body, '"user_id"') p
+                      WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
+                            = CAST(to_json(CAST(:user_id AS text)) AS text)))
+     + (SELECT count(*) FROM agentflow_audit_log WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :user_id) AS found
 
 -- name: count_runs_of_user
 SELECT (SELECT count(*) FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id)

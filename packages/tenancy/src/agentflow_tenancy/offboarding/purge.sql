@@ -164,14 +164,23 @@ SELECT (SELECT count(*) FROM checkpoints) AS agentflow_checkpoints, (SELECT coun
 DELETE FROM agentflow_threads WHERE placement = {placement} AND tenant_id = $1 AND thread_id = ANY ($2::text[])
 
 -- name: end_claims
--- Whoever works on a key of the tenant keeps no answer: it may be about threads that go now. Who asks again goes on.
-UPDATE agentflow_idempotency SET attempts = attempts + 1 WHERE tenant_id = $1 AND status IS NULL
+-- Whoever works on a key of the tenant keeps no answer, which an empty body says: it may be about the threads $2, as they are
+-- stored, or be a run of the user $3. Runs of others on threads of others are known to be about something else. Who asks again
+-- goes on with the same effect.
+UPDATE agentflow_idempotency k SET body = ''
+WHERE k.tenant_id = $1 AND k.status IS NULL AND k.body IS NULL
+  AND NOT EXISTS (SELECT FROM agentflow_runs r
+                  WHERE r.tenant_id = $1 AND r.run_id = k.effect_id AND r.user_id IS DISTINCT FROM $3
+                    AND r.thread_id <> ALL ($2::text[]))
 
 -- name: forget_answers
--- What was answered to repeated requests about the threads $2, as tenants name them.
-DELETE FROM agentflow_idempotency
-WHERE tenant_id = $1 AND body IS NOT NULL
-  AND EXISTS (SELECT FROM unnest($2::text[]) i WHERE strpos(body, to_json(i)::text) > 0)
+-- What was answered to repeated requests about the threads $2, as tenants name them. Each answer is read once, however many
+-- threads there are: of what stands behind each `"thread_id"` only the first JSON text counts, and is looked up among them.
+DELETE FROM agentflow_idempotency k
+WHERE k.tenant_id = $1 AND k.status IS NOT NULL
+  AND EXISTS (SELECT FROM string_to_table(k.body, '"thread_id"') p
+              WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
+                    IN (SELECT to_json(i)::text FROM unnest($2::text[]) i))
 
 -- name: forget_names
 -- The threads $2, where the audit log and exports that are over name them.

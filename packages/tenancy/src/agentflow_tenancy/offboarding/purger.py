@@ -291,7 +291,7 @@ class Purger:
             counts: dict[str, int] = dict(below)
             if subject.user_id is not None:
                 public = [public_thread_id(subject.slug, one) for one in ids]
-                await driver.execute(statement("end_claims"), tenant_id)
+                await driver.execute(statement("end_claims"), tenant_id, ids, subject.user_id)
                 await driver.execute(statement("forget_answers"), tenant_id, public)
                 await driver.execute(statement("forget_names"), tenant_id, public)
             gone = _count(await driver.execute(at_placement("purge_threads", placement), tenant_id, ids))

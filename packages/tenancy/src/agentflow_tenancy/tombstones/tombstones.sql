@@ -51,12 +51,15 @@ SELECT digest, :receipt_id FROM agentflow_api_keys WHERE tenant_id = :tenant_id
 ON CONFLICT DO NOTHING
 
 -- name: forget_answers
--- What was answered to repeated requests about a user's threads, as their tenant names them.
+-- What was answered to repeated requests about a user's threads, as their tenant names them; each answer is read once.
 DELETE FROM agentflow_idempotency i
-USING agentflow_tenants n, agentflow_threads t
-WHERE n.tenant_id = :tenant_id AND t.tenant_id = n.tenant_id AND i.tenant_id = n.tenant_id AND t.created_at <= :purged_at
-  AND sha256(uuid_send(t.tenant_id) || convert_to('user:' || t.user_id, 'UTF8')) = :user_digest
-  AND strpos(i.body, to_json(substr(t.thread_id, length('tenant-' || n.slug || ':') + 1))::text) > 0
+WHERE i.tenant_id = :tenant_id AND i.status IS NOT NULL
+  AND EXISTS (SELECT FROM string_to_table(i.body, '"thread_id"') p
+              WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")') IN (
+                  SELECT to_json(substr(t.thread_id, length('tenant-' || n.slug || ':') + 1))::text
+                  FROM agentflow_threads t JOIN agentflow_tenants n ON n.tenant_id = t.tenant_id
+                  WHERE t.tenant_id = :tenant_id AND t.created_at <= :purged_at
+                    AND sha256(uuid_send(t.tenant_id) || convert_to('user:' || t.user_id, 'UTF8')) = :user_digest))
 
 -- name: keep_key
 -- What a receipt verifies with. It signs and opens nothing any more.
