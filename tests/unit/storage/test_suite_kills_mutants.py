@@ -26,7 +26,6 @@ from agentflow.storage.checkpointer.types import (
     NewThread,
     Scope,
     Snapshot,
-    ToolIntent,
     ToolResult,
     ToolStart,
     ToolStarts,
@@ -175,9 +174,9 @@ class AcceptsAnything(InMemoryCheckpointer):
 
 
 class ForgetsIntents(InMemoryCheckpointer):
-    def _start(self, thread: Any, starts: ToolStarts, intent: ToolIntent) -> ToolStart:
-        super()._start(thread, starts, intent)
-        return ToolStart(intent.key, 1, None)
+    def _start_tools(self, scope: Scope, thread_id: str, starts: ToolStarts) -> Sequence[ToolStart]:
+        super()._start_tools(scope, thread_id, starts)
+        return [ToolStart(intent.key, 1, None) for intent in starts.intents]
 
 
 class StartsStaleTools(InMemoryCheckpointer):

@@ -29,7 +29,7 @@ class RunQueuePlace:
         """
         if subject.user_id is not None:
             values = {"tenant_id": subject.tenant_id, "user_id": subject.user_id}
-            return await self._number("purge_runs_of_user", values)
+            return await self._number("purge_runs_of_user", {**values, "until": subject.until})
         return await self._number("purge_tickets", _needles(subject))
 
     async def count(self, subject: Subject) -> int:
@@ -73,10 +73,11 @@ class AnswersPlace:
 
     async def _each(self, what: str, subject: Subject) -> int:
         whose = _whose(subject)
+        if what == "purge":
+            whose["until"] = subject.until
         found = await _number(self._engine, f"{what}_operators_answers", {**whose, "slug": subject.slug})
         if subject.user_id is not None:
-            of_user = {"tenant_id": subject.tenant_id, "user_id": subject.user_id}
-            found += await _number(self._engine, f"{what}_users_answers", of_user)
+            found += await _number(self._engine, f"{what}_users_answers", whose)
         return found
 
 

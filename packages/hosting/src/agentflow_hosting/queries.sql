@@ -317,12 +317,14 @@ SELECT (SELECT count(*) FROM agentflow_pgqueuer WHERE position(convert_to(:needl
 -- What hangs below a user's runs, whatever threads they were of; and tickets of the tenant whose run is gone, or goes now: those
 -- of a user's threads went with these.
 WITH own AS (
-    SELECT run_id, thread_id FROM agentflow_runs WHERE tenant_id = :tenant_id AND user_id = :user_id
+    SELECT run_id, thread_id FROM agentflow_runs
+    WHERE tenant_id = :tenant_id AND user_id = :user_id AND created_at <= coalesce(CAST(:until AS timestamptz), 'infinity')
 ), tickets AS (
     DELETE FROM agentflow_pgqueuer q
     WHERE position(convert_to(CAST(CAST(:tenant_id AS uuid) AS text), 'UTF8') IN q.payload) > 0
       AND NOT EXISTS (SELECT FROM agentflow_runs r
-                      WHERE r.tenant_id = :tenant_id AND r.user_id IS DISTINCT FROM :user_id
+                      WHERE r.tenant_id = :tenant_id
+                        AND (r.user_id IS DISTINCT FROM :user_id OR r.created_at > coalesce(CAST(:until AS timestamptz), 'infinity'))
                         AND r.run_id = CAST(CAST(convert_from(q.payload, 'UTF8') AS json) ->> 'run_id' AS uuid))
     RETURNING q.id
 ), chunks AS (
@@ -364,7 +366,7 @@ WITH named AS (
               WHERE e.tenant_id = :tenant_id AND (NOT :of_user OR e.user_id = CAST(:user_id AS text))
 ), gone AS (
     DELETE FROM agentflow_idempotency k
-    WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000'
+    WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000' AND k.created_at <= coalesce(CAST(:until AS timestamptz), 'infinity')
       AND (EXISTS (SELECT FROM named n WHERE strpos(k.body, CAST(to_json(n.name) AS text)) > 0)
            OR (:of_user AND (strpos(k.body, CAST(to_json(CAST(CAST(:tenant_id AS uuid) AS text)) AS text)) > 0
                              OR strpos(k.body, '"slug":' || CAST(to_json(CAST(:slug AS text)) AS text)) > 0)
@@ -389,7 +391,7 @@ WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000'
 -- the field: any other word of an answer may be somebody's name.
 WITH gone AS (
     DELETE FROM agentflow_idempotency k
-    WHERE k.tenant_id = :tenant_id
+    WHERE k.tenant_id = :tenant_id AND k.created_at <= coalesce(CAST(:until AS timestamptz), 'infinity')
       AND EXISTS (SELECT FROM string_to_table(k.body, '"user_id"') p
                   WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
                         = CAST(to_json(CAST(:user_id AS text)) AS text))
@@ -397,6 +399,7 @@ WITH gone AS (
 ), hidden AS (
     UPDATE agentflow_audit_log SET details = details - 'user_id'
     WHERE tenant_id = :tenant_id AND details ->> 'user_id' = :user_id
+      AND at <= coalesce(CAST(:until AS timestamptz), 'infinity')
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM hidden) AS purged

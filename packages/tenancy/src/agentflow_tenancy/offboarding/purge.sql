@@ -128,9 +128,11 @@ UNION ALL SELECT 'agentflow_run_traces', count(*) FROM agentflow_run_traces t
 WHERE t.tenant_id = $1 AND t.thread_id IN (SELECT thread_id FROM own)
 
 -- name: next_threads
--- Threads behind $2 in the order of ids, $3 at most, of the user $4 if one is named; with about how many rows they have.
+-- Threads behind $2 in the order of ids, $3 at most, of the user $4 if one is named, made by $5 if that is said; with about how many
+-- rows they have.
 SELECT thread_id, head + next_pos + 1 AS rows FROM agentflow_threads
 WHERE placement = {placement} AND tenant_id = $1 AND thread_id > $2 AND ($4::text IS NULL OR user_id = $4)
+  AND created_at <= coalesce($5::timestamptz, 'infinity')
 ORDER BY thread_id
 LIMIT $3
 
@@ -177,7 +179,7 @@ WHERE k.tenant_id = $1 AND k.status IS NULL AND k.body IS NULL
 -- What was answered to repeated requests about the threads $2, as tenants name them. Each answer is read once, however many
 -- threads there are: of what stands behind each `"thread_id"` only the first JSON text counts, and is looked up among them.
 DELETE FROM agentflow_idempotency k
-WHERE k.tenant_id = $1 AND k.status IS NOT NULL
+WHERE k.tenant_id = $1 AND k.status IS NOT NULL AND k.created_at <= coalesce($3::timestamptz, 'infinity')
   AND EXISTS (SELECT FROM string_to_table(k.body, '"thread_id"') p
               WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")')
                     IN (SELECT to_json(i)::text FROM unnest($2::text[]) i))
@@ -185,10 +187,12 @@ WHERE k.tenant_id = $1 AND k.status IS NOT NULL
 -- name: forget_names
 -- The threads $2, where the audit log and exports that are over name them.
 WITH hidden AS (
-    UPDATE agentflow_audit_log SET details = details - 'thread_id' WHERE tenant_id = $1 AND details ->> 'thread_id' = ANY ($2::text[])
+    UPDATE agentflow_audit_log SET details = details - 'thread_id'
+    WHERE tenant_id = $1 AND details ->> 'thread_id' = ANY ($2::text[]) AND at <= coalesce($3::timestamptz, 'infinity')
 )
 UPDATE agentflow_exports SET thread_id = NULL
 WHERE tenant_id = $1 AND thread_id = ANY ($2::text[]) AND state NOT IN ('queued', 'running')
+  AND created_at <= coalesce($3::timestamptz, 'infinity')
 
 -- name: tables
 -- Every table that says whose its rows are, from the catalogue: one that is new is not forgotten, nor a leaf that was detached
@@ -220,7 +224,9 @@ UPDATE agentflow_api_keys SET replaced_by = NULL WHERE tenant_id = $1 AND replac
 DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE tenant_id = $1 LIMIT $2 FOR UPDATE))
 
 -- name: purge_table_of_user
-DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE tenant_id = $1 AND user_id = $3 LIMIT $2 FOR UPDATE))
+-- Of the user $3, made by $4 if that is said.
+DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE tenant_id = $1 AND user_id = $3
+                                            AND created_at <= coalesce($4::timestamptz, 'infinity') LIMIT $2 FOR UPDATE))
 
 -- name: count_table
 SELECT count(*) AS rows FROM {table} WHERE tenant_id = $1

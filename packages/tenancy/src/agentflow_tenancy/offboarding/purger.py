@@ -83,6 +83,7 @@ class Purge:
 class _Batch:
     last: str | None
     rows: int
+    threads: int
 
 
 class Purger:
@@ -206,22 +207,25 @@ class Purger:
             finally:
                 await driver.fetchval(between("usual_locks", placement, placement))
 
-    async def purge_threads(self, purge: Purge, placement: int) -> None:
+    async def purge_threads(self, purge: Purge, placement: int) -> int:
         """Delete the threads of a shared placement with all that hangs below them, some at a time.
+
+        Returns:
+            How many threads.
 
         Raises:
             ClaimLostError: Somebody else does so now.
         """
-        after, most_rows = "", _FEWEST_ROWS
+        after, most_rows, threads = "", _FEWEST_ROWS, 0
         while True:
             began = time.monotonic()
             batch = await self._purge_batch(purge, placement, after, most_rows)
             if batch.last is None:
                 if not after:
-                    return
+                    return threads
                 after = ""  # once more: somebody may have been writing the first time
                 continue
-            after = batch.last
+            after, threads = batch.last, threads + batch.threads
             took_s = time.monotonic() - began
             most_rows = _next_size(most_rows, took_s, batch.rows)
             await asyncio.sleep(took_s * self._rest)
@@ -231,8 +235,11 @@ class Purger:
         async with connection(self._engine) as driver:
             return [Table(**row) for row in await driver.fetch(statement("tables"))]
 
-    async def purge_tables(self, purge: Purge) -> None:
+    async def purge_tables(self, purge: Purge) -> int:
         """Delete what all other tables have; the tenant itself last.
+
+        Returns:
+            How many rows.
 
         Raises:
             StorageError: A table's rows cannot be deleted.
@@ -244,11 +251,11 @@ class Purger:
                 await driver.execute(statement("unlink_keys"), subject.tenant_id)
                 await driver.execute(statement("settle"), subject.tenant_id)
         tables = _in_order(await self.tables(), subject)
-        waiting, refused, may_be_late = list(tables), 0, True
+        waiting, refused, may_be_late, rows = list(tables), 0, True, 0
         while waiting:
             table = waiting.pop(0)
             try:
-                await self._purge_table(purge, table)
+                rows += await self._purge_table(purge, table)
                 refused = 0
             except _ReferredToError:
                 # Others refer to its rows: they go first.
@@ -259,6 +266,7 @@ class Purger:
                         raise StorageError(f"Rows that refer to {table} of the tenant are left.") from None
                     # Somebody who was let in before stored some behind us; who comes now is refused.
                     waiting, refused, may_be_late = list(tables), 0, False
+        return rows
 
     @asynccontextmanager
     async def _claimed(self, purge: Purge) -> AsyncGenerator[_Driver]:
@@ -278,11 +286,12 @@ class Purger:
             else:
                 await driver.fetch(statement("counted"), tenant_id)
             found = await driver.fetch(
-                at_placement("next_threads", placement), tenant_id, after, _MOST_THREADS, subject.user_id
-            )
+                at_placement("next_threads", placement),
+                tenant_id, after, _MOST_THREADS, subject.user_id, subject.until,
+            )  # fmt: skip
             ids, rows = _up_to(found, most_rows)
             if not ids:
-                return _Batch(None, 0)
+                return _Batch(None, 0, 0)
             held = await driver.fetch(at_placement("hold_threads", placement), tenant_id, ids)
             numbers = [row["thread_no"] for row in held]
             # What a user leaves is counted, by the triggers of the parents.
@@ -292,19 +301,20 @@ class Purger:
             if subject.user_id is not None:
                 public = [public_thread_id(subject.slug, one) for one in ids]
                 await driver.execute(statement("end_claims"), tenant_id, ids, subject.user_id)
-                await driver.execute(statement("forget_answers"), tenant_id, public)
-                await driver.execute(statement("forget_names"), tenant_id, public)
+                await driver.execute(statement("forget_answers"), tenant_id, public, subject.until)
+                await driver.execute(statement("forget_names"), tenant_id, public, subject.until)
             gone = _count(await driver.execute(at_placement("purge_threads", placement), tenant_id, ids))
             counts["agentflow_threads"] = gone
             await _note(driver, purge, gone, counts)
-            return _Batch(ids[-1], rows)
+            return _Batch(ids[-1], rows, gone)
 
-    async def _purge_table(self, purge: Purge, table: str) -> None:
+    async def _purge_table(self, purge: Purge, table: str) -> int:
         subject = purge.subject
         of_user = subject.user_id is not None
         text = of_table("purge_table_of_user" if of_user else "purge_table", table)
         arguments: list[Any] = [subject.tenant_id, _TABLE_BATCH]
-        arguments += [subject.user_id] if of_user else []
+        arguments += [subject.user_id, subject.until] if of_user else []
+        rows = 0
         while True:
             try:
                 async with self._claimed(purge) as driver:
@@ -314,8 +324,9 @@ class Purger:
                 if isinstance(error.__cause__, asyncpg.ForeignKeyViolationError):
                     raise _ReferredToError from error
                 raise
+            rows += deleted
             if deleted < _TABLE_BATCH:
-                return
+                return rows
 
 
 class _ReferredToError(Exception):

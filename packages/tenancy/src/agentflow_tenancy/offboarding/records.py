@@ -26,11 +26,13 @@ class Subject:
     Attributes:
         slug: The tenant's.
         user_id: The one user; None for all of the tenant.
+        until: What a user has made since then is not meant: they came back. None: all is.
     """
 
     tenant_id: uuid.UUID
     slug: str
     user_id: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

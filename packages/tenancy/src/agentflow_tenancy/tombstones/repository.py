@@ -17,8 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from agentflow.storage.checkpointer.driver_errors import translated
 from agentflow_tenancy.control_plane import as_json
 from agentflow_tenancy.offboarding.places import Place
+from agentflow_tenancy.offboarding.purger import Purge, Purger
 from agentflow_tenancy.offboarding.records import Subject
 from agentflow_tenancy.queries import QUERIES
+from agentflow_tenancy.slugs import stored_thread_id
 from agentflow_tenancy.tombstones.tombstone import Issued, Tombstone
 
 _HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -35,7 +37,7 @@ class Applied:
     Attributes:
         restore_id: Of the restore that may serve from now on; None when the server knows of none.
         tombstones: How many were applied.
-        rows: How many rows went, those below threads not counted.
+        rows: How many rows went, or a user's name from them; those below threads not counted.
         receipts: How many the database got again, so that its chain goes on behind them.
         refused: How many it could not get: it has others of their numbers.
         unknown: How many tombstones the database has that were not given: those given are older than it.
@@ -83,9 +85,10 @@ class TombstoneRepository:
     async def apply(self, tombstones: Sequence[Tombstone]) -> Applied:
         """Delete again what was deleted for good, then let the database serve.
 
-        Each tombstone is a transaction a table; done again, it finds nothing. Receipts come back with their
-        tombstones, so that neither is missing in the next backup. The last transaction ends every token and
-        cached state of the time after the backup, and notes the restore.
+        A tenant's is a transaction a table, a user's goes by the steps of a purge and leaves what they made
+        later; done again, each finds nothing. Receipts come back with their tombstones, so that neither is
+        missing in the next backup. The last transaction ends every token and cached state of the time after
+        the backup, and notes the restore.
 
         Returns:
             What was done.
@@ -109,24 +112,49 @@ class TombstoneRepository:
     async def _delete(self, one: Tombstone) -> int:
         with translated():
             async with self._engine.begin() as connection:
-                tables = await _rows(connection, "tables_of_tenants")
                 slugs = await _rows(connection, "slug", tenant_id=one.tenant_id)
-                if one.user_digest is None:
-                    await _execute(connection, "fence", tenant_id=one.tenant_id)
-                    await _execute(
-                        connection, "keep_digests", tenant_id=one.tenant_id, receipt_id=one.receipt_id
-                    )
-                else:
-                    await _execute(connection, "forget_answers", **_whose(one))
-        if one.user_digest is None and slugs:
+        slug = slugs[0]["slug"] if slugs else None
+        if one.user_digest is None:
+            return await self._delete_tenant(one, slug)
+        return 0 if slug is None else await self._delete_user(one, slug)
+
+    async def _delete_tenant(self, one: Tombstone, slug: str | None) -> int:
+        with translated():
+            async with self._engine.begin() as connection:
+                tables = await _rows(connection, "tables_of_tenants")
+                await _execute(connection, "fence", tenant_id=one.tenant_id)
+                await _execute(connection, "keep_digests", tenant_id=one.tenant_id, receipt_id=one.receipt_id)
+        if slug is not None:
             for place in self._places:
-                await place.purge(Subject(one.tenant_id, slugs[0]["slug"]))
+                await place.purge(Subject(one.tenant_id, slug))
         rows = 0
         for table in tables:
             with translated():
                 async with self._engine.begin() as connection:
-                    rows += await _delete_from(connection, table, one)
+                    rows += await _execute(
+                        connection, "delete_of_tenant", table["name"], tenant_id=one.tenant_id
+                    )
         return rows
+
+    async def _delete_user(self, one: Tombstone, slug: str) -> int:
+        """By the steps of a purge, so that what one forgets the other does not leave; see `Purger`."""
+        prefix = stored_thread_id(slug, "")
+        with translated():
+            async with self._engine.begin() as connection:
+                found = await _rows(connection, "user_of_digest", **_whose(one))
+                if not found:
+                    return 0
+                subject = Subject(one.tenant_id, slug, found[0]["user_id"], until=one.purged_at)
+                await _execute(
+                    connection, "end_exports", **_whose(one), user_id=subject.user_id, prefix=prefix
+                )
+        purger, purge = Purger(self._engine, rest=0), Purge(subject, one.receipt_id, None)
+        rows = 0
+        for placement in await purger.places(subject):
+            rows += await purger.purge_threads(purge, placement)
+        for place in self._places:  # while the rows are there that say what is the user's
+            rows += await place.purge(subject)
+        return rows + await purger.purge_tables(purge)
 
     async def _note(self, tombstones: int) -> str | None:
         async with self._engine.begin() as connection:
@@ -187,14 +215,6 @@ async def _keep(connection: AsyncConnection, one: Tombstone, issued: Issued) -> 
         fenced_at=None if fenced_at is None else datetime.fromisoformat(fenced_at),
     )
     return kept, True
-
-
-async def _delete_from(connection: AsyncConnection, table: RowMapping, one: Tombstone) -> int:
-    if one.user_digest is None:
-        return await _execute(connection, "delete_of_tenant", table["name"], tenant_id=one.tenant_id)
-    if not table["has_user"]:
-        return 0
-    return await _execute(connection, "delete_of_user", table["name"], **_whose(one))
 
 
 def _whose(one: Tombstone) -> dict[str, Any]:

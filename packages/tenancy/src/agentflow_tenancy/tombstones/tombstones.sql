@@ -15,12 +15,8 @@ SELECT receipt_id FROM agentflow_tombstones
 
 -- name: tables_of_tenants
 -- Every table that has rows of tenants, but for the records of their end and the fence; the tenants themselves last, since others refer to
--- them, and threads first, since deleting them deletes what is below. `has_user`: and says whose of their users.
-SELECT format('%I', c.relname) AS name,
-       EXISTS (SELECT FROM pg_catalog.pg_attribute a
-               WHERE a.attrelid = c.oid AND a.attname = 'user_id' AND NOT a.attisdropped)
-       AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
-                   WHERE a.attrelid = c.oid AND a.attname = 'created_at' AND NOT a.attisdropped) AS has_user
+-- them, and threads first, since deleting them deletes what is below.
+SELECT format('%I', c.relname) AS name
 FROM pg_catalog.pg_class c
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND starts_with(c.relname, 'agentflow_') AND pg_table_is_visible(c.oid)
   AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
@@ -36,11 +32,6 @@ ON CONFLICT (tenant_id) DO UPDATE SET creates_in = excluded.creates_in, changed_
 -- name: delete_of_tenant
 DELETE FROM {table} WHERE tenant_id = :tenant_id
 
--- name: delete_of_user
-DELETE FROM {table}
-WHERE tenant_id = :tenant_id AND created_at <= :purged_at
-  AND sha256(uuid_send(tenant_id) || convert_to('user:' || user_id, 'UTF8')) = :user_digest
-
 -- name: slug
 SELECT slug FROM agentflow_tenants WHERE tenant_id = :tenant_id
 
@@ -50,16 +41,30 @@ INSERT INTO agentflow_ended_keys (digest, receipt_id)
 SELECT digest, :receipt_id FROM agentflow_api_keys WHERE tenant_id = :tenant_id
 ON CONFLICT DO NOTHING
 
--- name: forget_answers
--- What was answered to repeated requests about a user's threads, as their tenant names them; each answer is read once.
-DELETE FROM agentflow_idempotency i
-WHERE i.tenant_id = :tenant_id AND i.status IS NOT NULL
-  AND EXISTS (SELECT FROM string_to_table(i.body, '"thread_id"') p
-              WHERE substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")') IN (
-                  SELECT to_json(substr(t.thread_id, length('tenant-' || n.slug || ':') + 1))::text
-                  FROM agentflow_threads t JOIN agentflow_tenants n ON n.tenant_id = t.tenant_id
-                  WHERE t.tenant_id = :tenant_id AND t.created_at <= :purged_at
-                    AND sha256(uuid_send(t.tenant_id) || convert_to('user:' || t.user_id, 'UTF8')) = :user_digest))
+-- name: user_of_digest
+-- Whose id a tombstone is about, in whatever row or kept answer still has it: who was killed half-way finds it in what is left.
+-- An id that is escaped because it is no text (NUL, half a surrogate pair) is nobody's. Cost: reads all of the tenant's ids once.
+SELECT n.user_id
+FROM (
+    SELECT user_id FROM agentflow_threads WHERE tenant_id = :tenant_id
+    UNION SELECT user_id FROM agentflow_runs WHERE tenant_id = :tenant_id
+    UNION SELECT user_id FROM agentflow_exports WHERE tenant_id = :tenant_id
+    UNION SELECT user_id FROM agentflow_offboardings WHERE tenant_id = :tenant_id
+    UNION SELECT details ->> 'user_id' FROM agentflow_audit_log WHERE tenant_id = :tenant_id
+    UNION SELECT CASE WHEN m.found !~* '\\u(0000|d[89a-f])' THEN CAST(m.found AS json) #>> '{}' END
+    FROM agentflow_idempotency k, string_to_table(k.body, '"user_id"') p,
+         substring(left(p, 2048) FROM '^\s*:\s*("(?:[^"\\]|\\.)*")') AS m (found)
+    WHERE k.tenant_id IN (:tenant_id, '00000000-0000-0000-0000-000000000000')
+) n
+WHERE sha256(uuid_send(CAST(:tenant_id AS uuid)) || convert_to('user:' || n.user_id, 'UTF8')) = :user_digest
+
+-- name: end_exports
+-- Of the user's threads, those that somebody was to work on: without the thread's name they would be exports of all that there is.
+UPDATE agentflow_exports e
+SET state = 'cancelled', cancel_requested = true, finished_at = now(), holder = NULL, held_until = NULL
+FROM agentflow_threads t
+WHERE e.tenant_id = :tenant_id AND e.state IN ('queued', 'running') AND e.created_at <= :purged_at
+  AND t.tenant_id = :tenant_id AND t.user_id = :user_id AND t.created_at <= :purged_at AND t.thread_id = :prefix || e.thread_id
 
 -- name: keep_key
 -- What a receipt verifies with. It signs and opens nothing any more.
