@@ -1,7 +1,8 @@
 """A sweeper that dies: `python -m tests.support.dying_sweeper DB STATEMENT NUMBER`.
 
-It deletes what is due, two threads a batch. Before it sends the statement of that name for the NUMBERth time,
-or with NUMBER and a half behind it, it kills itself as a machine that fails would.
+It deletes what is due, two threads a batch, and forgets the versions that tenants do not keep. Before it
+sends the statement of that name for the NUMBERth time, or right behind that when NUMBER has a half, it kills
+itself as a machine that fails would.
 """
 
 import asyncio
@@ -9,33 +10,42 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from agentflow.storage.checkpointer import PgCheckpointer, postgres_upkeep
 from agentflow_hosting import retention_repository
 from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_worker import retention_sweep
 from agentflow_worker.retention_sweep import RetentionSweep
 
+# What sends statements by their names, to a connection: a sweep's own, and those of pruning.
+_SENDERS = ((retention_repository, "_rows"), (postgres_upkeep, "_row"), (postgres_upkeep, "_execute"))
+
 
 def doomed(name: str, number: float) -> None:
     """Have the statement of that name be the last one."""
-    rows, left = retention_repository._rows, number
+    left = number
 
-    async def watched(connection: Any, asked: str, values: Any) -> Any:
-        nonlocal left
-        if asked != name:
-            return await rows(connection, asked, values)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        found = await rows(connection, asked, values)
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return found
+    def watched(send: Any) -> Any:
+        async def sent(connection: Any, asked: str, *values: Any) -> Any:
+            nonlocal left
+            if asked != name:
+                return await send(connection, asked, *values)
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            found = await send(connection, asked, *values)
+            if 0 < left < 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
 
-    retention_repository._rows = watched  # type: ignore[assignment]
+        return sent
+
+    for module, sender in _SENDERS:
+        setattr(module, sender, watched(getattr(module, sender)))
 
 
 async def main(arguments: Sequence[str]) -> None:
@@ -45,7 +55,9 @@ async def main(arguments: Sequence[str]) -> None:
     for size in ("_FIRST_BATCH", "_SMALLEST_BATCH", "_LARGEST_BATCH"):
         setattr(retention_sweep, size, 2)
     engine = create_async_engine(url)
-    await RetentionSweep(RetentionRepository(engine)).delete()
+    sweep = RetentionSweep(RetentionRepository(engine))
+    await sweep.delete()
+    await sweep.forget(PgCheckpointer.from_engine(engine, None), timedelta(0))
     await engine.dispose()
 
 

@@ -159,3 +159,41 @@ async def test_commands_of_one_turn_share_a_write(
         answers = await asyncio.gather(*(wire.send("ECHO", f"word-{n}") for n in range(20)))
     assert answers == [b"word-%d" % n for n in range(20)]
     assert [data.count(b"word-") for data in sent] == [1, 19]
+
+
+@pytest.mark.own_server
+async def test_who_stops_waiting_takes_nobodys_answer(own_valkey: EmbeddedValkey) -> None:
+    """Half are cancelled, in flight for certain or not yet sent: the others get their own answers."""
+    async with wire_to(own_valkey.url) as wire:
+        assert await wire.send("PING") == b"PONG"
+        own_valkey.pause()
+        in_flight = [asyncio.ensure_future(wire.send("ECHO", f"sent-{number}")) for number in range(100)]
+        for _ in range(2):
+            await asyncio.sleep(0)
+        line = wire._line
+        assert line is not None
+        assert (len(line._waiting), len(line._unsent)) == (100, 0)
+        unsent = [asyncio.ensure_future(wire.send("ECHO", f"unsent-{number}")) for number in range(100)]
+        await asyncio.sleep(0)
+        assert (len(line._waiting), len(line._unsent)) == (200, 100)
+        for one in (*in_flight[::2], *unsent[::2]):
+            one.cancel()
+        own_valkey.resume()
+        assert await asyncio.gather(*in_flight[1::2]) == [b"sent-%d" % n for n in range(1, 100, 2)]
+        assert await asyncio.gather(*unsent[1::2]) == [b"unsent-%d" % n for n in range(1, 100, 2)]
+        assert all(one.cancelled() for one in (*in_flight[::2], *unsent[::2]))
+        assert await wire.send("ECHO", "after") == b"after"
+        assert wire._line is line
+
+
+@pytest.mark.own_server
+async def test_cancelled_while_it_is_opened(own_valkey: EmbeddedValkey) -> None:
+    """All wait for one connection: it is made although those who asked for it first are gone."""
+    async with wire_to(own_valkey.url) as wire:
+        asked = [asyncio.ensure_future(wire.send("ECHO", f"word-{number}")) for number in range(100)]
+        await asyncio.sleep(0)
+        assert wire._opening is not None
+        for one in asked[:50]:
+            one.cancel()
+        assert await asyncio.gather(*asked[50:]) == [b"word-%d" % number for number in range(50, 100)]
+        assert all(one.cancelled() for one in asked[:50])
