@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ def texts_of(client: httpx.Client, thread: str) -> list[str]:
 
 
 @pytest.mark.slow
+def twenty_threads(name: str, at: int) -> str:
+    return f"{name}-{at % 20}"
+
+
 def test_a_customer_leaves(migrated_database_url: str, redis_url: str, tmp_path: Path) -> None:
     """It exports and offboards while it writes; the receipt verifies; the neighbour's are as they were.
 
@@ -154,7 +159,7 @@ def test_a_customer_leaves(migrated_database_url: str, redis_url: str, tmp_path:
         with ExitStack() as stack:
             late = [
                 stack.enter_context(
-                    Writing(api.with_key(leaver.key), canary, lambda at, of=of: f"{canary}-{of}-{at % 20}")
+                    Writing(api.with_key(leaver.key), canary, partial(twenty_threads, f"{canary}-{of}"))
                 )
                 for of in range(2)
             ]
