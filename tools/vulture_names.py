@@ -92,3 +92,6 @@ _.handle_starttag, _.handle_data, _.handle_endtag
 
 # The event loop calls them.
 _.connection_made, _.data_received, _.connection_lost
+
+# The client of HTTP connects by it.
+_.sock
