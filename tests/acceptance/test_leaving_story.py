@@ -154,9 +154,9 @@ def test_a_customer_leaves(migrated_database_url: str, redis_url: str, tmp_path:
         with ExitStack() as stack:
             late = [
                 stack.enter_context(
-                    Writing(api.with_key(leaver.key), canary, lambda at, of=of: f"{canary}-{of}-{at % 20}")
+                    Writing(api.with_key(leaver.key), canary, f"{canary}-{number}-{{}}".format)
                 )
-                for of in range(2)
+                for number in range(2)
             ]
             other = stack.enter_context(Writing(api.with_key(neighbour.key), "On and on", lambda _: BUSY))
             soon(lambda: all(len(one.codes) > 5 for one in (*late, other)), 60)
