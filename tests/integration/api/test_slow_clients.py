@@ -34,14 +34,15 @@ def own_api(migrated_database_url: str, redis_url: str) -> Iterator[Api]:
 @contextmanager
 def unread(api: Api, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
     """An answer that has begun, of which nothing is read; its connection takes as little as one can."""
-    connection = http.client.HTTPConnection("127.0.0.1", api.port)
+    fields = {"Host": "127.0.0.1", **headers}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
     with socket.socket() as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         own.settimeout(60)
         own.connect(("127.0.0.1", api.port))
-        connection.sock = own
-        connection.request("GET", path, headers=headers)
-        with connection.getresponse() as answer:
+        own.sendall("\r\n".join(lines).encode())
+        with http.client.HTTPResponse(own, method="GET") as answer:
+            answer.begin()
             assert answer.status == 200
             yield answer
 
