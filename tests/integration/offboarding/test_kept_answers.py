@@ -175,7 +175,7 @@ async def test_each_answer_is_read_once(engine: AsyncEngine, owner: Connection, 
         await answered(keys, tenant.tenant_id, str(number), {"thread_id": f"kept-{number}"})
     threads = [f"gone-{number}" for number in range(512)]
     asked = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement('forget_answers')}"
-    [plan] = json.loads(await owner.fetchval(asked, tenant.tenant_id, threads))
+    [plan] = json.loads(await owner.fetchval(asked, tenant.tenant_id, threads, None))
     reads = [node for node in nodes_of(plan["Plan"]) if node.get("Function Name") == "string_to_table"]
     assert [node["Actual Loops"] for node in reads] == [20]
 

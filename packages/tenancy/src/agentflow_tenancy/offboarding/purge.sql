@@ -185,14 +185,17 @@ WHERE k.tenant_id = $1 AND k.status IS NOT NULL AND k.created_at <= coalesce($3:
                     IN (SELECT to_json(i)::text FROM unnest($2::text[]) i))
 
 -- name: forget_names
--- The threads $2, where the audit log and exports that are over name them.
+-- The threads $2, where the audit log and exports name them. An export that somebody was to work on ends: without the thread's name
+-- it would be one of all that there is. Whoever writes it notices at its next part, and leaves no file.
 WITH hidden AS (
     UPDATE agentflow_audit_log SET details = details - 'thread_id'
     WHERE tenant_id = $1 AND details ->> 'thread_id' = ANY ($2::text[]) AND at <= coalesce($3::timestamptz, 'infinity')
 )
-UPDATE agentflow_exports SET thread_id = NULL
-WHERE tenant_id = $1 AND thread_id = ANY ($2::text[]) AND state NOT IN ('queued', 'running')
-  AND created_at <= coalesce($3::timestamptz, 'infinity')
+UPDATE agentflow_exports
+SET thread_id = NULL, cancel_requested = cancel_requested OR finished_at IS NULL,
+    state = CASE WHEN finished_at IS NULL THEN 'cancelled' ELSE state END, finished_at = coalesce(finished_at, now()),
+    holder = CASE WHEN finished_at IS NOT NULL THEN holder END, held_until = CASE WHEN finished_at IS NOT NULL THEN held_until END
+WHERE tenant_id = $1 AND thread_id = ANY ($2::text[]) AND created_at <= coalesce($3::timestamptz, 'infinity')
 
 -- name: tables
 -- Every table that says whose its rows are, from the catalogue: one that is new is not forgotten, nor a leaf that was detached

@@ -20,7 +20,6 @@ from agentflow_tenancy.offboarding.places import Place
 from agentflow_tenancy.offboarding.purger import Purge, Purger
 from agentflow_tenancy.offboarding.records import Subject
 from agentflow_tenancy.queries import QUERIES
-from agentflow_tenancy.slugs import stored_thread_id
 from agentflow_tenancy.tombstones.tombstone import Issued, Tombstone
 
 _HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -138,16 +137,12 @@ class TombstoneRepository:
 
     async def _delete_user(self, one: Tombstone, slug: str) -> int:
         """By the steps of a purge, so that what one forgets the other does not leave; see `Purger`."""
-        prefix = stored_thread_id(slug, "")
         with translated():
             async with self._engine.begin() as connection:
                 found = await _rows(connection, "user_of_digest", **_whose(one))
                 if not found:
                     return 0
-                subject = Subject(one.tenant_id, slug, found[0]["user_id"], until=one.purged_at)
-                await _execute(
-                    connection, "end_exports", **_whose(one), user_id=subject.user_id, prefix=prefix
-                )
+        subject = Subject(one.tenant_id, slug, found[0]["user_id"], until=one.purged_at)
         purger, purge = Purger(self._engine, rest=0), Purge(subject, one.receipt_id, None)
         rows = 0
         for placement in await purger.places(subject):

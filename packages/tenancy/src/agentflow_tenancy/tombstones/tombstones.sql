@@ -58,14 +58,6 @@ FROM (
 ) n
 WHERE sha256(uuid_send(CAST(:tenant_id AS uuid)) || convert_to('user:' || n.user_id, 'UTF8')) = :user_digest
 
--- name: end_exports
--- Of the user's threads, those that somebody was to work on: without the thread's name they would be exports of all that there is.
-UPDATE agentflow_exports e
-SET state = 'cancelled', cancel_requested = true, finished_at = now(), holder = NULL, held_until = NULL
-FROM agentflow_threads t
-WHERE e.tenant_id = :tenant_id AND e.state IN ('queued', 'running') AND e.created_at <= :purged_at
-  AND t.tenant_id = :tenant_id AND t.user_id = :user_id AND t.created_at <= :purged_at AND t.thread_id = :prefix || e.thread_id
-
 -- name: keep_key
 -- What a receipt verifies with. It signs and opens nothing any more.
 INSERT INTO agentflow_signing_keys (kid, public_jwk, sealed, created_at, retired_at)
