@@ -275,11 +275,15 @@ def test_cancelling(client: httpx.Client, tmp_path: Path, action: str, roles: li
     with client.stream("POST", "/a/waits/v1/graph/stream", json=say(f"{said}|{heard}")) as response:
         run_id = response.headers["x-run-id"]
         path = f"/v1/threads/t/runs/{run_id}/cancel"
+        lines = response.iter_lines()
         assert said.read_text() == "running"
+        # Before a run's first word an interrupt may come too late; a rollback does not.
+        if action == "interrupt":
+            next(lines)
         asked = client.post(path, json={"action": action})
         assert asked.json()["data"]["run"]["status"] == "running"
         heard.write_text("go")
-        response.read()
+        list(lines)
     run = soon(lambda: over(client, run_id), within_s=10)
     assert run is not None
     assert run["status"] == "cancelled"

@@ -325,7 +325,8 @@ class _Attempt:
     async def _ending_of(self, result: dict[str, Any]) -> Ending:
         meta = result["meta"]
         if meta["status"] == "completed":
-            return Ending("success")
+            # Asked for too late to stop it: what a rollback asked for is done all the same.
+            return await self._after_cancel() if self._cancel == "rollback" else Ending("success")
         if meta["interrupt_reason"] != "stop_requested":
             return Ending("interrupted")
         if self._cancel is not None:
