@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 import httpx
@@ -24,6 +24,7 @@ from tests.integration.api.test_exports import exported
 from tests.support.api import Api, TenantKey, say
 from tests.support.leaving import STAYS, keys_of, rows_of, runner_of, texts_with, work_all
 from tests.support.waiting import soon
+from tests.support.writing import Writing
 
 TENANTS = "/v1/admin/tenants"
 
@@ -65,40 +66,19 @@ async def content_of(owner: Any, tenant_id: uuid.UUID) -> dict[str, str]:
     }
 
 
-class Writing:
-    """A client that writes on and on, and remembers how it was answered."""
-
-    def __init__(self, client: httpx.Client, canary: str) -> None:
-        self.codes: list[int] = []
-        self._client = client
-        self._canary = canary
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._client.close()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            body = say(self._canary, f"{self._canary}-{secrets.token_hex(4)}")
-            self.codes.append(self._client.post("/a/echo/v1/graph/invoke", json=body).status_code)
-
-
 def test_a_tenant_leaves_while_it_writes(api: Api, tenant: TenantKey, redis_url: str) -> None:
     """202, then 410 for all that comes; the receipt is there, and the neighbour is as it was."""
     canary = f"canary{secrets.token_hex(8)}"
     leaver = api.tenant(f"l-{secrets.token_hex(4)}")
+
+    def thread_of(number: int) -> str:
+        return f"{canary}-{number}"
+
     with api.client(tenant) as neighbour:
         neighbour.post("/v1/graph/invoke", json=say("My name is Alex.", "t"))
     before = looked(api, content_of, tenant.tenant.tenant_id)
     assert before
-    with api.client(leaver) as client, Writing(api.client(leaver), canary) as writing:
+    with api.client(leaver) as client, Writing(api.client(leaver), canary, thread_of) as writing:
         soon(lambda: len(writing.codes) > 3)
         client.post("/v1/keys", json={"name": canary})
         client.post("/v1/threads/x/runs", json=say(canary, "x") | {"agent": "echo"})
