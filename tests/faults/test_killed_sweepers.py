@@ -4,12 +4,10 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
 from agentflow_hosting.retention_repository import RetentionRepository
@@ -24,20 +22,6 @@ pytestmark = pytest.mark.leaves_connections  # those of killed processes
 
 THREADS = 7
 BELOW = ("agentflow_checkpoints", "agentflow_messages")
-
-
-@pytest.fixture
-async def engine(migrated_database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(migrated_database_url)
-    yield engine
-    await engine.dispose()
-
-
-@pytest.fixture
-async def owner(migrated_database_url: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(migrated_database_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
 
 
 async def _tenants(url: str, engine: AsyncEngine, owner: Any) -> tuple[Tenant, Tenant]:
