@@ -119,8 +119,9 @@ def _loads(bench: Bench, load: LoadProcess, apis: dict[str, tuple[Api, TenantKey
         with api.client(tenant) as client:
             for _ in range(_MESSAGES // 2):
                 client.post("/a/echo/v1/graph/invoke", json=say("hello " * 20, "read")).raise_for_status()
-    for _ in range(bench.sizes.rounds):
-        for side, (api, tenant) in apis.items():
+    for turn in range(bench.sizes.rounds):
+        # Each is the first in every other round: what one leaves to do behind it, the next one meets.
+        for side, (api, tenant) in list(apis.items())[:: -1 if turn % 2 else 1]:
             invoke = api_load(api.port, tenant, "POST", "/a/echo/v1/graph/invoke", 16, seconds)
             reads = api_load(api.port, tenant, "GET", "/v1/threads/read/messages", 64, seconds)
             taken.setdefault(f"invoke.{side}", []).append(load.send(invoke))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agentflow.core.state import Message, ToolResultBlock
 from agentflow.core.state.codec import encode_message
+from agentflow.storage.checkpointer.thread_memory import SharedContext
 from agentflow_hosting.message_text import message_text, messages_text
 from agentflow_hosting.views import message_view
 
@@ -44,3 +45,13 @@ def test_several() -> None:
     rows = [encode_message(Message.text_message(text), place) for place, text in enumerate("ab")]
     assert [message["content"][0]["text"] for message in json.loads(messages_text(rows))] == ["a", "b"]
     assert messages_text([]) == "[]"
+
+
+def test_a_context_that_many_read() -> None:
+    """Is put together once; another version of it, or a part of it, anew."""
+    rows = [encode_message(Message.text_message(text), place) for place, text in enumerate("ab")]
+    context = SharedContext(rows)
+    assert messages_text(context) is messages_text(context)
+    assert messages_text(context) == messages_text(rows)
+    assert messages_text(context[1:]) == messages_text(rows[1:])
+    assert messages_text(SharedContext(rows[:1])) == messages_text(rows[:1])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from agentflow.core.state import Message
 from agentflow.core.state.codec import decode_message
 from agentflow.storage.checkpointer import StoredMessage
+from agentflow.storage.checkpointer.thread_memory import SharedContext
 from agentflow.storage.checkpointer.types import PLAIN_TEXT
 from agentflow_hosting.views import message_view
 
+# Its name among what is made of a context.
+_TEXT: Final = "messages"
 _quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring
 
 
@@ -47,6 +50,15 @@ def message_text(row: StoredMessage) -> str:
     )
 
 
-def messages_text(rows: Iterable[StoredMessage]) -> str:
-    """Messages as a JSON array."""
+def messages_text(rows: Sequence[StoredMessage]) -> str:
+    """Messages as a JSON array; of a whole context that did not change, made once."""
+    if not isinstance(rows, SharedContext):
+        return _joined(rows)
+    text = rows.made.get(_TEXT)
+    if text is None:
+        text = rows.made[_TEXT] = _joined(rows)
+    return text
+
+
+def _joined(rows: Sequence[StoredMessage]) -> str:
     return "[" + ",".join(map(message_text, rows)) + "]"

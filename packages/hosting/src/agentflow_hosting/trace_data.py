@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import StatusCode
 
 from agentflow.utils import span_names as names
 from agentflow.utils.jsontext import dumped_text
@@ -101,7 +103,7 @@ def _span(span: ReadableSpan, parent: int | None) -> dict[str, Any]:
         "started_at": _time(started),
         "finished_at": _time(ended),
         "duration_ms": round((ended - started) / 1e6, 3),
-        "status": "ok" if span.status.is_ok or span.status.is_unset else "error",
+        "status": "error" if span.status.status_code is StatusCode.ERROR else "ok",
         "attributes": _attributes(span.attributes),
     }
 
@@ -115,7 +117,9 @@ def _event(event: Event) -> dict[str, Any]:
 
 
 def _attributes(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: _value(value) for name, value in (found or {}).items() if name not in _ABOUT_THE_RUN}
+    if not found:
+        return {}
+    return {name: _value(value) for name, value in found.items() if name not in _ABOUT_THE_RUN}
 
 
 def _value(value: Any) -> Any:
@@ -141,7 +145,14 @@ def _number(said: Mapping[str, Any], name: str) -> int:
 
 
 def _time(nanoseconds: int | None) -> str:
-    return datetime.fromtimestamp((nanoseconds or 0) / 1e9, UTC).isoformat(timespec="microseconds")
+    seconds, rest = divmod(nanoseconds or 0, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1000:06d}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """A run has a dozen times, all of the same few seconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def _within(items: list[dict[str, Any]], most_bytes: int) -> tuple[int, bytes]:

@@ -27,10 +27,11 @@ class _Place:
 
 
 class _Waiter:
-    __slots__ = ("place", "rests", "turn")
+    __slots__ = ("place", "rests", "since", "turn")
 
-    def __init__(self, turn: asyncio.Future[None], *, rests: bool) -> None:
+    def __init__(self, turn: asyncio.Future[None], since: float, *, rests: bool) -> None:
         self.turn = turn
+        self.since = since
         self.rests = rests
         self.place: _Place | None = None
 
@@ -106,23 +107,18 @@ class FairShare:
         queue = self._queues.setdefault(tenant, deque())
         if len(queue) >= self._most_waiting:
             raise OverloadedError("Too many of this tenant's requests wait already; try again in a moment.")
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), rests=rests)
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), self._clock(), rests=rests)
         queue.append(waiter)
         self._watch()
         try:
-            async with asyncio.timeout(self._longest_wait_s):
-                await waiter.turn
-        except TimeoutError:
-            if waiter.place is None:  # else it was let in at the last moment
-                self._forget(tenant, waiter)
-                raise OverloadedError("Too much waits for this process; try again in a moment.") from None
+            await waiter.turn
         except asyncio.CancelledError:
             if waiter.place is not None:
                 self.leave(waiter.place)
             else:
                 self._forget(tenant, waiter)
             raise
-        assert waiter.place is not None  # noqa: S101 - who is woken was given one
+        assert waiter.place is not None  # noqa: S101 - who is woken was given one, or an error
         return waiter.place
 
     def leave(self, place: _Place) -> None:
@@ -168,24 +164,43 @@ class FairShare:
                 del self._queues[tenant]
 
     def _watch(self) -> None:
-        """While somebody waits, look at the oldest place when it has been held long enough."""
-        if self._timer is None and self._places:
-            oldest = next(iter(self._places))
-            delay_s = max(0.0, oldest.since + self._hold_s - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._free_old)
+        """While somebody waits, look again when the oldest place, or the oldest waiter, is too old.
 
-    def _free_old(self) -> None:
-        self._timer = None
-        if not self._queues:
+        One timer for all: a deadline of each one's own costs a light request more than all of its turn.
+        """
+        if self._timer is not None or not self._queues:
             return
-        until = self._clock() - self._hold_s
-        while self._places and (oldest := next(iter(self._places))).since <= until:
+        due = min(queue[0].since for queue in self._queues.values()) + self._longest_wait_s
+        if self._places:
+            due = min(due, next(iter(self._places)).since + self._hold_s)
+        delay_s = max(0.0, due - self._clock())
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._clock()
+        while self._queues and self._places:
+            oldest = next(iter(self._places))
+            if oldest.since > now - self._hold_s:
+                break
             del self._places[oldest]
             if oldest.rests:
                 self._uncount(oldest)
         self._hand_out()
-        if self._queues:
-            self._watch()
+        self._give_up(now - self._longest_wait_s)
+        self._watch()
+
+    def _give_up(self, since: float) -> None:
+        """Refuse who waits since then or before."""
+        for tenant, queue in list(self._queues.items()):
+            while queue and queue[0].since <= since:
+                turn = queue.popleft().turn
+                if not turn.done():
+                    turn.set_exception(
+                        OverloadedError("Too much waits for this process; try again in a moment.")
+                    )
+            if not queue:
+                del self._queues[tenant]
 
 
 class _Entered:

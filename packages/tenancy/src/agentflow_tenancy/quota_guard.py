@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 import uuid
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from redis.exceptions import RedisError
 
 from agentflow.core.graph import Boundary
 from agentflow.errors import StorageError
+from agentflow.utils.random_ids import random_bits
 from agentflow_tenancy.allowance import Allowance, allowance_of
 from agentflow_tenancy.days_tokens import DaysTokens
 from agentflow_tenancy.errors import QuotaExceededError, QuotasUnavailableError
@@ -464,7 +464,7 @@ class QuotaGuard:
 
 def _new_token() -> str:
     """Names a run: no secret, and as good as unique."""
-    return f"{random.getrandbits(96):x}"
+    return f"{random_bits(96):x}"
 
 
 async def _boxed[T](answer: Awaitable[T]) -> tuple[T]:

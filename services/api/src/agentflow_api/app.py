@@ -30,6 +30,7 @@ from agentflow_api.http.agent_prefix import AgentPrefix
 from agentflow_api.http.allowed_methods import AllowedMethods
 from agentflow_api.http.credentials import provide_leaver, provide_operator, provide_principal
 from agentflow_api.http.cross_origin import CrossOrigin
+from agentflow_api.http.direct_routes import DirectRoutes
 from agentflow_api.http.doorkeeper import Doorkeeper
 from agentflow_api.http.errors import answer_error
 from agentflow_api.http.exact_paths import ExactPaths
@@ -129,7 +130,7 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
         logging_config=None,  # the process's own, set before
         request_max_body_size=None,  # read_json keeps the limit, with this service's own answer
     )
-    routed = AgentPrefix(AllowedMethods(app, app.routes))
+    routed = AgentPrefix(DirectRoutes(AllowedMethods(app, app.routes), app, _answer_error))
     app.state["api"] = routed
     behind: ASGIApp = routed
     if chosen.console:

@@ -44,6 +44,10 @@ class JoinedWrites:
         self._size = 0
         self._transport.abort()
 
+    def is_closing(self) -> bool:
+        """See `asyncio.BaseTransport`. Asked at each write, so not by `__getattr__`."""
+        return self._transport.is_closing()
+
     def whole(self) -> asyncio.Transport:
         """The transport itself, for another protocol; what was written is sent before."""
         self._send()

@@ -202,10 +202,12 @@ def _current() -> Span:
 def _tracers() -> _Known:
     global _known  # noqa: PLW0603 - a cache of one
     trace = sys.modules.get("opentelemetry.trace")
+    known = _known
+    if known[1] is not None and getattr(trace, "_TRACER_PROVIDER", None) is known[0]:
+        return known  # nearly always: a span or two dozen questions a turn
     ask = getattr(trace, "get_tracer_provider", None)
     if ask is None:  # not imported, or not yet to its end
         return _NOBODY
-    known = _known
     # As long as none was set it would look into the environment, each time.
     if known[0] is not None and known[1] is None and getattr(trace, "_TRACER_PROVIDER", trace) is None:
         return known

@@ -40,11 +40,10 @@ class ConsoleDoor:
         headers = dict(scope["headers"])
         token = headers.get(FORM_TOKEN, b"").decode("latin-1")
         if session is None:
-            await _refuse(send, 401, "INVALID_CREDENTIAL", "Sign in again: this session is over.")
+            await failure(401, "INVALID_CREDENTIAL", "Sign in again: this session is over.").send(send)
         elif not (is_own_page(connection, secure=secure) and self._seal.is_form_token(session, token)):
-            await _refuse(
-                send, 403, "FORBIDDEN", "This call is not from a page of this session; load it anew."
-            )
+            refusal = "This call is not from a page of this session; load it anew."
+            await failure(403, "FORBIDDEN", refusal).send(send)
         else:
             path = scope["path"][len(PREFIX) - 1 :]
             raw = (scope.get("raw_path") or path.encode())[len(PREFIX) - 1 :]
@@ -64,14 +63,3 @@ def _unkept(send: Send) -> Send:
         await send(message)
 
     return send_unkept
-
-
-async def _refuse(send: Send, status: int, code: str, message: str) -> None:
-    answer = failure(status, code, message)
-    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
-    headers += [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(answer.content)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.content, "more_body": False})

@@ -25,6 +25,7 @@ REFUSAL: Final = "quota_refusal"
 _LONGEST_S: Final = 0.15
 _MOST: Final = 10_000
 _PUBLIC: Final = ("/ping", "/health")
+_REFUSED: Final = 429
 
 
 class _Refused(NamedTuple):
@@ -68,10 +69,10 @@ class Doorkeeper:
         state: dict[str, Any] = scope.setdefault("state", {})
 
         async def send_with_fields(message: Message) -> None:
-            decision = state.get(DECISION)
-            if decision is not None and message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and (decision := state.get(DECISION)) is not None:
                 headers = [*message["headers"]]
-                given = {name for name, _ in headers}
+                # A refusal has those that say why.
+                given = {name for name, _ in headers} if message["status"] == _REFUSED else ()
                 for name, value in rate_limit_fields(decision).items():
                     if (encoded := name.lower().encode()) not in given:
                         headers.append((encoded, value.encode()))
@@ -99,9 +100,4 @@ def _digest(scope: Scope) -> bytes:
 
 async def _refuse(refusal: QuotaExceededError, send: Send) -> None:
     fields = rate_limit_fields(refusal.decision)
-    answer = failure(429, refusal.code, str(refusal), details_of(refusal), fields)
-    body = answer.content
-    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
-    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 429, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await failure(_REFUSED, refusal.code, str(refusal), details_of(refusal), fields).send(send)

@@ -1,5 +1,7 @@
 """The envelope of every answer."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,12 +17,12 @@ from agentflow_api.http.request_ids import request_id
 _quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring
 
 
-def success(data: Any, message: str = "OK", *, status_code: int = 200) -> Response[bytes]:
+def success(data: Any, message: str = "OK", *, status_code: int = 200) -> JsonAnswer:
     """`{"data": ..., "metadata": {...}}`."""
     return _response({"data": data}, message, status_code, {})
 
 
-def success_text(data: str, message: str = "OK", *, status_code: int = 200) -> Response[bytes]:
+def success_text(data: str, message: str = "OK", *, status_code: int = 200) -> JsonAnswer:
     """The same of data that is JSON text already."""
     own_id = request_id()
     timestamp = datetime.now(UTC).isoformat()
@@ -35,7 +37,7 @@ def failure(
     message: str,
     details: Sequence[Mapping[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
-) -> Response[bytes]:
+) -> JsonAnswer:
     """`{"error": {...}, "metadata": {...}}`; both are always there, clients rely on it.
 
     Args:
@@ -45,9 +47,7 @@ def failure(
     return _response({"error": error}, message, status_code, dict(headers or {}))
 
 
-def _response(
-    body: dict[str, Any], message: str, status_code: int, headers: dict[str, str]
-) -> Response[bytes]:
+def _response(body: dict[str, Any], message: str, status_code: int, headers: dict[str, str]) -> JsonAnswer:
     own_id = request_id()
     timestamp = datetime.now(UTC).isoformat()
     body["metadata"] = {"request_id": own_id, "timestamp": timestamp, "message": message}
@@ -60,7 +60,7 @@ def _response(
 
 def _answer(
     content: bytes, status_code: int, own_id: str, timestamp: str, headers: dict[str, str]
-) -> Response[bytes]:
+) -> JsonAnswer:
     return JsonAnswer(content, status_code, {"x-request-id": own_id, "x-timestamp": timestamp, **headers})
 
 
@@ -68,26 +68,31 @@ class JsonAnswer(Response[bytes]):
     """An answer that is JSON already. Hot, so its header fields are not sorted through again on its way."""
 
     def __init__(self, content: bytes, status_code: int, headers: dict[str, str]) -> None:
-        super().__init__(content, status_code=status_code, media_type=MediaType.JSON, headers=headers)
+        # As its base does, without looking for what these have not.
+        self.content, self.status_code, self.headers = content, status_code, headers
+        self.media_type, self.encoding, self.background = MediaType.JSON, "utf-8", None
+        self.cookies = []
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """See `Response`; the routes set none of the framework's fields, cookies and tasks."""
+        return _Ready(self)
+
+    async def send(self, send: Send) -> None:
+        """Two messages and nothing else."""
         fields = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()
         ]
         fields += ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(self.content)))
-        return _Ready(self.status_code or 200, fields, self.content)
+        await send({"type": "http.response.start", "status": self.status_code or 200, "headers": fields})
+        await send({"type": "http.response.body", "body": self.content, "more_body": False})
 
 
 class _Ready(ASGIResponse):
-    """Two messages and nothing else."""
+    __slots__ = ("_answer",)
 
-    __slots__ = ("_fields",)
-
-    def __init__(self, status_code: int, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def __init__(self, answer: JsonAnswer) -> None:
         # Its base has nothing to add.
-        self.status_code, self._fields, self.body = status_code, fields, body
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self._fields})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        await self._answer.send(send)

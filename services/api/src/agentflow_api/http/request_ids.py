@@ -1,10 +1,11 @@
 """One id for a request: in its answer, in the log, and in the audit log."""
 
 import re
-import uuid
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Final
+
+from agentflow.utils.random_ids import random_hex
 
 _WORD: Final = re.compile(rb"[\w.:-]{1,128}", re.ASCII)
 _CURRENT: Final[ContextVar[str | None]] = ContextVar("agentflow_request_id", default=None)
@@ -13,9 +14,9 @@ _CURRENT: Final[ContextVar[str | None]] = ContextVar("agentflow_request_id", def
 def begin_request(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """A request begins: its id is the client's `x-request-id`, if that is a plain word, or a new one."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    _CURRENT.set(given.decode() if _WORD.fullmatch(given) else uuid.uuid4().hex)
+    _CURRENT.set(given.decode() if _WORD.fullmatch(given) else random_hex())
 
 
 def request_id() -> str:
     """The id of the request that is being answered."""
-    return _CURRENT.get() or uuid.uuid4().hex
+    return _CURRENT.get() or random_hex()

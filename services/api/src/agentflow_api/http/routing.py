@@ -46,6 +46,11 @@ def handler_of(served: Any) -> Callable[..., Awaitable[Response[bytes]]]:
     return handler
 
 
+def is_let_in(served: Any) -> bool:
+    """Whether it is a tenant's route, made here."""
+    return hasattr(served.fn, "handler")
+
+
 def _let_in(handler: Callable[..., Any]) -> Callable[..., Any]:
     """What the framework calls: it lets the request in, and calls the handler with what that names."""
     names = inspect.signature(handler).parameters.keys()

@@ -1,7 +1,8 @@
 """Whose fault it is that something cannot be stored: the caller's, or a node's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from __future__ import annotations
+
+from types import TracebackType
 from typing import Final
 
 from agentflow.errors import InvalidIdError, NodeEncodingError, NodeError, StateEncodingError
@@ -11,20 +12,31 @@ UNSTORABLE: Final = (StateEncodingError, InvalidIdError)
 _OF_NODES: Final[tuple[Source, ...]] = ("node", "branch")
 
 
-@contextmanager
-def blamed(source: Source, node: str) -> Iterator[None]:
-    """What cannot be stored in the block is an error of the node, unless it came from elsewhere.
+class Blamed:
+    """What cannot be stored in the block is an error of the node, unless it came from elsewhere."""
 
-    Args:
-        source: Where what is stored comes from.
-        node: Whose output it is.
+    __slots__ = ("_node", "_source")
 
-    Raises:
-        NodeEncodingError: It is a node's.
-    """
-    try:
-        yield
-    except UNSTORABLE as error:
-        if isinstance(error, NodeError) or source not in _OF_NODES:
-            raise
-        raise NodeEncodingError(error, node=node) from error
+    def __init__(self, source: Source, node: str) -> None:
+        """A class and no generator: each commit enters two.
+
+        Args:
+            source: Where what is stored comes from.
+            node: Whose output it is.
+        """
+        self._source = source
+        self._node = node
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave.
+
+        Raises:
+            NodeEncodingError: It is a node's.
+        """
+        if isinstance(error, UNSTORABLE) and not isinstance(error, NodeError) and self._source in _OF_NODES:
+            raise NodeEncodingError(error, node=self._node) from error

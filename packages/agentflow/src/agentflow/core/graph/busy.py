@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from types import TracebackType
 from typing import Final
 
 from agentflow.core.graph.config import RunConfig
@@ -30,28 +30,51 @@ class Held:
     was_busy: bool
 
 
-@asynccontextmanager
-async def hold(
-    checkpointer: BaseCheckpointer, config: RunConfig, *, without_messages: bool = False
-) -> AsyncGenerator[Held]:
-    """A session on the run's thread, got as `config.when_busy` says.
+class Hold:
+    """A session on a run's thread, got as its `config.when_busy` says. A class, as `Blamed` is."""
 
-    Raises:
-        ThreadBusyError: Another run holds it: at once with "reject", else after the waiting time.
-    """
-    patient = config.when_busy == "enqueue"
-    open_one = partial(_session, checkpointer, config, without_messages=without_messages)
-    session = open_one(config.lock_wait_s if patient else 0)
-    was_busy = False
-    async with AsyncExitStack() as stack:
+    __slots__ = ("_checkpointer", "_config", "_session", "_without_messages")
+
+    def __init__(
+        self, checkpointer: BaseCheckpointer, config: RunConfig, *, without_messages: bool = False
+    ) -> None:
+        self._checkpointer = checkpointer
+        self._config = config
+        self._without_messages = without_messages
+
+    async def __aenter__(self) -> Held:
+        """Get it.
+
+        Raises:
+            ThreadBusyError: Another run holds it: at once with "reject", else after the waiting time.
+        """
+        config = self._config
+        self._session = self._opened(config.lock_wait_s if config.when_busy == "enqueue" else 0)
         try:
-            await stack.enter_async_context(session)
+            await self._session.__aenter__()
         except ThreadBusyError:
             if config.when_busy in ("enqueue", "reject"):
                 raise
-            session, was_busy = open_one(config.lock_wait_s), True
-            await _once_stopped(checkpointer, config, stack, session)
-        yield Held(session, was_busy)
+        else:
+            return Held(self._session, was_busy=False)
+        self._session = self._opened(config.lock_wait_s)
+        await _once_stopped(self._checkpointer, config, self._session)
+        return Held(self._session, was_busy=True)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.__aexit__(kind, error, trace)
+
+    def _opened(self, wait_s: float | None) -> ThreadSession:
+        config = self._config
+        return self._checkpointer.session(
+            config.scope,
+            config.thread_id,
+            new_thread=NewThread(user_id=config.user_id, name=config.thread_name, metadata=config.metadata),
+            wait_s=wait_s,
+            without_messages=self._without_messages,
+        )
 
 
 @asynccontextmanager
@@ -78,30 +101,18 @@ async def while_held(session: ThreadSession) -> AsyncGenerator[None]:
         ) from error
 
 
-def _session(
-    checkpointer: BaseCheckpointer, config: RunConfig, wait_s: float | None, *, without_messages: bool
-) -> ThreadSession:
-    return checkpointer.session(
-        config.scope,
-        config.thread_id,
-        new_thread=NewThread(user_id=config.user_id, name=config.thread_name, metadata=config.metadata),
-        wait_s=wait_s,
-        without_messages=without_messages,
-    )
-
-
-async def _once_stopped(
-    checkpointer: BaseCheckpointer, config: RunConfig, stack: AsyncExitStack, session: ThreadSession
-) -> None:
+async def _once_stopped(checkpointer: BaseCheckpointer, config: RunConfig, session: ThreadSession) -> None:
     """Wait for the thread, and have whoever holds it asked to stop meanwhile."""
     ours = asyncio.Event()
     asking = asyncio.create_task(_ask_to_stop(checkpointer, config, ours))
-    try:
-        await stack.enter_async_context(session)
-    finally:
-        ours.set()
-        # Never cancelled: what it asks for last must not reach the thread after our own run began.
-        await asyncio.shield(asking)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(session)
+        finally:
+            ours.set()
+            # Never cancelled: what it asks for last must not reach the thread after our own run began.
+            await asyncio.shield(asking)
+        stack.pop_all()  # it stays entered
 
 
 async def _ask_to_stop(checkpointer: BaseCheckpointer, config: RunConfig, ours: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agentflow.core.graph.blueprint import Blueprint
-from agentflow.core.graph.busy import hold
+from agentflow.core.graph.busy import Hold
 from agentflow.core.graph.chunks import StreamChunk
 from agentflow.core.graph.config import RunConfig, required_thread_id, run_config, scope_of
 from agentflow.core.graph.editing import Making, adding, clearing, edit, fixing, merging, removing
@@ -25,7 +25,7 @@ from agentflow.core.graph.fork import Fork, fork
 from agentflow.core.graph.importing import Imported, import_messages
 from agentflow.core.graph.inputs import RunInput, run_input
 from agentflow.core.graph.run import GraphRun, RunResult, result_of
-from agentflow.core.graph.run_spans import noting_end, run_span
+from agentflow.core.graph.run_spans import NotingEnd, run_span
 from agentflow.core.graph.undo import undo
 from agentflow.core.state.agent_state import AgentState
 from agentflow.core.state.codec import decode_message, decode_state
@@ -597,11 +597,11 @@ class CompiledGraph[S: AgentState]:
     async def _execute(self, given: RunInput, config: RunConfig, emitter: Emitter) -> RunResult[S]:
         await self.checkpointer.asetup()
         with run_span(config, self.blueprint.name) as span:
-            async with hold(self.checkpointer, config) as held:
+            async with Hold(self.checkpointer, config) as held:
                 run = GraphRun(
                     self.blueprint, config, self.checkpointer, held, emitter, lambda: self._closing
                 )
-                with noting_end(span, run):
+                with NotingEnd(span, run):
                     return await run.execute(given)
 
 

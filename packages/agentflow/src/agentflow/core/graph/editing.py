@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentflow.core.graph.blueprint import Blueprint
-from agentflow.core.graph.busy import hold
+from agentflow.core.graph.busy import Hold
 from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.progress import Progress
 from agentflow.core.graph.rejoin import earlier_attempt
@@ -72,7 +72,7 @@ async def edit[S: AgentState](
         ThreadBusyError: A run held it for the whole waiting time.
         StaleCheckpointError: Somebody without its lock wrote again and again.
     """
-    async with hold(checkpointer, config) as held:
+    async with Hold(checkpointer, config) as held:
         thread = LiveThread(blueprint, held.session, config.run_id, budget=config.budget)
         await thread.reload()
         for tries_left in reversed(range(_TRIES)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentflow.core.graph.blueprint import Blueprint
-from agentflow.core.graph.busy import hold
+from agentflow.core.graph.busy import Hold
 from agentflow.core.graph.config import RunConfig, run_config
 from agentflow.core.graph.thread import LiveThread
 from agentflow.core.graph.updates import BadUpdateError, Update, checked_fields, merge
@@ -59,7 +59,7 @@ async def _write[S: AgentState](
     snapshot: Snapshot,
     wanted: Fork,
 ) -> dict[str, Any]:
-    async with hold(checkpointer, config) as held:
+    async with Hold(checkpointer, config) as held:
         thread = LiveThread(blueprint, held.session, config.run_id, budget=config.budget)
         if held.session.from_cache:
             await thread.reload()

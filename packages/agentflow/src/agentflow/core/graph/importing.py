@@ -9,7 +9,7 @@ from typing import Final
 
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.budget import Boundary
-from agentflow.core.graph.busy import hold
+from agentflow.core.graph.busy import Hold
 from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.message_batch import MessageBatch
 from agentflow.core.graph.progress import Progress, progress_of
@@ -65,7 +65,7 @@ async def import_messages[S: AgentState](
         ThreadBusyError: A run held it for the whole waiting time.
         What `messages` raises, and `ThreadSession.append`. Batches before stay.
     """
-    async with hold(checkpointer, config, without_messages=True) as held:
+    async with Hold(checkpointer, config, without_messages=True) as held:
         importing = _Import(blueprint, checkpointer, config, held.session, answered_only)
         await importing.read_thread()
         async for message in messages:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from agentflow.core.graph.blame import UNSTORABLE, blamed
+from agentflow.core.graph.blame import UNSTORABLE, Blamed
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.busy import Held, while_held
 from agentflow.core.graph.config import RunConfig
@@ -421,7 +421,7 @@ class GraphRun[S: AgentState]:
         finished = dict(before.finished)
         for node, outcome in outcomes.items():
             if isinstance(outcome, Update) and node not in finished:
-                with blamed("branch", node):
+                with Blamed("branch", node):
                     finished[node] = encode_update(outcome)
         return replace(before, finished=finished, route=[])
 

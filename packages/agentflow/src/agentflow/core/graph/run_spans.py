@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.core.graph.budget import tokens_of
@@ -51,19 +51,25 @@ def run_span(config: RunConfig, agent: str | None) -> AnySpan:
     )
 
 
-@contextmanager
-def noting_end(span: AnySpan, run: GraphRun[Any]) -> Iterator[None]:
-    """Around a run: how it ended, and what models said that it cost."""
-    failed: str | None = "error"
-    try:
-        yield
-        failed = None
-    except asyncio.CancelledError:
-        failed = "cancelled"
-        raise
-    finally:
-        if span.recording:
-            _note_end(span, run, failed)
+class NotingEnd:
+    """Around a run: how it ended, and what models said that it cost. A class, as `Blamed` is."""
+
+    __slots__ = ("_run", "_span")
+
+    def __init__(self, span: AnySpan, run: GraphRun[Any]) -> None:
+        self._span = span
+        self._run = run
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._span.recording:
+            return
+        failed = None if error is None else "error"
+        _note_end(self._span, self._run, "cancelled" if isinstance(error, asyncio.CancelledError) else failed)
 
 
 def _note_end(span: AnySpan, run: GraphRun[Any], failed: str | None) -> None:

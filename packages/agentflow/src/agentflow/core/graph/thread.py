@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from agentflow.core.graph.blame import blamed
+from agentflow.core.graph.blame import Blamed
 from agentflow.core.graph.blueprint import Blueprint
 from agentflow.core.graph.budget import Boundary, Budget, tokens_of
 from agentflow.core.graph.config import Durability
@@ -168,7 +168,7 @@ class LiveThread[S: AgentState]:
             What `ThreadSession.append` raises; then nothing was stored or adopted.
             StateEncodingError: The state is not data; a NodeEncodingError when a node made it.
         """
-        with blamed(source, node):
+        with Blamed(source, node):
             fields = encode_fields(state) | progress.as_fields() | (marks or {})
         change = change_context(self._entries, self._next_pos, state.context)
         added = [message for _, message in change.added]
@@ -180,7 +180,7 @@ class LiveThread[S: AgentState]:
                 committed = Committed(self._head, self.thread_no, await self._should_stop())
             else:
                 stored = self._held_back
-                with blamed(source, node):
+                with Blamed(source, node):
                     write = self._write(
                         state,
                         diff(self.fields if stored is None else stored.fields, fields),
@@ -240,7 +240,7 @@ class LiveThread[S: AgentState]:
         if self._held_back is not None:
             stored = self._held_back
             change = stored.change_to(self._entries)
-            with blamed("node", stored.node):
+            with Blamed("node", stored.node):
                 write = self._write(self.state, diff(stored.fields, self.fields), self.fields, change)
             write.node = stored.node
             await self._send(write)
@@ -280,7 +280,7 @@ class LiveThread[S: AgentState]:
         return committed
 
     async def _append(self, write: CheckpointWrite) -> Committed:
-        with blamed(write.source, write.node):
+        with Blamed(write.source, write.node):
             return await self._session.append(write)
 
     async def start_tools(self, intents: Sequence[ToolIntent]) -> Sequence[ToolStart]:

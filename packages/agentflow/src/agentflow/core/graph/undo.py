@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentflow.core.graph.blueprint import Blueprint
-from agentflow.core.graph.busy import hold
+from agentflow.core.graph.busy import Hold
 from agentflow.core.graph.config import RunConfig
 from agentflow.core.graph.rejoin import EVER, earlier_attempt
 from agentflow.core.graph.thread import LiveThread
@@ -16,7 +16,7 @@ async def undo[S: AgentState](
     blueprint: Blueprint[S], checkpointer: BaseCheckpointer, config: RunConfig
 ) -> bool:
     """See `CompiledGraph.aundo`."""
-    async with hold(checkpointer, config) as held:
+    async with Hold(checkpointer, config) as held:
         thread = LiveThread(blueprint, held.session, config.run_id, budget=config.budget)
         await thread.reload()
         since = config.rejoin_since or EVER

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -18,6 +17,7 @@ from agentflow.core.state.blocks import (
     ToolResultBlock,
     Value,
 )
+from agentflow.utils.random_ids import random_hex
 
 Role = Literal["user", "assistant", "system", "tool"]
 
@@ -27,7 +27,7 @@ _UNSET_IDS = (None, "", "0", 0)
 
 def new_id() -> str:
     """A random id: 32 hex digits."""
-    return uuid.uuid4().hex
+    return random_hex()
 
 
 def _assigned(value: object) -> object:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Final
 
 import asyncpg
@@ -51,9 +51,27 @@ _OF_TENANT: Final = "_tenant_id_fkey"
 _REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise this library's errors for the driver's.
+class _Translated:
+    """See `translated`. It knows nothing, so there is one."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        meant = None if error is None else meaning_of(error)
+        if meant is not None:
+            raise meant from error
+
+
+_TRANSLATED: Final = _Translated()
+
+
+def translated() -> AbstractContextManager[None]:
+    """Raise this library's errors for the driver's, in the block.
 
     Raises:
         StoreUnavailableError: Postgres did not answer, or could not now; the call may be retried.
@@ -62,13 +80,7 @@ def translated() -> Iterator[None]:
         TenantGoneError: A row was to refer to a tenant that is not there any more.
         StorageError: Anything else Postgres refused.
     """
-    try:
-        yield
-    except Exception as error:  # whatever it is: only the driver's is replaced
-        meant = meaning_of(error)
-        if meant is None:
-            raise
-        raise meant from error
+    return _TRANSLATED
 
 
 def meaning_of(error: BaseException) -> Exception | None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from agentflow.storage.checkpointer.lanes import LANES, Lanes, tell
 from agentflow.storage.checkpointer.thread_memory import ThreadKey
 from agentflow.storage.checkpointer.types import Scope
+
+# Fewer wait for the answer that is under way: each statement costs the process as much as a dozen questions
+# in one do.
+_CROWD: Final = 8
 
 _Key = tuple[ThreadKey, str | None]
 Question = tuple[Scope, str]
@@ -62,7 +67,7 @@ class GroupRead[Answer]:
             asked = self._waiting[key, scope.principal] = _Asked((scope, thread_id))
         answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         asked.waiters.append(answer)
-        if self._lanes.free:
+        if self._lanes.free and (self._lanes.free == LANES or len(self._waiting) >= _CROWD):
             self._lanes.start()
         return await answer
 

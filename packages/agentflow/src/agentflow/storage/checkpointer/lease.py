@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from agentflow.storage.checkpointer.cache_types import (
     Keys,
     News,
 )
+from agentflow.utils.random_ids import random_hex
 
 if TYPE_CHECKING:
     from agentflow.storage.checkpointer.cache import ThreadCache
@@ -40,7 +40,7 @@ class Lease:
         self._cache = cache
         self._keys = keys
         self._beat_s = lease_s / 3
-        self._token = uuid.uuid4().hex
+        self._token = random_hex()
         self._beating: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         # Whether Redis may think that we hold the lock: also when a call was cut or cancelled.

@@ -384,7 +384,8 @@ class PgCheckpointer(BaseCheckpointer):
             if search is None:
                 context = await backend.threads.small_context(scope, thread_id, span)
                 if context is not None:
-                    return context[offset : None if limit is None else offset + limit]
+                    is_all = offset == 0 and (limit is None or len(context) <= limit)
+                    return context if is_all else context[offset : None if limit is None else offset + limit]
             return await backend.reader.list_messages(scope, thread_id, search, offset, limit)
 
     async def read_messages(

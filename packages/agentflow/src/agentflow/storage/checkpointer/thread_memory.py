@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from agentflow.storage.checkpointer.cache_types import CachedBase
@@ -15,9 +15,27 @@ from agentflow.storage.checkpointer.types import Scope, Snapshot, StoredMessage
 
 ThreadKey = tuple[UUID, int, int, str]
 
-# What an entry and each of its messages take beside their text.
+# What an entry and each of its messages take beside their text, which may be there once more in what was
+# made of it.
 _ENTRY_BYTES: Final = 1000
-_MESSAGE_BYTES: Final = 400
+_MESSAGE_BYTES: Final = 550
+
+
+class SharedContext(tuple[StoredMessage, ...]):  # noqa: SLOT001 - it has an attribute
+    """A whole context as many readers get it.
+
+    Attributes:
+        made: What readers made of all of it, by their own name for that, to be used again: it lives as long
+            as the context is the thread's latest and remembered. About as large as the texts, no more.
+    """
+
+    made: dict[str, str]
+
+    def __new__(cls, messages: Sequence[StoredMessage] = ()) -> Self:
+        """Of these messages; nothing is made of them yet."""
+        context = super().__new__(cls, messages)
+        context.made = {}
+        return context
 
 
 def key_of(scope: Scope, thread_id: str) -> ThreadKey:
@@ -39,7 +57,7 @@ class Remembered:
     head: int
     next_pos: int
     fields: str
-    messages: Sequence[StoredMessage]
+    messages: SharedContext
     base: CachedBase | None
     size_bytes: int
 
@@ -78,13 +96,13 @@ class ThreadMemory:
         if not self._max_bytes:
             return
         texts = sum(len(message.content) + len(message.extra or "") for message in snapshot.messages)
-        size_bytes = _ENTRY_BYTES + len(fields) + texts + _MESSAGE_BYTES * len(snapshot.messages)
+        size_bytes = _ENTRY_BYTES + len(fields) + 2 * texts + _MESSAGE_BYTES * len(snapshot.messages)
         entry = Remembered(
             snapshot.thread_no,
             snapshot.head,
             snapshot.next_pos,
             fields,
-            tuple(snapshot.messages),
+            SharedContext(snapshot.messages),
             base,
             size_bytes,
         )
