@@ -24,9 +24,12 @@ class TraceCollector(SpanProcessor):
     such as a tool's own, are passed over: what they hold is not ours to keep.
 
     Attributes:
+        passed_over: Storage's spans: the versions that it made are events of the run.
         dropped: Ended runs that were given up because too many waited.
         on_ended: Called, from any thread, when one joined those that wait.
     """
+
+    passed_over: Final = frozenset((names.STORAGE_SCOPE,))
 
     def __init__(self, *, most_waiting: int = 1000) -> None:
         """Nothing is open.
@@ -44,7 +47,7 @@ class TraceCollector(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """See there. Cost: a look-up or two."""
-        if _scope_of(span) == names.STORAGE_SCOPE:  # the versions that it made are events of the run
+        if _scope_of(span) in self.passed_over:  # also where nobody looked at that before
             return
         key = ids_of(span)
         run = _run_of(span)

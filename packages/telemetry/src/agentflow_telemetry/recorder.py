@@ -46,7 +46,8 @@ class Recorder(TracerProvider):
 
         Args:
             resource: Of the process.
-            processors: Told of every span, sampled or not, before those that are added later.
+            processors: Told of every span, sampled or not, before those that are added later. One with an
+                attribute `passed_over` is not told of those of scopes that are named there.
             sampler: Asked of each trace's first span here, and of no other; None where nothing is exported:
                 then what a client decided is passed on to whoever is called.
         """
@@ -71,7 +72,8 @@ class Recorder(TracerProvider):
         scope = InstrumentationScope(
             instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
         )
-        return _RecordingTracer(sdks, self._own_sampler, self._own, self.resource, scope)
+        told = [one for one in self._own if instrumenting_module_name not in getattr(one, "passed_over", ())]
+        return _RecordingTracer(sdks, self._own_sampler, told, self.resource, scope)
 
 
 class _RecordingTracer(Tracer):

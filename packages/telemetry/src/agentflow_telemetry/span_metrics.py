@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -52,12 +52,14 @@ class _Place:
 
     __slots__ = ("asks", "calls", "durations", "is_cut", "is_model", "model", "tenant")
 
-    def __init__(self, calls: Calls, durations: Durations, key: tuple[Any, ...], *, is_cut: bool) -> None:
+    def __init__(
+        self, calls: Calls, durations: Durations, key: tuple[Any, ...], kind: SpanKind, *, is_cut: bool
+    ) -> None:
         self.calls = calls
         self.durations = durations
         self.is_cut = is_cut
         # Whose request it is, when it is one.
-        self.asks: str | None = key[3] if key[1] is SpanKind.SERVER or _is(key[0], "invoke_agent") else None
+        self.asks: str | None = key[3] if kind is SpanKind.SERVER or _is(key[0], "invoke_agent") else None
         self.tenant = calls.labels.get(_TENANT, "")
         self.model = calls.labels.get("gen_ai_request_model", "")
         # A node's span names a model where it has tokens that no model's span has.
@@ -98,13 +100,15 @@ class SpanMetrics(SpanProcessor, Collector):
         said: Any = span.attributes or {}
         if type(said) is not dict:  # the SDK's own, which costs four times as much to ask as a copy of it
             said = said.copy()
-        key = (span.name, span.kind, span.status.status_code, *map(said.get, _ATTRIBUTES))
+        kind, code = span.kind, span.status.status_code
+        # By their identities: members of an enum hash as slowly as all the rest of the key.
+        key = (span.name, id(kind), id(code), *map(said.get, _ATTRIBUTES))
         ended = span.end_time or 0
         seconds = (ended - (span.start_time or ended)) / 1e9
         context = span.context if self._exemplars else None
         example = context if context is not None and context.trace_flags.sampled else None
         with self._lock:
-            place = self._places.get(key) or self._new_place(key)
+            place = self._places.get(key) or self._new_place(key, kind, code)
             place.calls.count += 1
             place.durations.observe(seconds, example, ended / 1e9)
             self.cut += place.is_cut
@@ -138,8 +142,8 @@ class SpanMetrics(SpanProcessor, Collector):
             tokens = list(self.tokens.collect())
         return [calls, durations, *tokens]
 
-    def _new_place(self, key: tuple[Any, ...]) -> _Place:
-        name, kind, status, *found = key
+    def _new_place(self, key: tuple[Any, ...], kind: SpanKind, status: StatusCode) -> _Place:
+        name, _, _, *found = key
         labels: Labels = {
             "service_name": self._service,
             "span_name": self._values.of("span_name", name),
@@ -153,19 +157,19 @@ class SpanMetrics(SpanProcessor, Collector):
                 labels[label] = self.tenants.name_of(given) if is_tenant else self._values.of(label, given)
         least = _least(labels)
         calls, whole = self._calls.of(labels, _of_others(labels), least)
-        timed = self._timed(labels, key)
+        timed = self._timed(labels, key, kind)
         durations, _ = self._durations.of(timed, _of_others(timed), least)
         given_up = any(value == OTHER for label, value in labels.items() if label != _TENANT)
-        place = _Place(calls, durations, key, is_cut=given_up or not whole)
+        place = _Place(calls, durations, key, kind, is_cut=given_up or not whole)
         if len(self._places) >= _MOST_REMEMBERED:
             self._places.clear()
         self._places[key] = place
         return place
 
-    def _timed(self, labels: Labels, key: tuple[Any, ...]) -> Labels:
+    def _timed(self, labels: Labels, key: tuple[Any, ...], kind: SpanKind) -> Labels:
         timed = {label: value for label, value in labels.items() if label not in _UNTIMED}
         if _TENANT in timed:
-            if key[1] is SpanKind.SERVER or key[0].startswith(_TIMED_BY_TENANT):
+            if kind is SpanKind.SERVER or key[0].startswith(_TIMED_BY_TENANT):
                 timed[_TENANT] = self.tenants.timed_name_of(str(key[3]))
             else:
                 del timed[_TENANT]
