@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from agentflow_embedded import EmbeddedPostgres, EmbeddedValkey
+from agentflow_embedded import EmbeddedPostgres, EmbeddedValkey, remove_state
 from tests.support import databases
 from tests.support.api_fixtures import api, tenant  # noqa: F401 - fixtures
 from tests.support.run import Run, Servers
@@ -34,6 +34,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         if template.exists() and not config_is_worker(config):
             databases.drop(run.servers().database_url, template.read_text())
         run.leave()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Root's servers keep their files outside of the tests' folders, which are all that pytest deletes."""
+    if not config_is_worker(session.config):
+        folder: Path = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        for note in list(folder.rglob("moved")):
+            remove_state(note.parent.parent)
 
 
 def config_is_worker(config: pytest.Config) -> bool:

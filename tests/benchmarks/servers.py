@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from agentflow_embedded import Stack
+from agentflow_embedded import Stack, remove_state
 
 # A server with room, and as durable as any: fsync and synchronous_commit are on by default.
 SETTINGS = {
@@ -26,11 +26,12 @@ SETTINGS = {
 def own_servers(**settings: str) -> Iterator[Stack]:
     """A PostgreSQL 18 and a Valkey without persistence, in a temporary folder."""
     asked = {**SETTINGS, **settings}
-    with (
-        tempfile.TemporaryDirectory(prefix="af-bench-") as folder,
-        Stack(Path(folder), postgres_settings=asked) as stack,
-    ):
-        yield stack
+    folder = Path(tempfile.mkdtemp(prefix="af-bench-"))
+    try:
+        with Stack(folder, postgres_settings=asked) as stack:
+            yield stack
+    finally:
+        remove_state(folder)
 
 
 @contextmanager

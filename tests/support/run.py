@@ -8,7 +8,6 @@ their own that ends when the first pytest process does, however it ends.
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from agentflow_embedded import remove_state
 
 ROOT = Path(__file__).parents[2]
 _VARIABLE = "AGENTFLOW_TEST_RUN_DIR"
@@ -58,7 +59,7 @@ class Run:
         os.environ.pop(_VARIABLE, None)
         with self._locked("servers-alive"):
             pass  # the servers' process holds this lock until they are stopped
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_state(self.folder)
 
     def servers(self) -> Servers:
         """Return the shared servers: those that the environment names, else a pair of our own."""

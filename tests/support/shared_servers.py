@@ -6,11 +6,10 @@ Prints their addresses as one line of JSON, then waits until the run's first pro
 import fcntl
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
-from agentflow_embedded import Stack
+from agentflow_embedded import Stack, remove_state
 
 # A test's database is thrown away, so nothing of it has to survive a power cut.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
@@ -26,7 +25,7 @@ def main() -> None:
             sys.stdout.flush()
             _wait_until_gone(folder / "alive")
         # If the run's first process was killed, nobody else tidies up.
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_state(folder)
 
 
 def _wait_until_gone(alive: Path) -> None:

@@ -16,6 +16,7 @@ from agentflow_embedded.errors import (
     ServerFailedError,
     StateFolderError,
 )
+from agentflow_embedded.home import remove_state
 from agentflow_embedded.postgres import EmbeddedPostgres
 from agentflow_embedded.server import EmbeddedServer
 from agentflow_embedded.stack import Stack
@@ -33,4 +34,5 @@ __all__ = [
     "ServerFailedError",
     "Stack",
     "StateFolderError",
+    "remove_state",
 ]

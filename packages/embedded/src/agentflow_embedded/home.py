@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from agentflow_embedded.errors import StateFolderError
 
 # The longest socket path the kernel takes is 108 bytes on Linux and 104 on macOS, file name included.
 _LONGEST_SOCKET_FOLDER = 70
+# Files that say where else something of a server is.
+_MOVED = "moved"
+_SOCKETS = "sockets-at"
 
 
 class Home:
@@ -17,7 +21,8 @@ class Home:
 
     The folder is `state_dir/name`. When root starts the server and the server's account may not enter a
     folder above (a state folder in /root, say), the files live in `/var/lib/agentflow/ID` instead and
-    `state_dir/name/moved` names that folder; deleting the state folder then forgets the data.
+    `state_dir/name/moved` names that folder; deleting the state folder then forgets the data, and
+    `remove_state` deletes it.
     """
 
     def __init__(self, state_dir: Path, name: str) -> None:
@@ -61,7 +66,7 @@ class Home:
 
     def _short_folder(self) -> Path:
         """Return a folder in the system's temporary place, the same one at every start."""
-        note = self.folder / "sockets-at"
+        note = self.folder / _SOCKETS
         known = Path(note.read_text()) if note.exists() else None
         # In a place that everyone can write to, a folder's name proves nothing; its owner does.
         if known and known.is_dir() and known.lstat().st_uid in (self.account.uid, os.geteuid()):
@@ -72,7 +77,7 @@ class Home:
         return folder
 
     def _resolve(self, anchor: Path) -> Path:
-        note = anchor / "moved"
+        note = anchor / _MOVED
         if note.exists():
             folder = Path(note.read_text())
             folder.mkdir(mode=0o755, exist_ok=True)
@@ -83,6 +88,23 @@ class Home:
         folder.mkdir(mode=0o755)
         note.write_text(str(folder))
         return folder
+
+
+def remove_state(state_dir: Path | str) -> None:
+    """Delete a state folder, and what its servers keep elsewhere. For good: they must be stopped."""
+    state_dir = Path(state_dir)
+    for note in [*state_dir.rglob(_MOVED), *state_dir.rglob(_SOCKETS)]:
+        _remove_named(note)
+    shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def _remove_named(note: Path) -> None:
+    """The folder that a note names, with what is named in it."""
+    folder = Path(note.read_text())
+    sockets = folder / _SOCKETS
+    if sockets.exists():
+        _remove_named(sockets)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reachable_place() -> Path:

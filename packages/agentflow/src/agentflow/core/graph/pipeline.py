@@ -9,6 +9,8 @@ from typing import Final
 
 from agentflow.storage.checkpointer.types import CheckpointWrite, Committed
 
+type Append = Callable[[CheckpointWrite], Awaitable[Committed]]
+
 # A run is at most so many checkpoints ahead of the store; then it waits.
 MOST_BEHIND: Final = 8
 
@@ -21,17 +23,21 @@ class Pipeline:
         stop_requested: An acknowledgement said so.
     """
 
-    def __init__(self, append: Callable[[CheckpointWrite], Awaitable[Committed]]) -> None:
+    def __init__(self) -> None:
         """Nothing is written yet."""
-        self._append = append
         self._waiting: deque[CheckpointWrite] = deque()
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self.failure: Exception | None = None
         self.stop_requested = False
 
-    async def put(self, write: CheckpointWrite) -> None:
+    async def put(self, write: CheckpointWrite, append: Append) -> None:
         """Have it written; waits only when too many wait already.
+
+        Args:
+            write: What to write.
+            append: Writes it. Not kept: its owner has this pipeline, and would be freed by the garbage
+                collector alone.
 
         Raises:
             What an earlier write was refused with.
@@ -39,7 +45,7 @@ class Pipeline:
         await self._until(MOST_BEHIND - 1)
         self._waiting.append(write)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
+            self._task = asyncio.create_task(self._drain(append))
 
     async def flush(self) -> None:
         """Wait until everything is durable.
@@ -64,10 +70,10 @@ class Pipeline:
         if self.failure is not None:
             raise self.failure
 
-    async def _drain(self) -> None:
+    async def _drain(self, append: Append) -> None:
         try:
             while self._waiting:
-                committed = await self._append(self._waiting[0])
+                committed = await append(self._waiting[0])
                 self._waiting.popleft()
                 self.stop_requested = self.stop_requested or committed.stop_requested
                 self._moved.set()

@@ -81,7 +81,7 @@ class LiveThread[S: AgentState]:
         self._run_id = run_id
         self._durability = durability
         self._budget = budget
-        self._pipeline = Pipeline(self._append)
+        self._pipeline = Pipeline()
         self._held_back: _Stored | None = None
         self._looked_at = 0.0
         self.state: S = blueprint.template
@@ -266,7 +266,7 @@ class LiveThread[S: AgentState]:
     async def _send(self, write: CheckpointWrite) -> Committed:
         """Write a checkpoint now, or behind those under way when nothing rests on it yet."""
         if self._durability == "async" and not write.starts_run and write.parent is None:
-            await self._pipeline.put(write)
+            await self._pipeline.put(write, self._append)
             if write.tool_results:
                 await self._pipeline.flush()
             committed = Committed(self._head + 1, self.thread_no, self._pipeline.stop_requested)

@@ -117,5 +117,6 @@ class Lease:
     def _stop_beating(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None  # it holds this lease, which would be freed by the garbage collector alone
         if self._beating is not None:
             self._beating.cancel()
