@@ -11,6 +11,7 @@ import pytest
 from tests.support import databases
 from tests.support.agents import AGENTS
 from tests.support.api import Api, running, say
+from tests.support.openai_stub import OpenAIStub, Reply
 from tests.support.run import ROOT
 from tests.support.waiting import soon
 from tests.support.worker import running_worker
@@ -53,6 +54,21 @@ def test_a_line_of_a_request(migrated_database_url: str, redis_url: str, tmp_pat
     assert json.loads(shown).keys() == line.keys()
     assert json.loads(shown)["message"] == line["message"]
     assert json.loads(shown)["error"].keys() == line["error"].keys()
+
+
+def test_what_goes_well_has_no_line(migrated_database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """Nor has a model that is asked: whose address, with what stands in it, is nobody's but the agent's."""
+    with OpenAIStub() as stub:
+        stub.script.append(Reply("Hello."))
+        agents = {"AGENTFLOW_AGENTS": "traced=tests.support.traced_agent:graph", "PYTHONPATH": str(ROOT)}
+        api = Api(migrated_database_url, redis_url, AGENTFLOW_TEST_MODEL_URL=stub.base_url, **agents)
+        api.log_file = tmp_path / "log"
+        with running(api), api.client(api.tenant()) as client:
+            answer = client.post("/a/traced/v1/graph/invoke", json=say("hi"), headers=SENT)
+            assert answer.status_code == 200, answer.text
+        assert stub.asked
+    assert not [line for line in told(api.log_file) if "request_id" in line]
+    assert stub.base_url not in api.log_file.read_text()
 
 
 def test_a_line_of_a_run_in_the_background(

@@ -33,7 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """Lines written so far; logging is as it was afterwards."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    loggers = [logging.getLogger(name) for name in (None, "agentflow", "httpx")]
+    loggers = [logging.getLogger(name) for name in (None, "agentflow", "httpx", "httpx2")]
     before = [(one, one.level) for one in loggers]
     handlers = logging.getLogger().handlers[:]
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -128,11 +128,12 @@ def test_what_the_event_loop_says(told: Told) -> None:
 
 
 def test_fine_lines_are_our_own(told: Told) -> None:
-    """Libraries' quote requests: of theirs there are none below INFO, and of httpx none below WARNING."""
+    """Libraries' quote requests: of theirs there are none below INFO, and of HTTP clients none below WARNING."""
     logging.getLogger("agentflow.graph").debug("ours")
     logging.getLogger("openai").debug(CANARY)
     logging.getLogger("websockets.server").debug(CANARY)
-    logging.getLogger("httpx").info(CANARY)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).info(CANARY)
     logging.getLogger("pgqueuer").info("theirs")
     assert [line["message"] for line in told()] == ["ours", "theirs"]
 

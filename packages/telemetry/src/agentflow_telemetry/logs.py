@@ -8,10 +8,14 @@ import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Final
 
 from agentflow_telemetry.log_lines import JsonLines
 
 logger = logging.getLogger("agentflow")
+
+# Their own lines for each request would have addresses in them. The clients of models use the second.
+_CLIENTS: Final = ("httpx", "httpx2")
 
 
 def configure_logging(**fields: Callable[[], str | None]) -> None:
@@ -29,8 +33,8 @@ def configure_logging(**fields: Callable[[], str | None]) -> None:
     handler.setFormatter(JsonLines(fields))
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
     logger.setLevel(level)
-    # Clients' own request logs would repeat ours, with addresses in them.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in _CLIENTS:
+        logging.getLogger(client).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_the_end
     threading.excepthook = _log_a_threads_end
