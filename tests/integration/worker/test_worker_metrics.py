@@ -78,6 +78,7 @@ def test_the_endpoint() -> None:
         base = f"http://127.0.0.1:{endpoint.port}"
         good = {"Authorization": f"Bearer {TOKEN}"}
         assert httpx.get(f"{base}/metrics", headers=good).status_code == 200
+        assert httpx.get(f"{base}/metrics?name[]=x", headers=good).status_code == 200
         assert httpx.get(f"{base}/other", headers=good).status_code == 404
         for headers in ({}, {"Authorization": TOKEN}, {"Authorization": f"Bearer {TOKEN}x"}):
             assert httpx.get(f"{base}/metrics", headers=headers).status_code == 401

@@ -128,7 +128,7 @@ def test_what_the_event_loop_says(told: Told) -> None:
 
 
 def test_fine_lines_are_our_own(told: Told) -> None:
-    """Libraries' quote requests: of theirs there are none below INFO, and of HTTP clients none below WARNING."""
+    """Libraries' quote requests: of theirs there are none below INFO, of HTTP clients' none below WARNING."""
     logging.getLogger("agentflow.graph").debug("ours")
     logging.getLogger("openai").debug(CANARY)
     logging.getLogger("websockets.server").debug(CANARY)
