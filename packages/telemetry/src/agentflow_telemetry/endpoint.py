@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -71,9 +72,9 @@ class _Guarded:
 
 
 class _Server(ThreadingWSGIServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - as its base has it
-        """Who scrapes went away, most often: no line of its own form, with an address in it."""
-        logger.warning("A scrape broke off.", exc_info=True)
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who scrapes went away, most often: a line as others are, without an address."""
+        logger.warning("A scrape broke off: %s", sys.exception())
 
 
 class _Silent(WSGIRequestHandler):

@@ -1,4 +1,4 @@
-"""What was said to a model and by it, in the form that OpenTelemetry's conventions give it: messages of parts.
+"""What was said to a model and by it, in the form of OpenTelemetry's conventions: messages of parts.
 
 See https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-input-messages.json, and gen-ai-output-messages.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ def _parts(message: Mapping[str, Any]) -> list[_Part]:
     parts = (
         [{"type": "text", "content": content}] if isinstance(content, str) else [*map(_part, content or ())]
     )
-    for call in message.get("tool_calls") or ():
-        parts.append(_call(call["id"], call["function"]["name"], call["function"]["arguments"]))
-    return parts
+    calls = message.get("tool_calls") or ()
+    return parts + [_call(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in calls]
 
 
 def _part(part: Mapping[str, Any]) -> _Part:
@@ -48,10 +48,8 @@ def _part(part: Mapping[str, Any]) -> _Part:
 
 def _call(call_id: str, name: str, arguments: str) -> _Part:
     given: Any = arguments
-    try:
+    with suppress(ValueError):  # then they are as the model wrote them
         given = json.loads(arguments)
-    except ValueError:
-        pass  # as the model wrote it
     return {"type": "tool_call", "id": call_id, "name": name, "arguments": given}
 
 
