@@ -5,9 +5,9 @@ import json
 import logging
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any, ClassVar
 
 import pytest
@@ -127,6 +127,15 @@ def test_what_the_event_loop_says(told: Told) -> None:
     assert CANARY not in json.dumps(line)
 
 
+def test_tracebacks_in_messages(told: Told) -> None:
+    """Some write them there themselves: places stay."""
+    error = raised(ValueError(CANARY), KeyError(CANARY))
+    logging.getLogger("uvicorn.error").error("".join(traceback.format_exception(error)))
+    [line] = told()
+    assert f'File "{__file__}", line' in line["message"]
+    assert CANARY not in line["message"]
+
+
 def test_fine_lines_are_our_own(told: Told) -> None:
     """Libraries' quote requests: of theirs there are none below INFO, of HTTP clients' none below WARNING."""
     logging.getLogger("agentflow.graph").debug("ours")
@@ -158,8 +167,7 @@ def test_ends_that_nobody_expected(told: Told) -> None:
     thread.start()
     thread.join()
     error = raised(RuntimeError(CANARY))
-    traceback: TracebackType | None = error.__traceback__
-    sys.excepthook(RuntimeError, error, traceback)
+    sys.excepthook(RuntimeError, error, error.__traceback__)
     with warnings.catch_warnings(action="always"):
         warnings.warn("an old way", FutureWarning, stacklevel=1)
     lines = told()

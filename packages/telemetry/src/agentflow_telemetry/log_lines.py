@@ -16,6 +16,7 @@ Fields = Mapping[str, Callable[[], str | None]]
 
 # Says in its lines what callbacks were given and tasks ended with.
 _ASYNCIO: Final = "asyncio"
+_TRACEBACK: Final = "Traceback (most recent call last)"
 
 
 class JsonLines(logging.Formatter):
@@ -62,7 +63,14 @@ def _message(record: logging.LogRecord) -> str:
         text = str(record.msg) % args if args else str(_told(record.msg))
     except (TypeError, ValueError, KeyError):  # an argument too many or too few
         text = str(record.msg)
-    return text.partition("\n")[0].partition("(")[0] if record.name == _ASYNCIO else text
+    if record.name == _ASYNCIO:
+        return text.partition("\n")[0].partition("(")[0]
+    return _places_of(text) if _TRACEBACK in text else text
+
+
+def _places_of(text: str) -> str:
+    """Of a traceback that somebody wrote into a message, as the server does of one at its start."""
+    return "\n".join(line for line in text.splitlines() if line.startswith((_TRACEBACK, "  File ")))
 
 
 def _told(value: object) -> object:
