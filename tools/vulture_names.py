@@ -67,6 +67,7 @@ _.notes, _.usage_metadata, _.topics, _.approved
 (
     _.waits,
     _.breaks,
+    _.quotes,
     _.quits,
     _.scribbles,
     _.wonders,

@@ -1,7 +1,12 @@
 """Log lines tell whoever runs the service what went wrong, and nothing of what tenants said or hold."""
 
+import json
 import secrets
 from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.support import databases
 from tests.support.agents import AGENTS
@@ -14,9 +19,14 @@ from tests.support.worker import running_worker
 def test_no_word_of_a_tenant_and_no_secret_is_logged(
     migrated_database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """At the finest level, of good requests, bad ones, refused ones, and of a node that fails."""
+    """At the finest level, of good requests, bad ones, refused ones, and of a node that quotes them."""
     canary = f"canary{secrets.token_hex(8)}"
-    settings = {"AGENTFLOW_LOG_LEVEL": "DEBUG", "AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
+    settings = {
+        "AGENTFLOW_LOG_LEVEL": "DEBUG",
+        "AGENTFLOW_AGENTS": AGENTS,
+        "PYTHONPATH": str(ROOT),
+        "QUOTED_KEY": f"{canary}-key",
+    }
     api = Api(migrated_database_url, redis_url, **settings)
     api.log_file = tmp_path / "log"
     with running(api):
@@ -34,7 +44,7 @@ def test_no_word_of_a_tenant_and_no_secret_is_logged(
 def test_no_word_of_a_tenant_is_logged_by_the_worker(
     migrated_database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """At the finest level, of runs that end well, that fail, and whose address does not answer."""
+    """At the finest level, of runs that end well, that fail with their input, and whose address is silent."""
     canary = f"canary{secrets.token_hex(8)}"
     agents = {"AGENTFLOW_AGENTS": AGENTS, "PYTHONPATH": str(ROOT)}
     log = tmp_path / "log"
@@ -48,7 +58,7 @@ def test_no_word_of_a_tenant_is_logged_by_the_worker(
         with running_worker(migrated_database_url, redis_url, file, **of_worker):
             tenant = api.tenant(f"{canary}-slug")
             with api.client(tenant) as client:
-                for agent, status in (("echo", "success"), ("breaks", "error")):
+                for agent, status in (("echo", "success"), ("breaks", "error"), ("quotes", "error")):
                     body = {**say(f"It is {canary}.", None), "webhook": f"https://{canary}.invalid/{canary}"}
                     runs = f"/a/{agent}/v1/threads/{canary}-{agent}/runs"
                     made = client.post(runs, json=body)
@@ -74,6 +84,9 @@ def say_it(api: Api, tenant: TenantKey, canary: str) -> list[str]:
         assert client.post("/a/echo/v1/graph/invoke", json=body).status_code == 200
         assert client.post("/a/echo/v1/graph/invoke", json={**body, "recursion_limit": canary}).is_error
         assert client.post("/a/breaks/v1/graph/invoke", json=body).status_code == 500
+        assert client.post("/a/quotes/v1/graph/invoke", json=body).status_code == 500
+        assert client.post("/a/quotes/v1/graph/stream", json=body).is_success
+        _say_it_over_a_socket(api, tenant, body)
         assert client.post(f"/a/{canary}/v1/graph/invoke", json=body).status_code == 404
         assert client.post("/v1/graph/invoke", content=canary).status_code == 400
         assert client.get("/v1/threads", params={"search": canary, "limit": canary}).status_code == 422
@@ -91,3 +104,14 @@ def say_it(api: Api, tenant: TenantKey, canary: str) -> list[str]:
     with api.with_key(f"{token}{canary}") as forged:
         assert forged.get("/v1/threads").status_code == 401
     return [key["api_key"], key["api_key"].split("_")[3], token, token.split(".")[2]]
+
+
+def _say_it_over_a_socket(api: Api, tenant: TenantKey, body: dict[str, Any]) -> None:
+    """With the key where a browser can put it."""
+    url = f"{api.base_url.replace('http', 'ws')}/a/quotes/v1/graph/ws"
+    offered = [Subprotocol("agentflow-bearer"), Subprotocol(tenant.key)]
+    for where, subprotocols in ((url, offered), (f"{url}?token={tenant.key}", None)):
+        with connect(where, subprotocols=subprotocols) as socket:
+            socket.send(json.dumps({"invoke_type": "fresh", **body}))
+            while json.loads(socket.recv())["event"] != "error":
+                pass

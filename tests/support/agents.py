@@ -18,6 +18,7 @@ AGENTS = ",".join(
         "echo": "agentflow_hosting.agents.echo:graph",
         "waits": "tests.support.agents:waits",
         "breaks": "tests.support.agents:breaks",
+        "quotes": "tests.support.agents:quotes",
         "quits": "tests.support.agents:quits",
         "infinite": "tests.support.agents:infinite",
         "asks": "tests.support.agents:asks",
@@ -50,6 +51,11 @@ async def counted(_state: AgentState) -> Message:
 
 async def broken(_state: AgentState) -> Message:
     raise RuntimeError(SECRET)
+
+
+async def quoting(state: AgentState) -> Message:
+    """As libraries do: what cannot be read is in the error's words."""
+    raise ValueError(f"cannot read {state.context[-1].text()!r} with key {os.environ.get('QUOTED_KEY')}")
 
 
 async def quitting(_state: AgentState) -> Message:
@@ -99,6 +105,7 @@ spends = (
     .add_edge("SECOND", END)
 )
 breaks = _single(broken)
+quotes = _single(quoting)
 quits = _single(quitting)
 infinite = _single(endless)
 asks = _single(asking)

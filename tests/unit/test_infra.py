@@ -46,7 +46,7 @@ def test_ports_are_on_loopback(compose: Any) -> None:
 def test_variables_are_read_and_complete(compose: Any, name: str, variables: dict[str, str]) -> None:
     """Every variable set is one the service knows, and every required one is set."""
     given = compose["services"][name]["environment"]
-    assert given.keys() <= variables.keys() | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    assert given.keys() <= variables.keys() | {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER"}
     required = {variable for variable, meaning in variables.items() if "Required" in meaning}
     assert required <= given.keys()
 

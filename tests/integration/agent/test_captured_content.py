@@ -58,20 +58,28 @@ def holding(spans: list[ReadableSpan], word: str) -> set[str]:
 async def test_content_by_choice(
     told: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, *, stream: bool
 ) -> None:
-    """Both sides of each question to the model, and no other span has a word of it."""
-    monkeypatch.setenv(CAPTURE_VARIABLE, "true")
+    """Both sides of each question to the model, in the standard's form; no other span has a word of it."""
+    monkeypatch.setenv(CAPTURE_VARIABLE, "SPAN_ONLY" if stream else "true")
     spans = await conversation(told, stream=stream)
     for word in (SAID, ANSWERED, LOOKED_UP):
         assert holding(spans, word) == {"chat some-model"}
     first, second = [dict(span.attributes or {}) for span in spans if span.name == "chat some-model"]
-    asked = json.loads(str(first[names.INPUT_MESSAGES]))
-    assert [message["role"] for message in asked] == ["user"]
-    asked = json.loads(str(second[names.INPUT_MESSAGES]))
-    assert [message["role"] for message in asked] == ["user", "assistant", "tool"]
-    assert json.loads(str(second[names.OUTPUT_MESSAGES])) == [{"role": "assistant", "content": ANSWERED}]
+    user = {"role": "user", "parts": [{"type": "text", "content": SAID}]}
+    assert json.loads(str(first[names.INPUT_MESSAGES])) == [user]
+    [called] = json.loads(str(first[names.OUTPUT_MESSAGES]))
+    assert (called["role"], called["finish_reason"]) == ("assistant", "tool_calls")
+    [call] = called["parts"]
+    assert call == {"type": "tool_call", "id": call["id"], "name": "look_up", "arguments": {"_word": "x"}}
+    asked, again, result = json.loads(str(second[names.INPUT_MESSAGES]))
+    assert (asked, again) == (user, {"role": "assistant", "parts": [call]})
+    response = {"type": "tool_call_response", "id": call["id"], "response": LOOKED_UP}
+    assert result == {"role": "tool", "parts": [response]}
+    assert json.loads(str(second[names.OUTPUT_MESSAGES])) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": ANSWERED}], "finish_reason": "stop"}
+    ]
 
 
-@pytest.mark.parametrize("chosen", [None, "", "false", "1", "yes"])
+@pytest.mark.parametrize("chosen", [None, "", "false", "1", "yes", "no_content", "event_only"])
 async def test_no_content_otherwise(
     told: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, chosen: str | None
 ) -> None:

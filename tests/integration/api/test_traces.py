@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from agentflow.utils import span_names as names
 from tests.support import databases
@@ -20,6 +21,7 @@ from tests.support.worker import running_worker
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, CLIENT = 2, 3
+ERROR = 2
 
 
 @pytest.fixture
@@ -149,3 +151,26 @@ def test_what_is_not_sampled_is_not_sent(
             shown = client.get("/v1/observability/t").json()["data"]["run"]["spans"]
     assert {span["trace_id"] for span in shown} == {TRACE_ID}
     assert not [span for span in collector.spans() if span["trace_id"] == TRACE_ID]
+
+
+def test_as_shipped_a_failure_is_sent_whatever_its_client_samples(
+    migrated_database_url: str, redis_url: str, collector: Collector
+) -> None:
+    """Clients that trace one request of a hundred leave out the others; the collector keeps what failed."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    shipped = {n: v for n, v in compose["services"]["api"]["environment"].items() if n.startswith("OTEL_")}
+    environment = {
+        "AGENTFLOW_AGENTS": AGENTS,
+        "PYTHONPATH": str(ROOT),
+        **shipped,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+    }
+    with (
+        running_api(migrated_database_url, redis_url, **environment) as api,
+        api.client(api.tenant()) as client,
+    ):
+        unsampled = {"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-00"}
+        failed = client.post("/a/breaks/v1/graph/invoke", json=say("hi"), headers=unsampled)
+        assert failed.status_code == 500
+    statuses = {span["name"]: span["status"] for span in collector.spans() if span["trace_id"] == TRACE_ID}
+    assert statuses["POST /v1/graph/invoke"] == statuses["invoke_agent breaks"] == ERROR

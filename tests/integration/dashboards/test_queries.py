@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import traceql
 from tests.support.busy_service import BusyService, busy_service
 from tests.support.dashboards import (
     Asked,
@@ -39,6 +40,7 @@ def test_every_query_finds_something(migrated_database_url: str, redis_url: str,
             rules_are_evaluated(prometheus)
             the_guide_shows_what_is_found(service, prometheus, chosen)
             a_dot_is_a_trace(service, prometheus, chosen["tenant"])
+            searches_find_spans(service, chosen)
 
 
 def offered(service: BusyService, prometheus: Prometheus) -> dict[str, str]:
@@ -102,6 +104,19 @@ def a_dot_is_a_trace(service: BusyService, prometheus: Prometheus, tenant_id: st
         return any(bytes.fromhex(dot["trace_id"]) in body for dot in dots for body in service.collector.raw)
 
     assert until(service, kept, bool)
+
+
+def searches_find_spans(service: BusyService, chosen: Mapping[str, str]) -> None:
+    """Each selects spans that reached the collector, and they have what it shows."""
+    for search in panel_queries("tempo"):
+        query = search.filled_in(chosen).expr
+
+        def shows(query: str = query) -> set[str]:
+            spans = traceql.found(query, service.collector.spans())
+            return {name for span in spans for name in span["attributes"]}
+
+        shown = traceql.shown(query)
+        assert shown <= until(service, shows, shown.issubset), search
 
 
 def until[T](service: BusyService, found: Callable[[], T], enough: Callable[[T], bool]) -> T:

@@ -15,7 +15,7 @@ from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.moves import OperationRepository
 from agentflow_worker.gauge_reader import GaugeReader
 from agentflow_worker.metrics_settings import MetricsSettings, read_metrics_settings
-from tests.support.api import Api, free_port, running, say
+from tests.support.api import Api, free_port, running, running_api, say
 from tests.support.spans import families, lines, value
 from tests.support.waiting import soon
 from tests.support.worker import running_worker
@@ -78,6 +78,7 @@ def test_the_endpoint() -> None:
         base = f"http://127.0.0.1:{endpoint.port}"
         good = {"Authorization": f"Bearer {TOKEN}"}
         assert httpx.get(f"{base}/metrics", headers=good).status_code == 200
+        assert httpx.get(f"{base}/metrics?name[]=x", headers=good).status_code == 200
         assert httpx.get(f"{base}/other", headers=good).status_code == 404
         for headers in ({}, {"Authorization": TOKEN}, {"Authorization": f"Bearer {TOKEN}x"}):
             assert httpx.get(f"{base}/metrics", headers=headers).status_code == 401
@@ -137,5 +138,28 @@ def test_a_run_in_the_background(migrated_database_url: str, redis_url: str) -> 
                 and "agentflow_retention_deleted_threads" in found
                 and "agentflow_pool_wait_seconds" in found
             )
+
+        soon(counted, within_s=60)
+
+
+def test_a_move_by_a_worker_without_runs(migrated_database_url: str, redis_url: str) -> None:
+    """One that only moves, sweeps and rolls up tells what it does, too."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/metrics"
+    with (
+        running_api(migrated_database_url, redis_url) as api,
+        running_worker(migrated_database_url, redis_url, AGENTFLOW_METRICS_PORT=str(port)),
+        api.operator() as operator,
+    ):
+        slug = api.tenant().tenant.slug
+        asked = operator.post(f"/v1/admin/tenants/{slug}/placement", json={"placement": "dedicated"})
+        assert asked.status_code == 202, asked.text
+
+        def counted() -> bool:
+            try:
+                found = families(httpx.get(url).text)
+            except httpx.HTTPError:
+                return False
+            return value(found, "traces_span_metrics_calls_total", span_name="tenant.promote") > 0
 
         soon(counted, within_s=60)

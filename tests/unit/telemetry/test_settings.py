@@ -19,6 +19,10 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
         ({"AGENTFLOW_TELEMETRY": "off", **ENDPOINT}, Mode.OFF),
         ({"AGENTFLOW_TELEMETRY": "metrics", **ENDPOINT}, Mode.METRICS),
         ({"AGENTFLOW_TELEMETRY": "Traces"}, Mode.TRACES),
+        ({"OTEL_TRACES_EXPORTER": "none", **ENDPOINT}, Mode.METRICS),
+        ({"OTEL_SDK_DISABLED": "true", "AGENTFLOW_TELEMETRY": "traces"}, Mode.OFF),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", **ENDPOINT}, Mode.TRACES),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, Mode.METRICS),
     ],
 )
 def test_modes(environment: dict[str, str], mode: Mode) -> None:
@@ -40,6 +44,11 @@ def test_prices(tmp_path: Path) -> None:
     ("environment", "words"),
     [
         ({"AGENTFLOW_TELEMETRY": "on"}, "AGENTFLOW_TELEMETRY is off, metrics or traces"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", **ENDPOINT}, "OTEL_EXPORTER_OTLP_PROTOCOL must be http"),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json", **ENDPOINT},
+            "TRACES_PROTOCOL must be http/prot",
+        ),
         ({"AGENTFLOW_METRICS_TENANTS": "many"}, "AGENTFLOW_METRICS_TENANTS must be a whole number"),
         ({"AGENTFLOW_METRICS_TENANTS": "1001"}, "up to 1000"),
         ({"AGENTFLOW_MODEL_PRICES": "/no/such/file"}, "AGENTFLOW_MODEL_PRICES"),

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from agentflow_telemetry import Metrics, Mode, TelemetrySettings
 from agentflow_telemetry.prices import Price
@@ -134,6 +134,33 @@ async def test_values_that_others_choose_are_bounded() -> None:
     assert len({line.labels["gen_ai_tool_name"] for line in lines(found, CALLS)}) <= 101
     assert len(page.text) < 1_000_000
     assert value(found, "agentflow_telemetry_dropped_total", what="labels") == 900
+
+
+async def test_strangers_crowd_nobody_out() -> None:
+    """Who is let in nowhere may try each route and method: what tenants do is told as if nobody had."""
+    metrics = Metrics("s")
+    routes = [f"/v1/route-{number}" for number in range(150)]
+    with counting(metrics) as tracer:
+        for route in routes:
+            for method in ("GET", "OPTIONS"):
+                for status in (200, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503):
+                    said: dict[str, str | int] = {"http.route": route, "http.response.status_code": status}
+                    name = f"{method} {route}"
+                    tracer.start_span(name, kind=SpanKind.SERVER, attributes=said).end()
+        for number in range(10):
+            for route in routes[:20]:
+                request(tracer, f"tenant-{number}", route)
+            tracer.start_span("invoke_agent x", attributes={"agentflow.tenant.id": f"tenant-{number}"}).end()
+    found = families((await metrics.page()).text)
+    for number in range(10):
+        tenant = f"tenant-{number}"
+        for name in (*(f"GET {route}" for route in routes[:20]), "invoke_agent x"):
+            assert value(found, CALLS, agentflow_tenant_id=tenant, span_name=name) == 1
+            assert value(found, f"{SECONDS}_count", agentflow_tenant_id=tenant, span_name=name) == 1
+    assert value(found, CALLS) == value(found, f"{SECONDS}_count") == 150 * 2 * 12 + 10 * 20 * 2 + 10
+    strangers = [line.labels for line in lines(found, CALLS) if "agentflow_tenant_id" not in line.labels]
+    assert len(strangers) <= 301
+    assert strangers[-1]["span_name"] == "__other__"
 
 
 async def test_tokens_and_what_they_cost() -> None:

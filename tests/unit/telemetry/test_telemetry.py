@@ -1,6 +1,5 @@
 """The span wrapper, off and on, without a network."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +10,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from agentflow_telemetry import SpanPerRequest, Tracing, configure_logging, names
+from agentflow_telemetry import SpanPerRequest, Tracing, names
 from agentflow_telemetry.asgi import ROUTE_KEY, route_of
+from agentflow_telemetry.standard import resource_of
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -147,16 +147,19 @@ async def test_off_is_off() -> None:
     assert seen == [sent]
 
 
-def test_log_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the level asked for, INFO when that is no level; clients' own request lines stay out."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        for given, meant in [("debug", logging.DEBUG), ("loud", logging.INFO), ("", logging.INFO)]:
-            root.handlers.clear()
-            monkeypatch.setenv("AGENTFLOW_LOG_LEVEL", given)
-            configure_logging()
-            assert root.level == meant
-        assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
-    finally:
-        root.handlers[:], root.level = handlers, level
+@pytest.mark.parametrize(
+    ("environment", "service"),
+    [
+        ({}, "agentflow-api"),
+        ({"OTEL_SERVICE_NAME": "mine"}, "mine"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=ours,deployment.environment.name=test"}, "ours"),
+    ],
+)
+def test_the_service_is_named_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], service: str
+) -> None:
+    """By the standard's variables, before our own name for it."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    attributes = resource_of("agentflow-api", {"service.instance.id": "one"}).attributes
+    assert (attributes["service.name"], attributes["service.instance.id"]) == (service, "one")

@@ -7,12 +7,18 @@ service puts on the wire, so it is part of the contract.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 class AgentFlowError(Exception):
-    """Root of the library's errors."""
+    """Root of the library's errors.
+
+    Attributes:
+        is_for_logs: Whether the text is for who runs the service: it quotes no message, id or secret.
+    """
 
     code = "AGENTFLOW_ERROR"
+    is_for_logs: ClassVar[bool] = False
 
 
 # --- the caller must change what it sent -------------------------------------------------------
@@ -28,6 +34,7 @@ class GraphDefinitionError(InvalidError):
     """The graph is wired wrongly: unknown node, no entry point, a dead end."""
 
     code = "GRAPH_DEFINITION"
+    is_for_logs = True
 
 
 class InvalidInputError(InvalidError):
@@ -104,6 +111,7 @@ class ConfigurationError(InvalidError):
     """A setting such as a URL is missing or malformed."""
 
     code = "CONFIGURATION"
+    is_for_logs = True
 
 
 class SyncInAsyncError(InvalidError, RuntimeError):
@@ -352,6 +360,7 @@ class StorageError(AgentFlowError):
     """The store could not do its work."""
 
     code = "STORAGE_ERROR"
+    is_for_logs = True
 
 
 class StoreUnavailableError(StorageError):
@@ -364,6 +373,7 @@ class CorruptStateError(StorageError):
     """Stored bytes do not decode to what was written; nothing of them was used."""
 
     code = "SERIALIZATION_DECODE"
+    is_for_logs = False  # it names the thread
 
 
 class SchemaVersionError(StorageError):

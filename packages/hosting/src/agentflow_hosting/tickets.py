@@ -141,7 +141,7 @@ async def serve_tickets(
                 await _serve_on(driver, manager, stop)
         except (StorageError, FailingListenerError, RuntimeError) as error:
             # A RuntimeError says that the tables are not as they should be: somebody migrates, perhaps.
-            logger.warning("No tickets for now: %s", str(error) or type(error).__name__)
+            logger.warning("No tickets for now: %s", error)
             await rest(stop, _CONNECT_AGAIN_S)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -11,6 +13,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
 from prometheus_client.registry import Collector
+
+logger = logging.getLogger("agentflow.metrics")
 
 _Start = Callable[..., Any]
 _PATH: Final = "/metrics"
@@ -32,7 +36,7 @@ class MetricsEndpoint:
             OSError: The address is taken.
         """
         app = _Guarded(make_wsgi_app(told), token)
-        self._server = make_server(host, port, app, ThreadingWSGIServer, _Silent)
+        self._server = make_server(host, port, app, _Server, _Silent)
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
 
@@ -63,7 +67,14 @@ class _Guarded:
         if environ.get("PATH_INFO") != _PATH:
             start("404 Not Found", [("Content-Length", "0")])
             return []
+        environ["QUERY_STRING"] = ""  # the whole page, whatever part of it is asked for
         return self._app(environ, start)
+
+
+class _Server(ThreadingWSGIServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who scrapes went away, most often: a line as others are, without an address."""
+        logger.warning("A scrape broke off: %s", sys.exception())
 
 
 class _Silent(WSGIRequestHandler):

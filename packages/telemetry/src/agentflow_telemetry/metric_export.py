@@ -15,10 +15,10 @@ from opentelemetry.sdk.environment_variables import (
     OTEL_METRIC_EXPORT_INTERVAL,
 )
 from opentelemetry.sdk.metrics.export import MetricExportResult
-from opentelemetry.sdk.resources import Resource
 from prometheus_client.registry import Collector
 
 from agentflow_telemetry.metric_data import metrics_data
+from agentflow_telemetry.standard import resource_of
 
 EXPORTER_VARIABLE: Final = "OTEL_METRICS_EXPORTER"
 _OTLP: Final = "otlp"
@@ -53,7 +53,7 @@ class MetricExport:
         """
         self.refused = 0
         self._told = told
-        self._resource = Resource.create({"service.name": service, "service.instance.id": str(uuid.uuid4())})
+        self._resource = resource_of(service, {"service.instance.id": str(uuid.uuid4())})
         self._since = time.time_ns()
         self._exporter = OTLPMetricExporter()
         self._every_s = _interval_ms(environment) / 1000

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from agentflow_telemetry.standard import is_disabled, refuses_traces
+
 VARIABLE: Final = "AGENTFLOW_TELEMETRY"
 MEANING: Final = (
     "`metrics` counts spans for /metrics, `traces` exports them, too, `off` does neither. `metrics` if not "
@@ -29,8 +31,10 @@ def mode_of(environment: Mapping[str, str]) -> Mode:
         ValueError: AGENTFLOW_TELEMETRY is none of them; the text says what to write.
     """
     text = environment.get(VARIABLE, "").lower()
+    if is_disabled(environment):
+        return Mode.OFF
     if not text:
-        exports = any(environment.get(name) for name in ENDPOINT_VARIABLES)
+        exports = any(map(environment.get, ENDPOINT_VARIABLES)) and not refuses_traces(environment)
         return Mode.TRACES if exports else Mode.METRICS
     try:
         return Mode(text)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agentflow_telemetry import modes, prices
+from agentflow_telemetry.metric_export import exports_metrics
 from agentflow_telemetry.modes import Mode, mode_of
 from agentflow_telemetry.prices import Prices, read_prices
+from agentflow_telemetry.standard import check_protocol
 
 MOST_TENANTS: Final = 50
 _TENANTS: Final = "AGENTFLOW_METRICS_TENANTS"
@@ -38,8 +40,11 @@ def read_telemetry_settings(environment: Mapping[str, str]) -> TelemetrySettings
     tenants = environment.get(_TENANTS, "") or str(MOST_TENANTS)
     if not tenants.isdecimal() or int(tenants) > 1000:
         raise ValueError(f"{_TENANTS} must be a whole number up to 1000: {VARIABLES[_TENANTS]}")
+    mode = mode_of(environment)
+    if mode is Mode.TRACES or exports_metrics(environment):
+        check_protocol(environment)
     return TelemetrySettings(
-        mode=mode_of(environment),
+        mode=mode,
         most_tenants=int(tenants),
         prices=read_prices(environment.get(prices.VARIABLE, "")),
     )

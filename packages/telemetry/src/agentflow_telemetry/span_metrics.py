@@ -44,6 +44,9 @@ _TIMED_BY_TENANT: Final = ("invoke_agent", "checkpoint.put", "checkpoint.get")
 
 _MOST_CALLS: Final = 3000
 _MOST_DURATIONS: Final = 300
+# Of requests that are no tenant's, a place of their own: anybody can ask for anything.
+_MOST_CALLS_OF_STRANGERS: Final = 300
+_MOST_DURATIONS_OF_STRANGERS: Final = 60
 _MOST_REMEMBERED: Final = 20_000
 
 
@@ -93,6 +96,8 @@ class SpanMetrics(SpanProcessor, Collector):
         self._values = LabelValues()
         self._calls = Family(Calls, _MOST_CALLS)
         self._durations = Family(Durations, _MOST_DURATIONS)
+        self._strangers_calls = Family(Calls, _MOST_CALLS_OF_STRANGERS)
+        self._strangers_durations = Family(Durations, _MOST_DURATIONS_OF_STRANGERS)
         self._places: dict[tuple[Any, ...], _Place] = {}
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -135,9 +140,10 @@ class SpanMetrics(SpanProcessor, Collector):
     def collect(self) -> Iterable[Metric]:
         """What was counted so far."""
         calls = Metric(CALLS, "Spans that ended.", "counter")
-        calls.samples = self._calls.samples(self._lock)
+        calls.samples = self._calls.samples(self._lock) + self._strangers_calls.samples(self._lock)
         durations = Metric(DURATION, "How long spans took.", "histogram")
         durations.samples = self._durations.samples(self._lock)
+        durations.samples += self._strangers_durations.samples(self._lock)
         with self._lock:
             tokens = list(self.tokens.collect())
         return [calls, durations, *tokens]
@@ -146,7 +152,7 @@ class SpanMetrics(SpanProcessor, Collector):
         name, _, _, *found = key
         labels: Labels = {
             "service_name": self._service,
-            "span_name": self._values.of("span_name", name),
+            "span_name": self._values.of("request" if kind is SpanKind.SERVER else "span_name", name),
             "span_kind": f"SPAN_KIND_{kind.name}",
             "status_code": f"STATUS_CODE_{status.name}",
         }
@@ -155,10 +161,13 @@ class SpanMetrics(SpanProcessor, Collector):
                 given = str(value)
                 is_tenant = label == _TENANT
                 labels[label] = self.tenants.name_of(given) if is_tenant else self._values.of(label, given)
+        is_strangers = kind is SpanKind.SERVER and _TENANT not in labels
         least = _least(labels)
-        calls, whole = self._calls.of(labels, _of_others(labels), least)
+        counted = self._strangers_calls if is_strangers else self._calls
+        calls, whole = counted.of(labels, _of_others(labels), least)
         timed = self._timed(labels, key, kind)
-        durations, _ = self._durations.of(timed, _of_others(timed), least)
+        measured = self._strangers_durations if is_strangers else self._durations
+        durations, _ = measured.of(timed, _of_others(timed), least)
         given_up = any(value == OTHER for label, value in labels.items() if label != _TENANT)
         place = _Place(calls, durations, key, kind, is_cut=given_up or not whole)
         if len(self._places) >= _MOST_REMEMBERED:
@@ -181,11 +190,13 @@ def _of_others(labels: Labels) -> Labels:
 
 
 def _least(labels: Labels) -> Labels:
-    """What is left when there are too many series: one for each kind of span and status."""
-    return {
-        **{name: labels[name] for name in ("service_name", "span_kind", "status_code")},
-        "span_name": OTHER,
-    }
+    """What is left when there are too many series: one for each kind of span and status.
+
+    Tenants' are apart from nobody's: those are of another family, and no line stands on a page twice.
+    """
+    left = {name: labels[name] for name in ("service_name", "span_kind", "status_code")}
+    whose = {_TENANT: OTHER} if _TENANT in labels else {}
+    return {**left, **whose, "span_name": OTHER}
 
 
 def _is(name: str, operation: str) -> bool:

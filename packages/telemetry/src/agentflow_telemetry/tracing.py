@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import NoOpTracer, Tracer
 
@@ -17,6 +16,7 @@ from agentflow_telemetry.modes import Mode, mode_of
 from agentflow_telemetry.recorder import Recorder
 from agentflow_telemetry.sampling import RecordEverything
 from agentflow_telemetry.span_metrics import SpanMetrics
+from agentflow_telemetry.standard import resource_of
 
 
 class Tracing:
@@ -39,7 +39,7 @@ class Tracing:
         """Record spans for an endpoint, for processors, for metrics, or for nobody.
 
         Args:
-            service: Its name in traces.
+            service: Its name in traces, where the environment gives none.
             environment: Has AGENTFLOW_TELEMETRY or the standard's variables: they say whether spans are
                 exported.
             processors: Of this process. They are told everything, whatever is sampled, and thread ids as they
@@ -57,7 +57,7 @@ class Tracing:
             return
         # Without an exporter no span leaves the process.
         sampler = RecordEverything() if self.exports else None
-        provider = Recorder(Resource.create({"service.name": service}), told, sampler)
+        provider = Recorder(resource_of(service), told, sampler)
         if self.exports:
             provider.add_span_processor(HideThreads())
             self._export = CountedExport(OTLPSpanExporter())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from agentflow_tenancy.quotas import Decision
 
 
 class TenancyError(Exception):
-    """Root of this package's errors."""
+    """Root of this package's errors.
+
+    Attributes:
+        is_for_logs: Whether the text is for who runs the service: it quotes nobody.
+    """
 
     code = "TENANCY_ERROR"
+    is_for_logs: ClassVar[bool] = False
 
 
 class InvalidSlugError(TenancyError):
@@ -45,6 +50,7 @@ class QuotasUnavailableError(TenancyError):
     """What was spent is not known, for longer than is given on trust: nothing more is spent until it is."""
 
     code = "QUOTAS_UNAVAILABLE"
+    is_for_logs = True
 
 
 class OverloadedError(TenancyError):
@@ -72,7 +78,7 @@ class IssuerTakenError(TenancyError):
 
 
 class JwksUnavailableError(TenancyError):
-    """The keys of a token's issuer cannot be had now; the text says why, for whoever runs the service."""
+    """The keys of a token's issuer cannot be had now; `__cause__` says why. The text has their address."""
 
     code = "JWKS_UNAVAILABLE"
 

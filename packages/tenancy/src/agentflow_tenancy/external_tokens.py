@@ -95,7 +95,8 @@ class IssuerKeys:
             held.keys = await self._fetcher.fetch(uri)
             held.fetched_at = self._clock()
         except JwksUnavailableError as error:
-            logger.warning("Tokens of issuer %s cannot be checked: %s", held.issuer.issuer_id, error)
+            issuer_id, reason = held.issuer.issuer_id, error.__cause__ or error
+            logger.warning("Tokens of issuer %s cannot be checked: %s", issuer_id, reason)
             if self._is_older(held, _STALE_S):
                 held.keys = None
         finally:

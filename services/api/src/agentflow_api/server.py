@@ -13,6 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from agentflow_api.app import create_app
 from agentflow_api.http.long_answers import LongAnswers
 from agentflow_api.http.ping import PING, pong
+from agentflow_api.http.request_ids import current_request_id
 from agentflow_api.joined_writes import JoinedWrites
 from agentflow_telemetry import configure_logging
 
@@ -27,7 +28,7 @@ _NOT_PLAIN: Final = frozenset((b"origin", b"content-length", b"transfer-encoding
 
 def application() -> LongAnswers:
     """What a worker serves."""
-    configure_logging()
+    configure_logging(request_id=current_request_id)
     return create_app()
 
 

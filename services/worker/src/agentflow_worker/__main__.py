@@ -107,9 +107,10 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         if settings.metrics is not None and metrics is not None:
             parts.append(_gauge_reader(engine, metrics, settings))
             stack.callback(_endpoint(metrics, settings.metrics).close)
+        stores = settings.runs is not None and settings.runs.store_traces
+        collector = TraceCollector() if stores else None
+        stack.callback(_tracing(collector, metrics).close)
         if settings.runs is not None:
-            collector = TraceCollector() if settings.runs.store_traces else None
-            stack.callback(_tracing(collector, metrics).close)
             runs = opened_run_worker(settings.runs, engine, settings.redis_url, collector, metrics)
             parts.append(await stack.enter_async_context(runs))
             sender = WebhookSender(allow_private=settings.runs.allow_private_webhooks)

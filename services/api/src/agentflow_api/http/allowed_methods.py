@@ -27,18 +27,23 @@ class AllowedMethods:
             await self._app(scope, receive, send)
             return
 
+        is_refused = False
+
         async def send_with_field(message: Message) -> None:
-            if message["type"] == "http.response.start" and (
-                message["status"] == _REFUSED or any(name == b"allow" for name, _ in message["headers"])
-            ):
-                MutableScopeHeaders(message)["allow"] = ", ".join(self.of(scope["path"]))
+            nonlocal is_refused
+            if message["type"] == "http.response.start":
+                is_refused = message["status"] == _REFUSED
+                if is_refused or any(name == b"allow" for name, _ in message["headers"]):
+                    MutableScopeHeaders(message)["allow"] = ", ".join(self.of(scope["path"]))
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_field)
         finally:
-            # For whoever is outside: the routes that are there are few, the paths that are asked for are not.
-            scope.setdefault("state", {})[ROUTE_KEY] = scope.get("path_template")
+            # For whoever is outside: the routes that are there are few, the paths that are asked for are not,
+            # nor are methods that no route takes.
+            template = None if is_refused else scope.get("path_template")
+            scope.setdefault("state", {})[ROUTE_KEY] = template
 
     def of(self, path: str) -> list[str]:
         """What a path takes: of all the routes that it fits, the one with the fewest parameters."""

@@ -54,7 +54,7 @@ class Doorkeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] == ScopeType.HTTP:
+        if scope["type"] in (ScopeType.HTTP, ScopeType.WEBSOCKET):
             begin_request(scope["headers"])
         if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_PUBLIC):
             await self._app(scope, receive, send)

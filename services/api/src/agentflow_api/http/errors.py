@@ -135,7 +135,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         if isinstance(error, kind):
             return _known(request, error, status)
     answer = failure(500, "INTERNAL_ERROR", INTERNAL)
-    logger.error("Request %s failed in an unforeseen way.", answer.headers["x-request-id"], exc_info=error)
+    logger.error("The request failed in an unforeseen way.", exc_info=error)
     return answer
 
 
@@ -163,7 +163,7 @@ def _known(request: Request[Any, Any, Any], error: Exception, status: int) -> Re
     answer = failure(status, code, _public_text(request, error), details, headers)
     if status >= 500:
         trace = error if status == 500 else None
-        logger.warning("Request %s: %s", answer.headers["x-request-id"], error, exc_info=trace)
+        logger.warning("Answered %d: %s", status, error, exc_info=trace)
     return answer
 
 

@@ -17,6 +17,11 @@ def begin_request(headers: Iterable[tuple[bytes, bytes]]) -> None:
     _CURRENT.set(given.decode() if _WORD.fullmatch(given) else random_hex())
 
 
+def current_request_id() -> str | None:
+    """The id of the request that is being answered; None where there is none."""
+    return _CURRENT.get()
+
+
 def request_id() -> str:
     """The id of the request that is being answered."""
     return _CURRENT.get() or random_hex()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.core.graph.budget import tokens_of
 from agentflow.core.graph.model_tokens import begin_node, tell, untold
+from agentflow.core.graph.span_messages import answered, asked
 from agentflow.integrations.openai_answer import Answer, usages_of
 from agentflow.storage.checkpointer.storage_spans import owner_of
 from agentflow.utils import span_names as names
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # OpenTelemetry's own variable: without it no span holds a word of a conversation.
 CAPTURE_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+# `true` is the older way to say it.
+_CAPTURES: Final = frozenset({"true", "span_only", "span_and_event"})
 
 # Whose run it is, for the spans of its tools and models: what each costs is asked by tenant and agent.
 _whose: ContextVar[Mapping[str, str]] = ContextVar("agentflow_whose_run")
@@ -131,14 +134,14 @@ def model_span(provider: str, model: str) -> AnySpan:
     """Of one question to a model."""
     if not listening():
         return NO_SPAN
-    asked = {names.OPERATION: names.MODEL_SPAN, names.PROVIDER: provider, names.MODEL: model}
-    return open_span(f"{names.MODEL_SPAN} {model}", {**_whose.get(_NOBODYS), **asked}, kind="CLIENT")
+    about = {names.OPERATION: names.MODEL_SPAN, names.PROVIDER: provider, names.MODEL: model}
+    return open_span(f"{names.MODEL_SPAN} {model}", {**_whose.get(_NOBODYS), **about}, kind="CLIENT")
 
 
 def note_request(span: AnySpan, request: Mapping[str, Any]) -> None:
     """What is asked, where whoever runs this wants to read it."""
     if span.recording and _captures_content():
-        span.note({names.INPUT_MESSAGES: _text(request["messages"])})
+        span.note({names.INPUT_MESSAGES: asked(request["messages"])})
 
 
 def note_answer(span: AnySpan, answer: Answer | None, model: str) -> None:
@@ -151,14 +154,8 @@ def note_answer(span: AnySpan, answer: Answer | None, model: str) -> None:
         span.note({names.TOKENS_IN: used.prompt_tokens, names.TOKENS_OUT: used.completion_tokens})
         tell(model, used)
     if _captures_content():
-        said = [{"role": "assistant", "content": answer.text}]
-        span.note({names.OUTPUT_MESSAGES: _text(said)})
-
-
-def _text(messages: object) -> str:
-    """Whatever is in them: a span that cannot be written must end no run."""
-    return json.dumps(messages, default=str)
+        span.note({names.OUTPUT_MESSAGES: answered(answer)})
 
 
 def _captures_content() -> bool:
-    return os.environ.get(CAPTURE_VARIABLE, "").lower() == "true"
+    return os.environ.get(CAPTURE_VARIABLE, "").lower() in _CAPTURES

@@ -77,7 +77,7 @@ class Upkeep:
                 try:
                     done += await work(Scope(behind[0], behind[2]), behind[1])
                 except CorruptStateError as error:
-                    logger.warning("Left as it is: %s", error)
+                    logger.warning("A thread of tenant %s is left as it is: %s", behind[0], error)
         return done
 
     async def prune(self, scope: Scope, thread_id: str, keep_last: int) -> int | None:
