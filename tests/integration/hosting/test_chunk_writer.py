@@ -29,7 +29,10 @@ def piece(text: str, message_id: str, *, delta: bool = True) -> StreamChunk:
 
 
 async def test_pieces_that_wait_become_one(migrated_database_url: str) -> None:
-    """Nothing is lost or changes its order, numbers have no gap, and there are far fewer rows than words."""
+    """Nothing is lost or changes its order, numbers have no gap, and there are far fewer rows than words.
+
+    The first one waits for no other: who reads waits for it, and nobody else may have a turn for a while.
+    """
     engine = create_async_engine(migrated_database_url)
     tenant = await TenantRepository(engine).create_tenant("acme")
     repository = RunRepository(engine, lease_s=30)
@@ -58,6 +61,7 @@ async def test_pieces_that_wait_become_one(migrated_database_url: str) -> None:
     assert [chunk["seq"] for chunk in told] == list(range(len(told)))
     texts = [(chunk["message"]["message_id"], chunk["message"]["content"][0]["text"]) for chunk in told]
     assert "".join(text for name, text in texts if name == "a") == "".join(f"{n} " for n in range(WORDS))
+    assert texts[0] == ("a", "0 ")
     assert texts[-3:] == [("b", "x"), ("b", "whole"), ("b", "y")]
     assert len(told) < WORDS / 1000
     assert all(chunk["message"]["delta"] for chunk in told[:-2])

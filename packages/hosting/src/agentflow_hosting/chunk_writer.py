@@ -119,7 +119,9 @@ class ChunkWriter:
 
     def _begin(self) -> None:
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+            # The first word goes at once: until a node waits for something nobody else has a turn.
+            loop = asyncio.get_running_loop()
+            self._writing = asyncio.Task(self._write(), loop=loop, eager_start=not self._kept)
 
     async def _write(self) -> None:
         while self._waiting and self.lost is None:

@@ -27,6 +27,7 @@ from agentflow_hosting.chunk_writer import ChunkWriter
 from agentflow_hosting.invoke_request import InvokeRequest
 from agentflow_hosting.principals import Principals
 from agentflow_hosting.public_errors import INTERNAL, public_text
+from agentflow_hosting.recording import Recording
 from agentflow_hosting.remote_tools import RemoteTools
 from agentflow_hosting.run_feed import RunFeed, Topic
 from agentflow_hosting.run_repository import RunLostError, RunRepository
@@ -122,6 +123,7 @@ class RunExecutor:
         budget: Run,
         *,
         began: asyncio.Event,
+        recording: Recording | None = None,
     ) -> Exception | None:
         """Carry out a run that its own request holds, which the quotas let in already.
 
@@ -130,12 +132,15 @@ class RunExecutor:
             principal: Who asks.
             budget: What it may spend.
             began: Set once its input is durable.
+            recording: Of the run's record, when it is being made only now: its input waits for that.
 
         Returns:
-            What it failed with, if it did.
+            What it, or making its record, failed with, if it did.
         """
         with self.feed.at_work(run.run_id) as topic:
-            ending = await self._attempt(run, principal, budget, topic, began)
+            ending = await self._attempt(run, principal, budget, topic, began, recording)
+            if recording is not None and (failure := await recording.failure()) is not None:
+                return failure
             if ending.status == "error" and not began.is_set():
                 # Nothing came of it but the answer to its own request, which may ask for it again.
                 await self._forget(run)
@@ -179,12 +184,15 @@ class RunExecutor:
         budget: Run,
         topic: Topic,
         began: asyncio.Event | None,
+        recording: Recording | None = None,
     ) -> Ending:
         try:
             graph = self.agents.find(run.agent, principal.tenant.agents)
         except UnknownAgentError as error:
             return _failed(error.code, str(error), error)
-        attempt = _Attempt(self, run, principal, budget, graph=graph, topic=topic, began=began)
+        attempt = _Attempt(
+            self, run, principal, budget, graph=graph, topic=topic, began=began, recording=recording
+        )
         self._attempts.add(attempt)
         try:
             return await attempt.carry_out()
@@ -224,6 +232,7 @@ class _Attempt:
         graph: CompiledGraph[Any],
         topic: Topic,
         began: asyncio.Event | None,
+        recording: Recording | None,
     ) -> None:
         self._executor = executor
         self._repository = executor.repository
@@ -232,6 +241,7 @@ class _Attempt:
         self._budget = budget
         self._graph = graph
         self._began = began
+        self._recording = recording
         self._cancel: CancelAction | None = run.cancel
         self._asking: asyncio.Task[None] | None = None
         self._work: asyncio.Task[Ending] | None = None
@@ -250,6 +260,8 @@ class _Attempt:
         if self._cancel is not None:
             return await self._after_cancel()
         self._work = asyncio.create_task(self._go())
+        if self._recording is not None:
+            self._recording.on_failure(self._give_up)
         beating = asyncio.create_task(self._beat())
         try:
             await asyncio.wait([self._work])
@@ -258,7 +270,7 @@ class _Attempt:
             # The process ends before the run could: somebody else goes on from its last durable step.
             self._work.cancel()
             await asyncio.wait([self._work])
-            await asyncio.shield(self._executor._finish(self._run, Ending(None)))  # noqa: SLF001 - its own part
+            await asyncio.shield(self._put_back())
             raise
         finally:
             beating.cancel()
@@ -275,6 +287,15 @@ class _Attempt:
             self._asking = asyncio.create_task(self._ask())
 
     # --- inside -----------------------------------------------------------------------------------------
+
+    async def _put_back(self) -> None:
+        if self._recording is None or await self._recording.failure() is None:
+            await self._executor._finish(self._run, Ending(None))  # noqa: SLF001 - its own part
+
+    async def _recorded(self) -> None:
+        """No input without its run: somebody else must find one that this process leaves behind."""
+        if self._recording is not None:
+            self._run = await self._recording.made()
 
     async def _go(self) -> Ending:
         run = self._run
@@ -295,6 +316,7 @@ class _Attempt:
             config,
             response_granularity=request.response_granularity,
             on_chunk=self._writer.put,
+            before_input=None if self._recording is None else self._recorded,
         )
         await self._writer.flush()
         return await self._ending_of(result)
@@ -395,6 +417,8 @@ class _Attempt:
 
     async def _beat(self) -> None:
         """Go on holding the run while it says nothing."""
+        if self._recording is not None and await self._recording.failure() is not None:
+            return
         while True:
             await asyncio.sleep(self._repository.lease_s / 3)
             try:

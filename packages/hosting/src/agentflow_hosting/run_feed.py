@@ -13,6 +13,7 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from agentflow.storage.checkpointer.redis_wire import RedisWire
 from agentflow_hosting.runs import Chunk
 
 logger = logging.getLogger("agentflow.runs")
@@ -90,6 +91,8 @@ class RunFeed:
             redis: Carries runs' ids only; None has readers of other processes' runs ask now and then.
         """
         self._redis = redis
+        # The client's own calls take as long as all else that a chunk costs here.
+        self._wire = None if redis is None else RedisWire(redis.connection_pool)
         self._topics: dict[uuid.UUID, Topic] = {}
         self._listening: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -131,7 +134,7 @@ class RunFeed:
 
     def tell_others(self, run_id: uuid.UUID) -> None:
         """Have other processes' readers of a run look again. Returns at once, and forgives Redis."""
-        if self._redis is None:
+        if self._wire is None:
             return
         self._to_tell.add(run_id)
         if self._telling is None or self._telling.done():
@@ -144,12 +147,14 @@ class RunFeed:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._listening = self._telling = None
+        if self._wire is not None:
+            await self._wire.close()
 
     async def _tell(self) -> None:
-        while self._to_tell and self._redis is not None:
+        while self._to_tell and self._wire is not None:
             ids, self._to_tell = self._to_tell, set()
             with suppress(*_AWAY):
-                await self._redis.publish(_CHANNEL, b"".join(run_id.bytes for run_id in ids))
+                await self._wire.send("PUBLISH", _CHANNEL, b"".join(run_id.bytes for run_id in ids))
 
     def _listen(self) -> None:
         if self._redis is not None and (self._listening is None or self._listening.done()):

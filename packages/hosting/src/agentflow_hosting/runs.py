@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 type RunStatus = Literal["pending", "running", "success", "error", "interrupted", "cancelled"]
@@ -48,6 +48,43 @@ class NewRun:
     most_queued: int | None = None
     webhook: str | None = None
     traceparent: str | None = None
+
+    def begun(self, holder: uuid.UUID) -> RunRecord:
+        """What its record will be like once it is made, by a holder that begins at once.
+
+        Only the database knows its `order_no` and its times.
+        """
+        now = datetime.now(UTC)
+        return RunRecord(
+            tenant_id=self.tenant_id,
+            run_id=self.run_id,
+            thread_id=self.thread_id,
+            user_id=self.user_id,
+            key_id=self.key_id,
+            agent=self.agent,
+            kind=self.kind,
+            strategy=self.strategy,
+            status="running",
+            input=dict(self.input),
+            metadata=dict(self.metadata),
+            cancel=None,
+            attempts=1,
+            crashes=0,
+            chunks=0,
+            error=None,
+            webhook=self.webhook,
+            order_no=0,
+            created_at=now,
+            started_at=now,
+            finished_at=None,
+            holder=holder,
+            webhook_attempts=0,
+            webhook_answer=None,
+            webhook_error=None,
+            webhook_tried_at=None,
+            webhook_delivered_at=None,
+            traceparent=self.traceparent,
+        )
 
 
 @dataclass(frozen=True, slots=True)

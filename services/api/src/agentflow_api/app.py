@@ -28,7 +28,7 @@ from agentflow_api.health.routes import ping, ready
 from agentflow_api.history.routes import history_router
 from agentflow_api.http.agent_prefix import AgentPrefix
 from agentflow_api.http.allowed_methods import AllowedMethods
-from agentflow_api.http.credentials import provide_leaver, provide_operator, provide_principal
+from agentflow_api.http.credentials import provide_leaver, provide_operator
 from agentflow_api.http.cross_origin import CrossOrigin
 from agentflow_api.http.direct_routes import DirectRoutes
 from agentflow_api.http.doorkeeper import Doorkeeper
@@ -120,7 +120,6 @@ def create_app(settings: Settings | None = None) -> LongAnswers:
         ],
         dependencies={
             "wiring": Provide(provide_wiring, sync_to_thread=False),
-            "credential": Provide(provide_principal),
             "leaver": Provide(provide_leaver),
             "operator": Provide(provide_operator),
         },

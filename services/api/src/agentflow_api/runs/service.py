@@ -14,6 +14,7 @@ from agentflow_api.http.problems import ConflictingError, InvalidBodyError, NotT
 from agentflow_api.runs.schemas import RunRequest
 from agentflow_api.wiring import Wiring
 from agentflow_hosting.invoke_request import InvokeRequest
+from agentflow_hosting.recording import Recording
 from agentflow_hosting.run_reader import ChunksGoneError
 from agentflow_hosting.run_repository import QueueFullError
 from agentflow_hosting.runs import CancelAction, NewRun, RunKind, RunRecord
@@ -100,13 +101,18 @@ async def start(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Ru
     if wiring.executor.stopping:
         raise StoppingError("This process is being replaced; try again.")
     holder = uuid.uuid4()
-    run = await _created(wiring, principal, new, holder=holder)
-    if run.holder != holder:
-        await wiring.quotas.leave(budget)
-        return run
+    making = _created(wiring, principal, new, holder=holder)
+    recording: Recording | None = None
+    if _begins_meanwhile(new, wanted.effect):
+        run, recording = new.begun(holder), Recording(making)
+    else:
+        run = await making
+        if run.holder != holder:
+            await wiring.quotas.leave(budget)
+            return run
     began = asyncio.Event()
     budget.handed_over = True
-    work = wiring.background.start(_carry_out(wiring, run, principal, budget, began))
+    work = wiring.background.start(_carry_out(wiring, run, principal, budget, began, recording))
     beginning = asyncio.create_task(began.wait())
     try:
         await asyncio.wait({work, beginning}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +120,7 @@ async def start(wiring: Wiring, principal: Principal, wanted: Wanted, budget: Ru
         beginning.cancel()
     if work.done() and not began.is_set() and (error := work.result()) is not None:
         raise error
-    return run
+    return run if recording is None else await recording.made()
 
 
 async def find(wiring: Wiring, principal: Principal, thread_id: str | None, run_id: str) -> RunRecord:
@@ -163,6 +169,14 @@ async def result(wiring: Wiring, principal: Principal, run: RunRecord) -> Any:
         response_granularity=request.response_granularity,
     )
     return None if found is None else result_view(found, principal, principal.public_id(run.thread_id))
+
+
+def _begins_meanwhile(new: NewRun, effect: Effect) -> bool:
+    """Whether the run may get its thread while its record is being made.
+
+    Not when the record says whether there is such a run at all, or has others stopped first.
+    """
+    return new.strategy == "enqueue" and effect.since is None
 
 
 async def _new(wiring: Wiring, principal: Principal, wanted: Wanted, kind: RunKind) -> NewRun:
@@ -230,10 +244,15 @@ async def _tell_to_stop(wiring: Wiring, principal: Principal, run: RunRecord) ->
 
 
 async def _carry_out(
-    wiring: Wiring, run: RunRecord, principal: Principal, budget: Run, began: asyncio.Event
+    wiring: Wiring,
+    run: RunRecord,
+    principal: Principal,
+    budget: Run,
+    began: asyncio.Event,
+    recording: Recording | None,
 ) -> Exception | None:
     try:
-        return await wiring.executor.execute_for(run, principal, budget, began=began)
+        return await wiring.executor.execute_for(run, principal, budget, began=began, recording=recording)
     finally:
         await wiring.quotas.leave(budget)
 

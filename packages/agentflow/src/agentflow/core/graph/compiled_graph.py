@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
+    Awaitable,
     Callable,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,6 +65,7 @@ class CompiledGraph[S: AgentState]:
         *,
         response_granularity: ResponseGranularity | str = ResponseGranularity.LOW,
         on_chunk: Sink | None = None,
+        before_input: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any]:
         """Run to the end, a pause or a stop, each step durable before the next.
 
@@ -83,6 +86,8 @@ class CompiledGraph[S: AgentState]:
             response_granularity: `low` messages of this run only; `partial` also `context` and
                 `context_summary`; `full` also `state`.
             on_chunk: Called with each chunk that `astream` would yield, when it comes; must not block.
+            before_input: Awaited once the thread is held and read and the input is found good, before
+                anything is stored. What it raises ends the run, with nothing stored.
 
         Returns:
             `{"messages": [...], "meta": {"thread_id", "run_id", "is_new_thread", "status",
@@ -103,7 +108,7 @@ class CompiledGraph[S: AgentState]:
         Cost with Postgres: one write for the input and one a step; a read when no cache holds the thread.
         """
         granularity = ResponseGranularity(response_granularity)
-        result = await self._run(input_data, config, granularity, sink=on_chunk)
+        result = await self._run(input_data, config, granularity, sink=on_chunk, before_input=before_input)
         return _response(result, granularity)
 
     def invoke(
@@ -576,9 +581,10 @@ class CompiledGraph[S: AgentState]:
         config: Config | None,
         granularity: ResponseGranularity,
         sink: Sink | None,
+        before_input: Callable[[], Awaitable[None]] | None = None,
     ) -> RunResult[S]:
         given = run_input(input_data, self.blueprint.state_type)
-        settings = run_config(config)
+        settings = replace(run_config(config), before_input=before_input)
         emitter = Emitter(settings.thread_id, settings.run_id, granularity, sink)
         # A task of its own, so that closing the graph can end the run without ending its caller.
         run = asyncio.create_task(self._execute(given, settings, emitter))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
@@ -39,6 +39,7 @@ class RunConfig:
         values: The caller's own dict, copied, with `thread_id` and `run_id` filled in: what nodes get.
         lock_wait_s: How long to wait for the thread; None is the checkpointer's default.
         budget: What it may spend; None is no limit.
+        before_input: Waited for before anything of it is stored; None is nothing to wait for.
     """
 
     thread_id: str
@@ -57,6 +58,7 @@ class RunConfig:
     budget: Budget | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    before_input: Callable[[], Awaitable[None]] | None = None
 
 
 def run_config(config: Mapping[str, Any] | None) -> RunConfig:

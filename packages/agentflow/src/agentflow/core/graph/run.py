@@ -96,6 +96,7 @@ class GraphRun[S: AgentState]:
         self._thread = LiveThread(blueprint, held.session, config.run_id, config.durability, config.budget)
         self._steps = self._given = 0
         self._began = False
+        self._before_input = config.before_input
         self.result = RunResult(self._thread.state, config.thread_id, config.run_id)
 
     async def execute(self, given: RunInput) -> RunResult[S]:
@@ -213,6 +214,7 @@ class GraphRun[S: AgentState]:
             return
         await self._rewind(seq)
         plan_start(given, thread.progress, thread.state.execution_meta)  # a refused input undoes nothing
+        await self._may_store()
         await thread.commit(thread.state, thread.progress, source="rollback", node="", parent=seq)
 
     async def _rewind(self, seq: int) -> None:
@@ -244,6 +246,7 @@ class GraphRun[S: AgentState]:
             state.execution_meta = meta
             progress = replace(progress, next=await self._follow([START], state), turn=thread.head + 1)
         self._set_status(state, meta, progress, first=not start.fresh)
+        await self._may_store()
         await self._commit(
             state,
             progress,
@@ -253,6 +256,12 @@ class GraphRun[S: AgentState]:
             starts_run=True,
             replies=given.messages,
         )
+
+    async def _may_store(self) -> None:
+        """Wait for what the caller wants done first. What failed is asked again by another try."""
+        if self._before_input is not None:
+            await self._before_input()
+            self._before_input = None
 
     def _check_known(self, progress: Progress) -> None:
         """Refuse to go on with a run of another graph, or of this one before a node was renamed.
