@@ -27,10 +27,18 @@ def own_servers(**settings: str) -> Iterator[Stack]:
     """A PostgreSQL 18 and a Valkey without persistence, in a temporary folder."""
     asked = {**SETTINGS, **settings}
     with (
-        tempfile.TemporaryDirectory(prefix="af-bench-") as folder,
-        Stack(Path(folder), postgres_settings=asked) as stack,
+        _folder() as folder,
+        Stack(folder, postgres_settings=asked) as stack,
     ):
         yield stack
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """One that the servers' accounts may enter: otherwise their files live elsewhere, and outlive it."""
+    with tempfile.TemporaryDirectory(prefix="af-bench-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @contextmanager
