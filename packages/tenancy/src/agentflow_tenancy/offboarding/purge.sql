@@ -82,14 +82,6 @@ WHERE c.relname = ANY (ARRAY['agentflow_threads_p{placement}', 'agentflow_checkp
   AND pg_table_is_visible(c.oid)
 ORDER BY c.relname
 
--- name: drop_leaf
--- One that is detached.
-DROP TABLE IF EXISTS {table}
-
--- name: local_locks
--- As `session_locks`, in a transaction.
-SELECT set_config('lock_timeout', $1, true)
-
 -- name: session_locks
 -- Who cannot have a lock for so long gives up: nobody waits behind it.
 SELECT set_config('lock_timeout', $1, false)

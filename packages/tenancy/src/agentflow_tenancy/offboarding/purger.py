@@ -200,7 +200,8 @@ class Purger:
         async with connection(self._engine) as driver:
             await driver.fetchval(statement("session_locks"), f"{int(1000 * self._lock_s)}ms")
             try:
-                await self._detach_and_drop(driver, placement)
+                for row in await driver.fetch(between("attached_leaves", placement, placement)):
+                    await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
                 await driver.execute(between("drop_leaves", placement, placement))
             except (asyncpg.LockNotAvailableError, asyncpg.ObjectNotInPrerequisiteStateError) as error:
                 # The latter while another placement's leaf waits: a table detaches one at a time.
@@ -267,22 +268,6 @@ class Purger:
                     # Somebody who was let in before stored some behind us; who comes now is refused.
                     waiting, refused, may_be_late = list(tables), 0, False
         return rows
-
-    async def _detach_and_drop(self, driver: _Driver, placement: int) -> None:
-        """Each leaf is dropped while the next is detached: freeing a large file takes as long as that."""
-        drops: list[asyncio.Task[None]] = []
-        try:
-            for row in await driver.fetch(between("attached_leaves", placement, placement)):
-                await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
-                drops.append(asyncio.create_task(self._drop(f"{row['parent']}_p{placement}")))
-        finally:
-            # What could not be dropped now is dropped in the end, or it is said why not.
-            await asyncio.gather(*drops, return_exceptions=True)
-
-    async def _drop(self, leaf: str) -> None:
-        async with connection(self._engine) as driver, driver.transaction():
-            await driver.fetchval(statement("local_locks"), f"{int(1000 * self._lock_s)}ms")
-            await driver.execute(of_table("drop_leaf", leaf))
 
     @asynccontextmanager
     async def _claimed(self, purge: Purge) -> AsyncGenerator[_Driver]:
