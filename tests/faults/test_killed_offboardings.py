@@ -104,12 +104,12 @@ class Leaving:
                 await asyncio.sleep(0.05)
 
 
-# In the pool: while it settles, before the fence, with it closed, a batch with its children deleted and its
-# threads not, the second table, the tenant itself, the first look of the verifier, and around the receipt.
+# In the pool: while it settles, before the fence, with it closed, before a batch and behind it, the second
+# table, the tenant itself, the first look of the verifier, and around the receipt.
 POOL = [
     ("undo_moves", 1), ("step_offboarding exporting fence", 1), ("step_offboarding grace fence", 1),
     ("close", 1), ("writers", 1), ("step_offboarding purging leaves", 1),
-    ("step_offboarding purging threads", 1), ("purge_threads", 1), ("note_batch", 1),
+    ("step_offboarding purging threads", 1), ("purge_batch", 1), ("purge_batch", 2), ("note_batch", 1),
     ("step_offboarding purging tables", 1), ("keep_digests", 1), ("purge_table", 2), ("purge_table", 13),
     ("step_offboarding purging elsewhere", 1), ("step_offboarding verifying elsewhere", 1), ("sees_all", 1),
     ("end_purge", 1), ("create_receipt", 1), ("create_tombstone", 1),
@@ -140,7 +140,8 @@ async def test_killed_in_the_pool(
 
 
 @pytest.mark.parametrize(
-    ("statement", "number"), [("leaf_sizes", 1), ("detach", 1), ("detach", 3), ("drop_leaves", 1)]
+    ("statement", "number"),
+    [("leaf_sizes", 1), ("detach", 1), ("detach", 3), ("drop_leaves", 1)],
 )
 async def test_killed_with_its_own_partition(
     migrated_database_url: str, redis_url: str, statement: str, number: int

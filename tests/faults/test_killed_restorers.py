@@ -60,3 +60,40 @@ async def test_killed(migrated_database_url: str, statement: str) -> None:
         await checkpointer.aclose()
         await owner.close()
         await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "places", "next_threads", "hold_threads", "purge_below", "end_claims", "forget_answers",
+        "forget_names", "purge_threads", "tables", "purge_table_of_user", "end_others", "note_restore",
+    ],
+)  # fmt: skip
+async def test_killed_while_a_user_is_forgotten_again(migrated_database_url: str, statement: str) -> None:
+    """Doing it again ends it, although rows that named the user may be gone by then; others stay."""
+    engine = create_async_engine(migrated_database_url, connect_args=RESTORED)
+    owner = await asyncpg.connect(migrated_database_url.replace("+asyncpg", ""))
+    checkpointer = PgCheckpointer(migrated_database_url, None)
+    try:
+        tenant = await TenantRepository(engine).create_tenant("a-1")
+        for user in (CANARY, "stays"):
+            scope = Scope(tenant.tenant_id, tenant.placement, principal=user)
+            for number in range(2):
+                await write_thread(checkpointer, scope, f"tenant-a-1:{user}-{number}", user)
+        one = str(tenant.tenant_id)
+        words = ["-m", "tests.support.dying_restorer", migrated_database_url, one, statement, CANARY]
+        died = await asyncio.to_thread(subprocess.run, [sys.executable, *words], cwd=ROOT, check=False)
+        assert died.returncode == -signal.SIGKILL
+        with pytest.raises(UnappliedTombstonesError):
+            await check_restored(engine)
+
+        await applying(engine).apply([tombstone_of(tenant.tenant_id, CANARY)])
+
+        await check_restored(engine)
+        assert await texts_with(owner, CANARY) == {}
+        rows = await owner.fetch("SELECT user_id FROM agentflow_threads")
+        assert [row["user_id"] for row in rows] == ["stays", "stays"]
+    finally:
+        await checkpointer.aclose()
+        await owner.close()
+        await engine.dispose()

@@ -1,6 +1,7 @@
-"""Whoever applies tombstones and dies: `python -m tests.support.dying_restorer DB TENANT STATEMENT`.
+"""Whoever applies tombstones and dies: `python -m tests.support.dying_restorer DB TENANT STATEMENT [USER]`.
 
-Before it sends the statement of that name it kills itself as a machine that fails would.
+Before it sends the statement of that name, of its own or of the purge, it kills itself as a failing machine
+would.
 """
 
 import asyncio
@@ -15,7 +16,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from agentflow_hosting.leaving import AnswersPlace, RunQueuePlace
+from agentflow_tenancy.offboarding.records import user_digest
 from agentflow_tenancy.tombstones import Tombstone, TombstoneRepository, repository
+from tests.support.dying_offboarding import Doom, arm
 
 # As a server says that was started by the script that restores.
 RESTORED = {"server_settings": {"agentflow.restore": "r-1"}}
@@ -27,14 +30,17 @@ def applying(engine: Any) -> TombstoneRepository:
     return TombstoneRepository(engine, [RunQueuePlace(engine), AnswersPlace(engine)])
 
 
-def tombstone_of(tenant_id: uuid.UUID) -> Tombstone:
-    """Of a tenant that left."""
-    return Tombstone(tenant_id, None, datetime.now(UTC), RECEIPT)
+def tombstone_of(tenant_id: uuid.UUID, user_id: str | None = None) -> Tombstone:
+    """Of a tenant that left, or of its user."""
+    digest = None if user_id is None else user_digest(tenant_id, user_id)
+    return Tombstone(tenant_id, digest, datetime.now(UTC), RECEIPT)
 
 
 async def main(arguments: Sequence[str]) -> None:
     """Apply one, as far as it goes."""
-    url, tenant_id, doomed = arguments
+    url, tenant_id, doomed, *of_user = arguments
+    if of_user:
+        arm(Doom(doomed, 1))
     execute = repository._execute
 
     async def watched(connection: AsyncConnection, name: str, table: str = "", **values: Any) -> int:
@@ -44,7 +50,7 @@ async def main(arguments: Sequence[str]) -> None:
 
     repository._execute = watched
     await applying(create_async_engine(url, connect_args=RESTORED)).apply(
-        [tombstone_of(uuid.UUID(tenant_id))]
+        [tombstone_of(uuid.UUID(tenant_id), *of_user)]
     )
 
 

@@ -16,6 +16,7 @@ from agentflow_tenancy.moves import Mover
 from agentflow_tenancy.moves.mover import Way
 from agentflow_tenancy.offboarding import Offboarding, OffboardingRepository, Request
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.cleaning import cleaner
 from tests.benchmarks.measures.moves import Writing
 from tests.benchmarks.measures.partitions import migrated
 from tests.support import databases
@@ -49,7 +50,7 @@ async def measure_offboarding(bench: Bench) -> None:
         engine = create_async_engine(url, pool_size=10)
         try:
             times = await _dedicated(bench, engine, url)
-            rates, ratios = await _pooled(bench, engine, url)
+            rates, ratios, floors = await _pooled(bench, engine, url)
         finally:
             await engine.dispose()
     report = bench.report
@@ -59,6 +60,8 @@ async def measure_offboarding(bench: Bench) -> None:
     report.add_ratio("offboarding.10x", "  to the small one", times[10], times[1])
     report.add("offboarding.rate", "rows/s of a pooled tenant beside 4 writers", "1/s", rates)
     report.add("offboarding.p99/alone", "p99 of the writers meanwhile, to alone", "x", ratios)
+    report.add("offboarding.floor", "rows/s of the same by one DELETE a table, without rests", "1/s", floors)
+    report.add_ratio("offboarding.rate/floor", "  an offboarding, to that", rates, floors)
 
 
 async def _dedicated(bench: Bench, engine: AsyncEngine, url: str) -> dict[int, list[float]]:
@@ -81,41 +84,67 @@ async def _dedicated(bench: Bench, engine: AsyncEngine, url: str) -> dict[int, l
     return times
 
 
-async def _pooled(bench: Bench, engine: AsyncEngine, url: str) -> tuple[list[float], list[float]]:
+async def _pooled(
+    bench: Bench, engine: AsyncEngine, url: str
+) -> tuple[list[float], list[float], list[float]]:
     checkpointer = PgCheckpointer(databases.app_url(url), bench.redis_url)
-    rates, ratios = [], []
+    rates, ratios, floors = [], [], []
     neighbour = await TenantRepository(engine).create_tenant("neighbour")
     scope = Scope(neighbour.tenant_id, neighbour.placement)
-    for number in range(min(3, bench.sizes.rounds)):
-        tenant = await TenantRepository(engine).create_tenant(f"pool-{number}")
-        # In the neighbours' own partition.
-        await _query(
-            url,
-            "UPDATE agentflow_tenants SET placement = $2 WHERE tenant_id = $1",
-            tenant.tenant_id,
-            neighbour.placement,
-        )
-        await _fill(url, tenant, neighbour.placement, 10 * bench.sizes.moved_checkpoints)
-        writing = Writing(checkpointer, scope)
-        tasks = [asyncio.create_task(writing.run(writer)) for writer in range(NEIGHBOURS)]
-        await asyncio.sleep(max(0.2, 4 * bench.sizes.seconds))
-        alone = writing.taken()
-        began = time.perf_counter()
-        done = await _offboarded(engine, tenant)
-        took = time.perf_counter() - began
-        meanwhile = writing.taken()
-        writing.stop.set()
-        await asyncio.gather(*tasks)
-        rates.append(sum(done.counts.values()) / took)
-        ratios.append(_p99(meanwhile) / _p99(alone))
+    repository = OffboardingRepository(engine)
+    async with cleaner(url) as process:
+        for number in range(min(3, bench.sizes.rounds)):
+            tenant = await _beside(engine, url, f"pool-{number}", neighbour)
+            await _fill(url, tenant, neighbour.placement, 10 * bench.sizes.moved_checkpoints)
+            writing = Writing(checkpointer, scope)
+            tasks = [asyncio.create_task(writing.run(writer)) for writer in range(NEIGHBOURS)]
+            await asyncio.sleep(max(0.2, 4 * bench.sizes.seconds))
+            alone = writing.taken()
+            asked = await repository.request(tenant, Request(), actor=SYSTEM)
+            took_s = await process.work("offboard")
+            meanwhile = writing.taken() or alone
+            done = await _done(repository, asked)
+            rates.append(sum(done.counts.values()) / took_s)
+            ratios.append(_p99(meanwhile) / _p99(alone))
+            gone = await _beside(engine, url, f"floor-{number}", neighbour)
+            await _fill(url, gone, neighbour.placement, 10 * bench.sizes.moved_checkpoints)
+            floors.append(await _floor(url, gone, neighbour.placement))
+            writing.stop.set()
+            await asyncio.gather(*tasks)
     await checkpointer.aclose()
-    return rates, ratios
+    return rates, ratios, floors
+
+
+async def _beside(engine: AsyncEngine, url: str, slug: str, neighbour: Tenant) -> Tenant:
+    """In the neighbours' own partition."""
+    tenant = await TenantRepository(engine).create_tenant(slug)
+    moved = "UPDATE agentflow_tenants SET placement = $2 WHERE tenant_id = $1"
+    await _query(url, moved, tenant.tenant_id, neighbour.placement)
+    return tenant
+
+
+async def _floor(url: str, tenant: Tenant, placement: int) -> float:
+    """Rows a second of what the server does at most, beside the same writers: the figure depends on it."""
+    owner = await asyncpg.connect(url.replace("+asyncpg", ""))
+    rows = 0
+    began = time.perf_counter()
+    for table in ("checkpoints", "messages", "threads"):
+        leaf = f"agentflow_{table}_p{placement}"
+        status = await owner.execute(f"DELETE FROM {leaf} WHERE tenant_id = $1", tenant.tenant_id)
+        rows += int(status.rsplit(" ", 1)[-1])
+    took_s = time.perf_counter() - began
+    await owner.close()
+    return rows / took_s
 
 
 async def _offboarded(engine: AsyncEngine, tenant: Tenant) -> Offboarding:
     repository = OffboardingRepository(engine)
     asked = await repository.request(tenant, Request(), actor=SYSTEM)
     await work_all(runner_of(engine))
+    return await _done(repository, asked)
+
+
+async def _done(repository: OffboardingRepository, asked: Offboarding) -> Offboarding:
     done = await repository.get(asked.offboarding_id)
     assert done is not None
     assert done.state == "purged", done

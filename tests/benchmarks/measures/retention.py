@@ -7,12 +7,11 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from agentflow.storage.checkpointer import PgCheckpointer, Scope
-from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_tenancy import TenantRepository
 from agentflow_tenancy.control_plane import SYSTEM
 from agentflow_tenancy.tenants import NewTenant, Tenant
-from agentflow_worker.retention_sweep import RetentionSweep
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.cleaning import cleaner
 from tests.benchmarks.measures.moves import CHECKPOINTS_A_THREAD, Writing
 from tests.benchmarks.measures.partitions import migrated
 from tests.support import databases
@@ -39,8 +38,8 @@ FROM agentflow_threads t, generate_series(1, $3::int) s WHERE t.placement = $1 A
 
 async def measure_retention(bench: Bench) -> None:
     """In turn, neighbours' p99 without and with a sweep of a tenant of their partition, and its rate."""
-    rates, ratios = [], []
-    async with migrated(bench) as url:
+    rates, ratios, floors = [], [], []
+    async with migrated(bench) as url, cleaner(url) as process:
         engine = create_async_engine(url, pool_size=4)
         neighbour = await TenantRepository(engine).create_tenant("neighbour")
         checkpointer = PgCheckpointer(databases.app_url(url), bench.redis_url)
@@ -52,13 +51,15 @@ async def measure_retention(bench: Bench) -> None:
             writing.taken()
             await asyncio.sleep(max(0.2, 2 * bench.sizes.seconds))
             alone = writing.taken()
-            began = time.perf_counter()
-            swept = await RetentionSweep(RetentionRepository(engine)).delete()
-            rates.append(checkpoints / (time.perf_counter() - began))
+            rates.append(checkpoints / await process.work("sweep"))
             # A tiny sweep is over before anybody wrote.
             beside = writing.taken() or alone
-            assert swept.versions == checkpoints, swept
+            assert await _delete(url, tenant) == 0
             ratios.append(_p99(beside) / _p99(alone))
+            await _fill(url, tenant, bench.sizes.swept_checkpoints)
+            began = time.perf_counter()
+            await _delete(url, tenant)
+            floors.append(checkpoints / (time.perf_counter() - began))
         writing.stop.set()
         await asyncio.gather(*tasks)
         await checkpointer.aclose()
@@ -66,6 +67,8 @@ async def measure_retention(bench: Bench) -> None:
     report = bench.report
     report.add("retention.rate", "checkpoints/s of a sweep beside 4 writers", "1/s", rates)
     report.add("retention.p99/alone", "p99 of a neighbour's writers during a sweep, to alone", "x", ratios)
+    report.add("retention.floor", "checkpoints/s of the same by one DELETE, without rests", "1/s", floors)
+    report.add_ratio("retention.rate/floor", "  a sweep, to that", rates, floors)
 
 
 async def _beside(engine: AsyncEngine, neighbour: Tenant, slug: str) -> Tenant:
@@ -76,6 +79,19 @@ async def _beside(engine: AsyncEngine, neighbour: Tenant, slug: str) -> Tenant:
         if made.placement == neighbour.placement:
             return made
     raise AssertionError("no tenant came into the neighbour's partition")
+
+
+async def _delete(url: str, tenant: Tenant) -> int:
+    """How many threads there were."""
+    owner = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        status = await owner.execute(
+            "DELETE FROM agentflow_threads WHERE placement = $1 AND tenant_id = $2",
+            tenant.placement, tenant.tenant_id,
+        )  # fmt: skip
+        return int(status.rsplit(" ", 1)[-1])
+    finally:
+        await owner.close()
 
 
 async def _fill(url: str, tenant: Tenant, checkpoints: int) -> int:

@@ -57,11 +57,13 @@ class Swept:
         threads: With all below them.
         versions: Those that the threads had come to: their checkpoints, packed ones and forgotten ones too.
         took_s: How long the server worked for it.
+        rest_s: How long it is to rest now.
     """
 
     threads: int = 0
     versions: int = 0
     took_s: float = field(default=0.0, compare=False)
+    rest_s: float = field(default=0.0, compare=False)
 
     def __add__(self, other: Swept) -> Swept:
         """Both together."""

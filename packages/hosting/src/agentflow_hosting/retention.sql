@@ -34,9 +34,10 @@ CROSS JOIN LATERAL (
 ) d
 
 -- name: delete_due_threads
--- Those of the given that are due still and do not live; how long that took there.
-SELECT threads, versions, took_s
-FROM agentflow_delete_due(:placement, CAST(:tenant_ids AS uuid[]), CAST(:thread_ids AS text[]), CAST(:retention_s AS float8))
+-- Those of the given that are due still and do not live, with rests in between; how long the work took there.
+SELECT threads, versions, took_s, rest_s
+FROM agentflow_delete_due(:placement, CAST(:tenant_ids AS uuid[]), CAST(:thread_ids AS text[]), CAST(:retention_s AS float8),
+                          CAST(:rest_share AS float8))
 
 -- name: long_threads_of_tenants
 -- Of the next :most threads of a placement: those with more versions than their tenant keeps, left alone for :idle_s, as three

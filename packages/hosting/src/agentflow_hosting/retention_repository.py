@@ -51,7 +51,7 @@ class RetentionRepository:
             row = (await _rows(connection, "due_threads", values))[0]
         return DuePage(_keys(row), _last(row))
 
-    async def delete(self, placement: int, due: Sequence[ThreadKey]) -> Swept:
+    async def delete(self, placement: int, due: Sequence[ThreadKey], rest_share: float = 0.0) -> Swept:
         """Delete those of the threads that are due still and do not live, with everything below them.
 
         A thread that a writer holds at this moment is left for the next time. Whoever comes after the threads
@@ -60,16 +60,22 @@ class RetentionRepository:
         Args:
             placement: Where they are.
             due: At most some hundred: they are held until the transaction ends.
+            rest_share: Rests of the server between two tables, as a part of the time that it worked before.
 
         Cost: one round trip.
         """
-        values = {"placement": placement, "retention_s": self._retention_s, **_arrays(due)}
+        values = {
+            "placement": placement,
+            "retention_s": self._retention_s,
+            "rest_share": rest_share,
+            **_arrays(due),
+        }
         with translated():
             async with self._engine.connect() as connection:
                 # A transaction by itself: nobody waits for its beginning and its end.
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 row = (await _rows(connection, "delete_due_threads", values))[0]
-        return Swept(int(row["threads"]), int(row["versions"]), row["took_s"])
+        return Swept(int(row["threads"]), int(row["versions"]), row["took_s"], row["rest_s"])
 
     async def long(self, placement: int, after: ThreadKey, most: int, idle_for: timedelta) -> LongPage:
         """Those of a placement's next threads that have more versions than their tenant keeps.

@@ -14,7 +14,7 @@ from agentflow_telemetry import SweepMetrics
 
 _PAGE: Final = 200
 # A transaction aims at this long on the server: neighbours wait no longer for it at a time.
-_AIM_S: Final = 0.004
+_AIM_S: Final = 0.016
 _FIRST_BATCH: Final = 20
 _SMALLEST_BATCH: Final = 5
 _LARGEST_BATCH: Final = 1000
@@ -31,7 +31,7 @@ class RetentionSweep:
         self,
         repository: RetentionRepository,
         *,
-        rest_share: float = 1.5,
+        rest_share: float = 2.5,
         metrics: SweepMetrics | None = None,
     ) -> None:
         """Nothing is deleted yet.
@@ -93,14 +93,14 @@ class RetentionSweep:
         swept, at = Swept(), 0
         while batch := due[at : at + self._batch]:
             at += len(batch)
-            gone = await self._repository.delete(placement, batch)
+            gone = await self._repository.delete(placement, batch, self._rest_share)
             self._metrics.deleted(
                 threads=gone.threads, versions=gone.versions, kept=len(batch) - gone.threads
             )
             swept += gone
             if len(batch) == self._batch:
                 self._batch = _next_size(self._batch, gone.took_s)
-            await asyncio.sleep(gone.took_s * self._rest_share)
+            await asyncio.sleep(gone.rest_s)
         return swept
 
 

@@ -17,6 +17,7 @@ _FILES: Final = {
     13: "0013_trace_days.sql",
     14: "0014_sweeps.sql",
     15: "0015_claims.sql",
+    16: "0016_pauses.sql",
 }
 
 

@@ -6,11 +6,6 @@
 SELECT offboarding_id FROM agentflow_offboardings
 WHERE offboarding_id = $1 AND holder = $2 AND state IN ('purging', 'verifying') FOR SHARE
 
--- name: quiet
--- Nothing of a tenant that leaves is counted any more, and its runs go by themselves. Plans are made for one leaf, and look up.
-SELECT set_config('agentflow.uncounted', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true),
-       set_config('enable_seqscan', 'off', true)
-
 -- name: counted
 -- What a user left is no longer kept by the tenant, and their runs go with their threads.
 SELECT set_config('agentflow.tenants', '{' || $1::uuid::text || '}', true), set_config('plan_cache_mode', 'force_custom_plan', true)
@@ -127,11 +122,15 @@ WHERE c.tenant_id = $1 AND EXISTS (SELECT FROM agentflow_runs r JOIN own o ON o.
 UNION ALL SELECT 'agentflow_run_traces', count(*) FROM agentflow_run_traces t
 WHERE t.tenant_id = $1 AND t.thread_id IN (SELECT thread_id FROM own)
 
+-- name: purge_batch
+-- The next threads of the tenant $4 that leaves, behind $5 in the placement $3, of about $6 rows, with all below them, as the
+-- work of $2 on the offboarding $1.
+SELECT is_held, last_id, rows, threads, took_s, rest_s FROM agentflow_purge_threads($1, $2, $3, $4, $5, $6, $7)
+
 -- name: next_threads
--- Threads behind $2 in the order of ids, $3 at most, of the user $4 if one is named, made by $5 if that is said; with about how many
--- rows they have.
+-- Threads behind $2 in the order of ids, $3 at most, of the user $4, made by $5 if that is said; with about how many rows they have.
 SELECT thread_id, head + next_pos + 1 AS rows FROM agentflow_threads
-WHERE placement = {placement} AND tenant_id = $1 AND thread_id > $2 AND ($4::text IS NULL OR user_id = $4)
+WHERE placement = {placement} AND tenant_id = $1 AND thread_id > $2 AND user_id = $4
   AND created_at <= coalesce($5::timestamptz, 'infinity')
 ORDER BY thread_id
 LIMIT $3
@@ -144,19 +143,18 @@ ORDER BY thread_id
 FOR UPDATE
 
 -- name: purge_below
--- What hangs below the threads of the numbers $2, archives too, which stand under negative ones; how many rows of which table.
--- With `{leaf}` it names the leaves: through the parents each row would be kept for the triggers that count, which do not when
--- all of a tenant goes.
+-- What hangs below a user's threads of the numbers $2, archives too, which stand under negative ones; how many rows of which
+-- table. Through the parents, whose triggers count.
 WITH checkpoints AS (
-    DELETE FROM agentflow_checkpoints{leaf}
+    DELETE FROM agentflow_checkpoints
     WHERE placement = {placement} AND tenant_id = $1
       AND thread_no = ANY ($2::bigint[] || ARRAY(SELECT -n FROM unnest($2::bigint[]) n)) RETURNING 1
 ), messages AS (
-    DELETE FROM agentflow_messages{leaf} WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
+    DELETE FROM agentflow_messages WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
 ), tool_calls AS (
-    DELETE FROM agentflow_tool_calls{leaf} WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
+    DELETE FROM agentflow_tool_calls WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
 ), writes AS (
-    DELETE FROM agentflow_writes{leaf} WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
+    DELETE FROM agentflow_writes WHERE placement = {placement} AND tenant_id = $1 AND thread_no = ANY ($2::bigint[]) RETURNING 1
 )
 SELECT (SELECT count(*) FROM checkpoints) AS agentflow_checkpoints, (SELECT count(*) FROM messages) AS agentflow_messages,
        (SELECT count(*) FROM tool_calls) AS agentflow_tool_calls, (SELECT count(*) FROM writes) AS agentflow_writes

@@ -84,19 +84,21 @@ class _Batch:
     last: str | None
     rows: int
     threads: int
+    took_s: float
+    rest_s: float
 
 
 class Purger:
     """The steps of a purge. Needs the login that owns the tables."""
 
     def __init__(
-        self, engine: AsyncEngine, *, rest: float = 2.0, fence_s: float = 5.0, lock_s: float = 5.0
+        self, engine: AsyncEngine, *, rest: float = 8.0, fence_s: float = 5.0, lock_s: float = 5.0
     ) -> None:
         """Nothing is deleted yet.
 
         Args:
             engine: Of this event loop.
-            rest: Between two batches, as a part of the time that the one before took.
+            rest: After each part of a batch, as a part of the time that it took.
             fence_s: How long to wait for whoever writes threads, at each try.
             lock_s: Likewise for whoever may still read a partition.
         """
@@ -216,19 +218,18 @@ class Purger:
         Raises:
             ClaimLostError: Somebody else does so now.
         """
+        purge_batch = self._purge_batch if purge.subject.user_id is None else self._purge_batch_of_user
         after, most_rows, threads = "", _FEWEST_ROWS, 0
         while True:
-            began = time.monotonic()
-            batch = await self._purge_batch(purge, placement, after, most_rows)
+            batch = await purge_batch(purge, placement, after, most_rows)
             if batch.last is None:
                 if not after:
                     return threads
                 after = ""  # once more: somebody may have been writing the first time
                 continue
             after, threads = batch.last, threads + batch.threads
-            took_s = time.monotonic() - began
-            most_rows = _next_size(most_rows, took_s, batch.rows)
-            await asyncio.sleep(took_s * self._rest)
+            most_rows = _next_size(most_rows, batch.took_s, batch.rows)
+            await asyncio.sleep(batch.rest_s)
 
     async def tables(self) -> list[Table]:
         """Every table that says whose its rows are, from the catalogue."""
@@ -278,35 +279,43 @@ class Purger:
             yield driver
 
     async def _purge_batch(self, purge: Purge, placement: int, after: str, most_rows: int) -> _Batch:
+        """Of a tenant that leaves: one call, whose time is the server's own."""
+        async with connection(self._engine) as driver:
+            found = await driver.fetchrow(
+                statement("purge_batch"),
+                purge.offboarding_id, purge.holder, placement, purge.subject.tenant_id, after, most_rows,
+                self._rest,
+            )  # fmt: skip
+        if found is None or not found["is_held"]:
+            raise ClaimLostError
+        return _Batch(found["last_id"], found["rows"], found["threads"], found["took_s"], found["rest_s"])
+
+    async def _purge_batch_of_user(self, purge: Purge, placement: int, after: str, most_rows: int) -> _Batch:
         subject = purge.subject
         tenant_id = subject.tenant_id
+        began = time.monotonic()
         async with self._claimed(purge) as driver:
-            if subject.user_id is None:
-                await driver.fetch(statement("quiet"))
-            else:
-                await driver.fetch(statement("counted"), tenant_id)
+            await driver.fetch(statement("counted"), tenant_id)
             found = await driver.fetch(
                 at_placement("next_threads", placement),
                 tenant_id, after, _MOST_THREADS, subject.user_id, subject.until,
             )  # fmt: skip
             ids, rows = _up_to(found, most_rows)
             if not ids:
-                return _Batch(None, 0, 0)
+                return _Batch(None, 0, 0, 0.0, 0.0)
             held = await driver.fetch(at_placement("hold_threads", placement), tenant_id, ids)
             numbers = [row["thread_no"] for row in held]
-            # What a user leaves is counted, by the triggers of the parents.
-            text = at_placement("purge_below", placement, of_leaf=subject.user_id is None)
-            [below] = await driver.fetch(text, tenant_id, numbers)
+            [below] = await driver.fetch(at_placement("purge_below", placement), tenant_id, numbers)
             counts: dict[str, int] = dict(below)
-            if subject.user_id is not None:
-                public = [public_thread_id(subject.slug, one) for one in ids]
-                await driver.execute(statement("end_claims"), tenant_id, ids, subject.user_id)
-                await driver.execute(statement("forget_answers"), tenant_id, public, subject.until)
-                await driver.execute(statement("forget_names"), tenant_id, public, subject.until)
+            public = [public_thread_id(subject.slug, one) for one in ids]
+            await driver.execute(statement("end_claims"), tenant_id, ids, subject.user_id)
+            await driver.execute(statement("forget_answers"), tenant_id, public, subject.until)
+            await driver.execute(statement("forget_names"), tenant_id, public, subject.until)
             gone = _count(await driver.execute(at_placement("purge_threads", placement), tenant_id, ids))
             counts["agentflow_threads"] = gone
             await _note(driver, purge, gone, counts)
-            return _Batch(ids[-1], rows, gone)
+            took_s = time.monotonic() - began
+            return _Batch(ids[-1], rows, gone, took_s, took_s * self._rest)
 
     async def _purge_table(self, purge: Purge, table: str) -> int:
         subject = purge.subject
@@ -374,8 +383,6 @@ def _count(status: str) -> int:
 
 
 def _next_size(most_rows: int, took_s: float, rows: int) -> int:
-    if took_s > 2 * _BATCH_S:
-        return max(_FEWEST_ROWS, most_rows // 2)
-    if took_s < _BATCH_S and rows > most_rows // 2:
-        return min(_MOST_ROWS, most_rows * 2)
-    return most_rows
+    """The size that would have taken as long as a batch should, half or double at most."""
+    wanted = min(rows, most_rows) * min(2.0, max(0.5, _BATCH_S / max(took_s, 0.0005)))
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, round(wanted)))

@@ -19,11 +19,9 @@ def statement(name: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def at_placement(name: str, placement: int, *, of_leaf: bool = False) -> str:
-    """One for a placement; whether it names the leaf, where it may."""
-    number = str(int(placement))
-    leaf = f"_p{number}" if of_leaf else ""
-    return statement(name).replace("{placement}", number).replace("{leaf}", leaf)
+def at_placement(name: str, placement: int) -> str:
+    """One for a placement."""
+    return statement(name).replace("{placement}", str(int(placement)))
 
 
 def of_table(name: str, table: str) -> str:

@@ -21,6 +21,7 @@ _FILES: Final = {
     9: "0009_by_hand.sql",
     10: "0010_offboarding.sql",
     12: "0012_retention.sql",
+    13: "0013_purges.sql",
     11: "0011_exports.sql",
 }
 
