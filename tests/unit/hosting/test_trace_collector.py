@@ -84,16 +84,25 @@ def test_a_run_and_its_parts() -> None:
     assert not told.collector.is_at_work(TENANT, "t", "r")
 
 
-def test_what_storage_does_is_passed_over() -> None:
+@pytest.mark.parametrize("scope", [names.STORAGE_SCOPE, names.REQUESTS_SCOPE])
+def test_what_storage_and_requests_do_is_passed_over(scope: str) -> None:
     """The versions that a run made are its events; a row of what each cost would be several times as long."""
     told = Told()
-    storage = told.provider.get_tracer(names.STORAGE_SCOPE)
     run = told.begin()
-    told.part(run, names.PUT_SPAN, None, storage).end()
+    told.part(run, names.PUT_SPAN, None, told.provider.get_tracer(scope)).end()
     told.end(run)
     [row] = told.taken()
     assert len(row["spans"]) == 1
     assert told.is_empty()
+
+
+def test_a_service_tells_of_requests_in_their_scope() -> None:
+    """By the name that the library knows it by."""
+    exports = {"AGENTFLOW_TELEMETRY": "traces", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    tracing = Tracing("api", exports)
+    scope: Any = getattr(tracing.tracer, "scope", None)
+    tracing.close()
+    assert scope.name == names.REQUESTS_SCOPE
 
 
 def test_runs_of_one_trace_are_told_apart() -> None:

@@ -24,12 +24,13 @@ class TraceCollector(SpanProcessor):
     such as a tool's own, are passed over: what they hold is not ours to keep.
 
     Attributes:
-        passed_over: Storage's spans: the versions that it made are events of the run.
+        passed_over: Scopes whose spans are no part of a run: storage's, whose versions are events of the
+            run, and requests', which stand above runs.
         dropped: Ended runs that were given up because too many waited.
         on_ended: Called, from any thread, when one joined those that wait.
     """
 
-    passed_over: Final = frozenset((names.STORAGE_SCOPE,))
+    passed_over: Final = frozenset((names.STORAGE_SCOPE, names.REQUESTS_SCOPE))
 
     def __init__(self, *, most_waiting: int = 1000) -> None:
         """Nothing is open.
@@ -47,7 +48,7 @@ class TraceCollector(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """See there. Cost: a look-up or two."""
-        if _scope_of(span) in self.passed_over:  # also where nobody looked at that before
+        if _scope_of(span) in self.passed_over:  # the SDK's own tell of all
             return
         key = ids_of(span)
         run = _run_of(span)
@@ -56,7 +57,7 @@ class TraceCollector(SpanProcessor):
             self._places[key] = (run, key[1])
             return
         parent = span.parent
-        place = None if parent is None else self._places.get((parent.trace_id, parent.span_id))
+        place = None if parent is None else self._places.get((parent[0], parent[1]))
         if place is not None:
             self._places[key] = (place[0], key[1] if _is_ours(span) else place[1])
             place[0].begun.add(key)

@@ -89,7 +89,7 @@ class EndedRun:
 def ids_of(span: ReadableSpan) -> tuple[int, int]:
     """Of its trace, and its own."""
     context = span.get_span_context()
-    return (0, 0) if context is None else (context.trace_id, context.span_id)
+    return (0, 0) if context is None else (context[0], context[1])
 
 
 def _span(span: ReadableSpan, parent: int | None) -> dict[str, Any]:

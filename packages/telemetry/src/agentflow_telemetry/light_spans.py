@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -36,6 +37,16 @@ class Ended(Protocol):
 
 class LightSpan(Span):
     """Records; for one task or thread at a time, like the block that it stands for."""
+
+    # As its base has them, without a call of Python for each: whoever is told of a span reads most of them.
+    # Attributes are as they are; a copy would be made for each that asks.
+    attributes = property(attrgetter("_attributes"))
+    end_time = property(attrgetter("_end_time"))
+    kind = property(attrgetter("_kind"))
+    name = property(attrgetter("_name"))
+    parent = property(attrgetter("_parent"))
+    start_time = property(attrgetter("_start_time"))
+    status = property(attrgetter("_status"))
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Past the SDK's own, which only its tracer may make."""
@@ -76,11 +87,6 @@ class LightSpan(Span):
     def instrumentation_scope(self) -> InstrumentationScope:
         """Of its tracer."""
         return self._home.scope
-
-    @property
-    def attributes(self) -> types.Attributes:
-        """As they are; a copy would be made for each that asks."""
-        return self._attributes
 
     def get_span_context(self) -> SpanContext:
         """See `opentelemetry.trace.Span`."""

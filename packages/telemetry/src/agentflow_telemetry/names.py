@@ -2,6 +2,9 @@
 
 from typing import Final
 
+# Of requests' spans, as the library knows it, too.
+REQUESTS_SCOPE: Final = "agentflow.http"
+
 # OpenTelemetry's own conventions for HTTP servers.
 METHOD: Final = "http.request.method"
 STATUS: Final = "http.response.status_code"

@@ -10,6 +10,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from agentflow_telemetry import names
 from agentflow_telemetry.exporting import CountedExport
 from agentflow_telemetry.hiding import HideThreads
 from agentflow_telemetry.modes import Mode, mode_of
@@ -63,7 +64,7 @@ class Tracing:
             self._export = CountedExport(OTLPSpanExporter())
             provider.add_span_processor(self._export)
         if self.traces_requests:
-            self.tracer = provider.get_tracer("agentflow.http")
+            self.tracer = provider.get_tracer(names.REQUESTS_SCOPE)
         self._provider = provider
 
     @property

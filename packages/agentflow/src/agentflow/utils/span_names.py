@@ -9,6 +9,8 @@ from typing import Final
 SCOPE: Final = "agentflow"
 # What storage, locks and quotas do: apart, so that who is told of a run's steps need not look at them.
 STORAGE_SCOPE: Final = "agentflow.storage"
+# A service's requests, which stand above runs.
+REQUESTS_SCOPE: Final = "agentflow.http"
 
 RUN_SPAN: Final = "invoke_agent"
 NODE_SPAN: Final = "node"

@@ -58,12 +58,12 @@ class LiveSpan:
     __slots__ = ("_contexts", "_is_parent", "_span", "_token", "_trace", "sampled")
     recording: Final = True
 
-    def __init__(self, trace: Any, span: Span, *, is_parent: bool = True) -> None:
+    def __init__(self, trace: Any, span: Span, *, is_parent: bool, may_leave: bool) -> None:
         self._trace = trace
         self._contexts: Any = sys.modules["opentelemetry.context"]
         self._span = span
         self._token: Any = None
-        self.sampled = bool(span.get_span_context().trace_flags & 1)
+        self.sampled = may_leave and bool(span.get_span_context().trace_flags & 1)
         self._is_parent = is_parent or self.sampled
 
     def __enter__(self) -> Self:
@@ -105,6 +105,7 @@ Kind = Literal["INTERNAL", "CLIENT", "CONSUMER"]
 _Known = tuple[object, "Tracer | None", "Tracer | None", bool]
 # The provider last seen, its tracers, of runs and of storage, and whether any trace of it may be exported.
 _known: _Known = (None, None, None, False)
+_kinds: dict[str, Any] = {}
 
 
 def listening() -> bool:
@@ -122,18 +123,18 @@ def open_span(name: str, attributes: Attributes, *, kind: Kind = "INTERNAL") -> 
         attributes: Named in `span_names`.
         kind: CLIENT for a call to another service.
     """
-    tracer = _tracers()[1]
+    _, tracer, _, may_leave = _tracers()
     if tracer is None:
         return NO_SPAN
-    return _opened(tracer, name, attributes, kind, is_parent=True)
+    return _opened(tracer, name, attributes, kind, is_parent=True, may_leave=may_leave)
 
 
 def open_leaf(name: str, attributes: Attributes, *, kind: Kind = "INTERNAL") -> AnySpan:
     """The same for what storage does: others begin below it only when the trace leaves the process."""
-    tracer = _tracers()[2]
+    _, _, tracer, may_leave = _tracers()
     if tracer is None:
         return NO_SPAN
-    return _opened(tracer, name, attributes, kind, is_parent=False)
+    return _opened(tracer, name, attributes, kind, is_parent=False, may_leave=may_leave)
 
 
 def sampled_span() -> Span | None:
@@ -188,10 +189,16 @@ def short(text: str) -> str:
     return text[:_MAX_TEXT].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def _opened(tracer: Tracer, name: str, attributes: Attributes, kind: Kind, *, is_parent: bool) -> AnySpan:
+def _opened(
+    tracer: Tracer, name: str, attributes: Attributes, kind: Kind, *, is_parent: bool, may_leave: bool
+) -> AnySpan:
     trace = sys.modules["opentelemetry.trace"]
-    span = tracer.start_span(name, kind=trace.SpanKind[kind], attributes=attributes)
-    return LiveSpan(trace, span, is_parent=is_parent) if span.is_recording() else NO_SPAN
+    if not _kinds:
+        _kinds.update({one.name: one for one in trace.SpanKind})
+    span = tracer.start_span(name, kind=_kinds[kind], attributes=attributes)
+    if not span.is_recording():
+        return NO_SPAN
+    return LiveSpan(trace, span, is_parent=is_parent, may_leave=may_leave)
 
 
 def _current() -> Span:
