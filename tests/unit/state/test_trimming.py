@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentflow.core.state import (
@@ -114,6 +114,15 @@ def test_what_holds_whatever_is_trimmed(messages: list[Message], settings: dict[
 
 
 @given(CONVERSATION)
+@example(
+    [
+        calls("a"),
+        said("leave it"),
+        calls("a", remote=True),
+        said("one", "assistant"),
+        said("two", "assistant"),
+    ]
+)
 def test_a_call_that_waits_stays_with_the_end(messages: list[Message]) -> None:
     """What answers it is still to come."""
     waiting = {pending.message_id for pending in pending_calls(messages)}

@@ -16,6 +16,10 @@ class _Call:
     made_at: int
     is_answered: bool = False
 
+    def waits_since(self, last_user: int) -> bool:
+        """Whether it may still be handed over or answered: a user who speaks leaves the calls before behind."""
+        return not self.is_answered and self.made_at > last_user
+
 
 def legal_cuts(messages: Sequence[Message]) -> list[int]:
     """Every index before which the conversation falls into two, ascending; 0 and its length are always there.
@@ -49,11 +53,11 @@ def _bound(messages: Sequence[Message]) -> list[int]:
                     bound_to[call.made_at] = at
             elif isinstance(block, ToolCallBlock | RemoteToolCallBlock):
                 open_call = calls.get(block.id)
-                if isinstance(block, RemoteToolCallBlock) and open_call and not open_call.is_answered:
+                if isinstance(block, RemoteToolCallBlock) and open_call and open_call.waits_since(last_user):
                     bound_to[open_call.made_at] = at
                 else:
                     calls[block.id] = _Call(at)
     for call in calls.values():
-        if not call.is_answered and call.made_at > last_user:
+        if call.waits_since(last_user):
             bound_to[call.made_at] = len(messages) - 1
     return bound_to
