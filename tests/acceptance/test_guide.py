@@ -13,6 +13,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from opentelemetry import trace
+from opentelemetry.util._once import Once
 
 from tests.support import databases
 from tests.support.api import running_api
@@ -42,6 +44,14 @@ def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
         yield match[1], match[2], text.count("\n", 0, match.start()) + 2
 
 
+@pytest.fixture
+def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a program that begins: whoever made an application here has set a provider for good."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+
+
+@pytest.mark.usefixtures("nobody_listens")
 @pytest.mark.leaves_connections  # a page's program ends without closing, as short programs do
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(

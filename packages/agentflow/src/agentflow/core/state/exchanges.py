@@ -17,7 +17,7 @@ class _Call:
     is_answered: bool = False
 
     def waits_since(self, last_user: int) -> bool:
-        """Whether it may still be handed over or answered: a user who speaks leaves the calls before behind."""
+        """Whether it may still be answered: a user who speaks leaves the calls before behind."""
         return not self.is_answered and self.made_at > last_user
 
 
