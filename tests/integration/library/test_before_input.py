@@ -1,7 +1,6 @@
 """What a caller wants done before a run stores anything: a service's own record of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,21 +8,10 @@ import pytest
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.errors import ConflictError, NothingToResumeError, ThreadBusyError
-from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer, Scope
+from agentflow.storage.checkpointer import BaseCheckpointer, Scope
 from agentflow.utils import END
 
 THREAD = {"thread_id": "t"}
-
-
-@pytest.fixture(params=["memory", "postgres and redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[BaseCheckpointer]:
-    if request.param == "memory":
-        yield InMemoryCheckpointer()
-        return
-    urls = request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
-    checkpointer = PgCheckpointer(*urls)
-    yield checkpointer
-    await checkpointer.aclose()
 
 
 async def answer(_state: AgentState) -> Message:

@@ -1,7 +1,6 @@
 """Threads changed by hand, between runs: exact, in history, and never in a run's way."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message, ToolCallBlock, ToolResultBlock, merge_dict
 from agentflow.errors import InvalidInputError, ThreadBusyError, ThreadNotFoundError
-from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer
+from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointer
 from agentflow.utils import END
 
 T = {"thread_id": "t"}
@@ -20,17 +19,6 @@ T = {"thread_id": "t"}
 class Facts(AgentState):
     facts: Annotated[dict[str, Any], merge_dict] = Field(default_factory=dict)
     count: int = 0
-
-
-@pytest.fixture(params=["memory", "postgres and redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[BaseCheckpointer]:
-    if request.param == "memory":
-        yield InMemoryCheckpointer()
-        return
-    urls = request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
-    checkpointer = PgCheckpointer(*urls)
-    yield checkpointer
-    await checkpointer.aclose()
 
 
 async def answer(state: Facts) -> Message:

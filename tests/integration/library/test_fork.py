@@ -1,7 +1,6 @@
 """Forks and replays: an older state becomes the latest, exactly, and history keeps both."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
@@ -19,7 +18,7 @@ from agentflow.errors import (
     InvalidInputError,
     ThreadNotFoundError,
 )
-from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer, Scope
+from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointer, Scope
 from agentflow.utils import END
 
 T = {"thread_id": "t"}
@@ -27,17 +26,6 @@ T = {"thread_id": "t"}
 
 class Notes(AgentState):
     notes: Annotated[list[str], append_items] = Field(default_factory=list)
-
-
-@pytest.fixture(params=["memory", "postgres and redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[BaseCheckpointer]:
-    if request.param == "memory":
-        yield InMemoryCheckpointer()
-        return
-    urls = request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
-    checkpointer = PgCheckpointer(*urls)
-    yield checkpointer
-    await checkpointer.aclose()
 
 
 def busy_graph(store: BaseCheckpointer) -> CompiledGraph[Notes]:

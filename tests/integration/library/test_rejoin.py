@@ -1,6 +1,5 @@
 """A run that was begun before goes on with what is there: no message twice, no finished node again."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,21 +8,10 @@ import pytest
 from agentflow.core.graph import CompiledGraph, StateGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.errors import ConflictError, InvalidInputError, NodeError, RunOvertakenError
-from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer
+from agentflow.storage.checkpointer import BaseCheckpointer
 from agentflow.utils import END, interrupt
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
-
-
-@pytest.fixture(params=["memory", "postgres and redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[BaseCheckpointer]:
-    if request.param == "memory":
-        yield InMemoryCheckpointer()
-        return
-    urls = request.getfixturevalue("database_url"), request.getfixturevalue("redis_url")
-    checkpointer = PgCheckpointer(*urls)
-    yield checkpointer
-    await checkpointer.aclose()
 
 
 class Steps:

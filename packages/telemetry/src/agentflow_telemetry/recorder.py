@@ -109,7 +109,8 @@ class _RecordingTracer(Tracer):
         set_status_on_exception: bool = True,
     ) -> Span:
         """See `opentelemetry.trace.Tracer`."""
-        above: Span | None = (get_current() if context is None else context).get(_SPAN_KEY)  # type: ignore[assignment]
+        found = (get_current() if context is None else context).get(_SPAN_KEY)
+        above = found if isinstance(found, Span) else None
         parent = None if above is None else above.get_span_context()
         if parent is None or not parent[5]:
             parent, trace_id = None, random.getrandbits(128) or 1

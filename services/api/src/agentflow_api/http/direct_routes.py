@@ -96,12 +96,9 @@ class DirectRoutes:
             has_begun = True
             await request.send(message)
 
-        scope = request.scope
         try:
-            ready = await scope["route_handler"].to_response(  # type: ignore[union-attr]
-                app=self._framework, data=answer, request=request
-            )
-            await ready(scope, request.receive, noting)
+            ready = await request.route_handler.to_response(app=self._framework, data=answer, request=request)
+            await ready(request.scope, request.receive, noting)
         except Exception as error:  # any may come before the first byte
             if has_begun:
                 raise

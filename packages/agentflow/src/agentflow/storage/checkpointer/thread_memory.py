@@ -21,7 +21,7 @@ _ENTRY_BYTES: Final = 1000
 _MESSAGE_BYTES: Final = 550
 
 
-class SharedContext(tuple[StoredMessage, ...]):  # noqa: SLOT001 - it has an attribute
+class SharedContext(tuple[StoredMessage, ...]):  # noqa: SLOT001 - a tuple with an attribute can have no slots
     """A whole context as many readers get it.
 
     Attributes:
