@@ -8,13 +8,13 @@ whoever makes spans or is told of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self, cast
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, Span
+from opentelemetry.sdk.trace import Span
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util import types
@@ -35,6 +35,14 @@ class Ended(Protocol):
         """See there."""
 
 
+class LightEvent(NamedTuple):
+    """What happened within a span; to whoever reads it the SDK's own, without the calls that make one."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    timestamp: int
+
+
 class LightSpan(Span):
     """Records; for one task or thread at a time, like the block that it stands for."""
 
@@ -48,12 +56,18 @@ class LightSpan(Span):
     start_time = property(attrgetter("_start_time"))
     status = property(attrgetter("_status"))
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Past the SDK's own, which only its tracer may make."""
-        return object.__new__(cls)
+    _home: Ended
+    _own: SpanContext
+    _attributes: dict[str, Any]
+    # What most of them never have, once for all.
+    _events: Sequence[Any] = ()
+    _links: Sequence[Link] = ()
+    _status = _UNSET
+    _end_time: int | None = None
 
-    def __init__(  # noqa: PLR0917 - made in one place
-        self,
+    @classmethod
+    def begun(  # noqa: PLR0917 - called in one place
+        cls,
         home: Ended,
         name: str,
         context: SpanContext,
@@ -61,19 +75,17 @@ class LightSpan(Span):
         kind: SpanKind,
         attributes: Mapping[str, Any] | None,
         start_time: int | None,
-    ) -> None:
-        """Begun now, or at `start_time` (ns of the epoch)."""
+    ) -> Self:
+        """One that begins now, or at `start_time` (ns of the epoch)."""
+        self = object.__new__(cls)  # past the SDK's own, which only its tracer may make
         self._home = home
         self._name = name
         self._own = self._context = context
         self._parent = parent
         self._kind = kind
-        self._attributes: dict[str, Any] = dict(attributes) if attributes else {}
-        self._events: list[Event] = []
-        self._links: list[Link] = []
-        self._status = _UNSET
+        self._attributes = dict(attributes) if attributes else {}
         self._start_time = time.time_ns() if start_time is None else start_time
-        self._end_time: int | None = None
+        return self
 
     def __repr__(self) -> str:
         return f"LightSpan({self._name!r})"
@@ -109,7 +121,12 @@ class LightSpan(Span):
     def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
         """See `opentelemetry.trace.Span`."""
         if self._end_time is None and len(self._events) < _MOST_EVENTS:
-            self._events.append(Event(name, attributes, timestamp))
+            at = time.time_ns() if timestamp is None else timestamp
+            event = LightEvent(name, {} if attributes is None else attributes, at)
+            if self._events:
+                cast("list[LightEvent]", self._events).append(event)
+            else:
+                self._events = [event]
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         """See `opentelemetry.trace.Span`. Nobody in the process follows it."""

@@ -133,6 +133,7 @@ class Metrics(Collector):
         return rendered(self._told, asked["accept"])
 
     def _nameable(self) -> dict[str, Any]:
+        self.spans.catch_up()
         tenants = self.spans.tenants
         return {"named": tenants.names, "revision": tenants.revision, "requests": self.spans.requests()}
 

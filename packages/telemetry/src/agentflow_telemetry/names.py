@@ -2,8 +2,9 @@
 
 from typing import Final
 
-# Of requests' spans, as the library knows it, too.
+# Of requests' spans, and of storage's, as the library knows them, too.
 REQUESTS_SCOPE: Final = "agentflow.http"
+STORAGE_SCOPE: Final = "agentflow.storage"
 
 # OpenTelemetry's own conventions for HTTP servers.
 METHOD: Final = "http.request.method"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from opentelemetry.context import Context, get_current
@@ -26,6 +26,8 @@ from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 from opentelemetry.util import types
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
+from agentflow_telemetry import names
+from agentflow_telemetry.leaves import CountsLeaves, Leaf
 from agentflow_telemetry.light_spans import LightSpan
 
 _NOT_SAMPLED: Final = TraceFlags(0)
@@ -39,6 +41,8 @@ class Recorder(TracerProvider):
 
     Attributes:
         samples: Whether any is. The library asks, and tells no statements where none is.
+        tell_leaf: Counts a span of storage that is not exported, which need not be a span then; None where a
+            processor wants to be told of it as of any other. The library asks.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Recorder(TracerProvider):
         self._own_sampler = sampler
         self.samples = sampler is not None
         self._own = tuple(processors)
+        self.tell_leaf = _counting(self._told_of(names.STORAGE_SCOPE))
         for processor in processors:
             self.add_span_processor(processor)
 
@@ -74,8 +79,26 @@ class Recorder(TracerProvider):
         scope = InstrumentationScope(
             instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
         )
-        told = [one for one in self._own if instrumenting_module_name not in getattr(one, "passed_over", ())]
+        told = self._told_of(instrumenting_module_name)
         return _RecordingTracer(sdks, self._own_sampler, told, self.resource, scope)
+
+    def _told_of(self, scope: str) -> list[SpanProcessor]:
+        return [one for one in self._own if scope not in getattr(one, "passed_over", ())]
+
+
+def _counting(processors: Sequence[SpanProcessor]) -> Callable[[Leaf], None] | None:
+    """Who counts spans that are no more than that: everybody who is told of them, or nobody."""
+    counting = [one.on_leaf for one in processors if isinstance(one, CountsLeaves)]
+    if not counting or len(counting) < len(processors):
+        return None
+    if len(counting) == 1:
+        return counting[0]
+
+    def tell(leaf: Leaf) -> None:
+        for one in counting:
+            one(leaf)
+
+    return tell
 
 
 class _RecordingTracer(Tracer):
@@ -110,7 +133,7 @@ class _RecordingTracer(Tracer):
     ) -> Span:
         """See `opentelemetry.trace.Tracer`."""
         found = (get_current() if context is None else context).get(_SPAN_KEY)
-        above = found if isinstance(found, Span) else None
+        above = found if type(found) is LightSpan or isinstance(found, Span) else None
         parent = None if above is None else above.get_span_context()
         if parent is None or not parent[5]:
             parent, trace_id = None, random.getrandbits(128) or 1
@@ -136,7 +159,7 @@ class _RecordingTracer(Tracer):
             SpanContext,
             (trace_id, random.getrandbits(64) or 1, False, flags, DEFAULT_TRACE_STATE, True),
         )
-        span = LightSpan(self, name, own, parent, kind, attributes, start_time)
+        span = LightSpan.begun(self, name, own, parent, kind, attributes, start_time)
         for tell in self._at_start:
             tell(span, context)
         return span

@@ -7,6 +7,7 @@ read the other.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from prometheus_client.registry import Collector
 
 from agentflow_telemetry import names
 from agentflow_telemetry.label_values import LabelValues
+from agentflow_telemetry.leaves import Leaf
+from agentflow_telemetry.light_spans import LightSpan
 from agentflow_telemetry.named_tenants import OTHER, NamedTenants
 from agentflow_telemetry.span_series import CALLS, DURATION, Calls, Durations, Family, Labels
 from agentflow_telemetry.token_counts import TokenCounts
@@ -37,6 +40,8 @@ _ATTRIBUTES: Final = (
     names.TOOL,
 )
 _LABELS: Final = tuple(name.replace(".", "_") for name in _ATTRIBUTES)
+# Those that spans of storage may have: the first of them.
+_OF_LEAVES: Final = _ATTRIBUTES[:6]
 # What tells counts apart and not times: each series of times is a dozen lines.
 _UNTIMED: Final = frozenset({"http_response_status_code"})
 # Spans whose times are told by tenant: what a tenant waits for. Others have a dozen kinds a request.
@@ -48,6 +53,7 @@ _MOST_DURATIONS: Final = 300
 _MOST_CALLS_OF_STRANGERS: Final = 300
 _MOST_DURATIONS_OF_STRANGERS: Final = 60
 _MOST_REMEMBERED: Final = 20_000
+_AT_A_STRETCH: Final = 64
 
 
 class _Place:
@@ -70,7 +76,7 @@ class _Place:
 
 
 class SpanMetrics(SpanProcessor, Collector):
-    """A span processor that counts, and a collector that tells. Cost: about 2 us a span.
+    """A span processor that counts, and a collector that tells. Cost: about a microsecond a span.
 
     Attributes:
         tenants: Those that are named.
@@ -99,32 +105,25 @@ class SpanMetrics(SpanProcessor, Collector):
         self._strangers_calls = Family(Calls, _MOST_CALLS_OF_STRANGERS)
         self._strangers_durations = Family(Durations, _MOST_DURATIONS_OF_STRANGERS)
         self._places: dict[tuple[Any, ...], _Place] = {}
+        self._ended: deque[ReadableSpan | Leaf] = deque()
 
     def on_end(self, span: ReadableSpan) -> None:
-        """See there."""
-        said: Any = span.attributes or {}
-        if type(said) is not dict:  # the SDK's own, which costs four times as much to ask as a copy of it
-            said = said.copy()
-        kind, code = span.kind, span.status.status_code
-        # By their identities: members of an enum hash as slowly as all the rest of the key.
-        key = (span.name, id(kind), id(code), *map(said.get, _ATTRIBUTES))
-        ended = span.end_time or 0
-        seconds = (ended - (span.start_time or ended)) / 1e9
-        context = span.context if self._exemplars else None
-        example = context if context is not None and context.trace_flags.sampled else None
+        """See there. It is counted later, and before anybody is told anything."""
+        self._take(span)
+
+    def on_leaf(self, leaf: Leaf) -> None:
+        """The same of a span of storage that stays in the process."""
+        self._take(leaf)
+
+    def catch_up(self) -> None:
+        """Count what ended by now. Who asks for more than `collect` calls it first."""
         with self._lock:
-            place = self._places.get(key) or self._new_place(key, kind, code)
-            place.calls.count += 1
-            place.durations.observe(seconds, example, ended / 1e9)
-            self.cut += place.is_cut
-            if place.asks is not None:
-                self.tenants.count(place.asks)
-            if place.is_model:
-                self.tokens.add(place.tenant, place.model, said)
+            self._count()
 
     def choose_tenants(self, named: Sequence[str], revision: int) -> None:
         """Name these tenants from now on. What was counted of one that is named no more is told no more."""
         with self._lock:
+            self._count()
             if self.tenants.adopt(named, revision):
                 counted, timed = self.tenants.told()
                 self._calls.keep(_TENANT, {*counted, ""})
@@ -135,10 +134,12 @@ class SpanMetrics(SpanProcessor, Collector):
     def requests(self) -> dict[str, float]:
         """Recent requests by tenant."""
         with self._lock:
+            self._count()
             return self.tenants.requests()
 
     def collect(self) -> Iterable[Metric]:
         """What was counted so far."""
+        self.catch_up()
         calls = Metric(CALLS, "Spans that ended.", "counter")
         calls.samples = self._calls.samples(self._lock) + self._strangers_calls.samples(self._lock)
         durations = Metric(DURATION, "How long spans took.", "histogram")
@@ -148,6 +149,55 @@ class SpanMetrics(SpanProcessor, Collector):
             tokens = list(self.tokens.collect())
         return [calls, durations, *tokens]
 
+    def _take(self, ended: ReadableSpan | Leaf) -> None:
+        """Many are counted at a stretch: that costs each a fraction of what it does amid a request's work."""
+        self._ended.append(ended)
+        # Who counts at this moment, perhaps below this very call, leaves the rest to the next one.
+        if len(self._ended) >= _AT_A_STRETCH and self._lock.acquire(blocking=False):
+            try:
+                self._count()
+            finally:
+                self._lock.release()
+
+    def _count(self) -> None:
+        for _ in range(len(self._ended)):
+            ended = self._ended.popleft()
+            if isinstance(ended, ReadableSpan):
+                self._count_span(ended)
+            else:
+                self._count_leaf(ended)
+
+    def _count_leaf(self, leaf: Leaf) -> None:
+        key = (leaf.name, leaf.kind, leaf.failed is None, *map(leaf.attributes.get, _OF_LEAVES))
+        place = self._places.get(key)
+        if place is None:
+            code = StatusCode.UNSET if leaf.failed is None else StatusCode.ERROR
+            place = self._new_place(key, SpanKind[leaf.kind], code)
+        place.calls.count += 1
+        place.durations.observe(leaf.seconds, None, 0.0)
+        self.cut += place.is_cut
+
+    def _count_span(self, span: ReadableSpan) -> None:
+        said: Any = span.attributes or {}
+        if type(said) is not dict:  # the SDK's own, which costs four times as much to ask as a copy of it
+            said = said.copy()
+        # Only the SDK's leave the process, where they are found by who looks for an example.
+        context = span.context if self._exemplars and type(span) is not LightSpan else None
+        kind, code = span.kind, span.status.status_code
+        # By their identities: members of an enum hash as slowly as all the rest of the key.
+        key = (span.name, id(kind), id(code), *map(said.get, _ATTRIBUTES))
+        ended = span.end_time or 0
+        seconds = (ended - (span.start_time or ended)) / 1e9
+        example = context if context is not None and context.trace_flags.sampled else None
+        place = self._places.get(key) or self._new_place(key, kind, code)
+        place.calls.count += 1
+        place.durations.observe(seconds, example, ended / 1e9)
+        self.cut += place.is_cut
+        if place.asks is not None:
+            self.tenants.count(place.asks)
+        if place.is_model:
+            self.tokens.add(place.tenant, place.model, said)
+
     def _new_place(self, key: tuple[Any, ...], kind: SpanKind, status: StatusCode) -> _Place:
         name, _, _, *found = key
         labels: Labels = {
@@ -156,7 +206,7 @@ class SpanMetrics(SpanProcessor, Collector):
             "span_kind": f"SPAN_KIND_{kind.name}",
             "status_code": f"STATUS_CODE_{status.name}",
         }
-        for label, value in zip(_LABELS, found, strict=True):
+        for label, value in zip(_LABELS, found, strict=False):
             if value is not None:
                 given = str(value)
                 is_tenant = label == _TENANT

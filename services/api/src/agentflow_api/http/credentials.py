@@ -8,6 +8,8 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from agentflow.storage.checkpointer.storage_spans import owner_attributes
+from agentflow.utils import span_names as names
 from agentflow_api.http.agent_prefix import AGENT_KEY
 from agentflow_api.http.problems import BadRequestError
 from agentflow_api.http.sessions import Session, session_of
@@ -15,7 +17,6 @@ from agentflow_api.http.whose import note_agent, note_principal
 from agentflow_api.wiring import Wiring
 from agentflow_tenancy import CredentialError, ForbiddenError, Principal, Tenant
 from agentflow_tenancy.keys import API_KEY_PREFIX
-from agentflow_tenancy.schema import placement_kind
 from agentflow_tenancy.token_reading import is_token
 
 _OPERATORS = "This is the operator's token; a tenant's routes take a tenant's API key."
@@ -123,8 +124,8 @@ def _check_token(connection: ASGIConnection[Any, Any, Any, Any], wiring: Wiring)
 def _tell_tenant(tenant: Tenant, wiring: Wiring) -> None:
     """Who it is, for metrics that name it."""
     if wiring.metrics is not None:
-        placement = placement_kind(tenant.placement)
-        wiring.metrics.facts.know(str(tenant.tenant_id), tenant.slug, tenant.plan, placement)
+        owner = owner_attributes(tenant.tenant_id, tenant.placement)
+        wiring.metrics.facts.know(owner[names.TENANT], tenant.slug, tenant.plan, owner[names.PLACEMENT])
 
 
 def _check_agent(

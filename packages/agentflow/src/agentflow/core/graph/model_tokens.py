@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
@@ -14,21 +13,22 @@ from agentflow.utils.spans import short
 
 SEVERAL: Final = "several"
 UNKNOWN: Final = "unknown"
+_NONE: Final = (0, 0)
 
 # What spans of their own told of models below the node that runs, by model: tokens in and out.
-_told: ContextVar[tuple[Counter[str], Counter[str]]] = ContextVar("agentflow_told_tokens")
+_told: ContextVar[dict[str, tuple[int, int]]] = ContextVar("agentflow_told_tokens")
 
 
 def begin_node() -> None:
     """Nothing is told below this node yet. Call it in the node's own task."""
-    _told.set((Counter(), Counter()))
+    _told.set({})
 
 
 def tell(model: str, used: TokenUsages) -> None:
     """A span of its own has these."""
     if (told := _told.get(None)) is not None:
-        told[0][model] += used.prompt_tokens
-        told[1][model] += used.completion_tokens
+        into, out = told.get(model, _NONE)
+        told[model] = (into + used.prompt_tokens, out + used.completion_tokens)
 
 
 def untold(update: Update, before: Sequence[Message]) -> tuple[str, int, int] | None:
@@ -43,11 +43,12 @@ def untold(update: Update, before: Sequence[Message]) -> tuple[str, int, int] | 
     said = [message for message in _messages(update) if message.usages is not None]
     if not said:
         return None
-    known_in, known_out = _told.get((Counter(), Counter()))
+    told = _told.get({})
     left = {}
     for model in {_model_of(message) for message in said}:
         into, out = tokens_of([message for message in said if _model_of(message) == model], before)
-        rest = max(0, into - known_in[model]), max(0, out - known_out[model])
+        known_in, known_out = told.get(model, _NONE)
+        rest = max(0, into - known_in), max(0, out - known_out)
         if any(rest):
             left[model] = rest
     if not left:
@@ -59,6 +60,8 @@ def untold(update: Update, before: Sequence[Message]) -> tuple[str, int, int] | 
 def _messages(update: Update) -> Iterator[Message]:
     for part in (update.reduce, update.assign):
         found: Any = part.get("context")
+        if found is None:
+            continue
         for one in found if isinstance(found, list | tuple) else [found]:
             if isinstance(one, Message):
                 yield one
