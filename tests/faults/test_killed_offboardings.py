@@ -141,7 +141,7 @@ async def test_killed_in_the_pool(
 
 @pytest.mark.parametrize(
     ("statement", "number"),
-    [("leaf_sizes", 1), ("detach", 1), ("detach", 3), ("drop_leaves", 1)],
+    [("leaf_sizes", 1), ("detach", 1), ("detach", 3), ("drop_leaves", 1), ("purge_table", 2)],
 )
 async def test_killed_with_its_own_partition(
     migrated_database_url: str, redis_url: str, statement: str, number: int

@@ -38,15 +38,18 @@ def create(server_url: str, name: str, template: str | None = None) -> None:
 
 
 def drop(server_url: str, name: str) -> None:
-    """Drop a database with whoever is connected; the server's own workers in it are waited for."""
+    """Drop a database with whoever is connected; the server's own workers in it are sent away."""
     deadline = time.monotonic() + _LEAVE_TIMEOUT_S
+    with_force = True
     while True:
         try:
-            execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            execute(server_url, f'DROP DATABASE IF EXISTS "{name}"{" WITH (FORCE)" if with_force else ""}')
         except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
-            # An autovacuum worker is in it for a moment.
+            # An autovacuum worker is in it: force needs a right on it, while without force the server itself
+            # sends it away, and nobody else.
             if time.monotonic() > deadline:
                 raise
+            with_force = not with_force
             time.sleep(0.05)
         else:
             return

@@ -103,7 +103,10 @@ async def _fill(url: str, tenant: Tenant, checkpoints: int) -> int:
         await connection.execute(_THREADS, *whose, threads, CHECKPOINTS_A_THREAD)
         for statement in (_CHECKPOINTS, _MESSAGES):
             await connection.execute(statement, *whose, CHECKPOINTS_A_THREAD)
-        await connection.execute("ANALYZE agentflow_threads, agentflow_checkpoints, agentflow_messages")
+        # What is past its time was vacuumed long ago; else that would be done at some moment meanwhile.
+        await connection.execute(
+            "VACUUM ANALYZE agentflow_threads, agentflow_checkpoints, agentflow_messages"
+        )
     finally:
         await connection.close()
     return threads * CHECKPOINTS_A_THREAD

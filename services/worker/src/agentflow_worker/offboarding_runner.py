@@ -159,9 +159,8 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
                 found = await self._fence(found, purge)
         if found.step == "leaves":
             with step_span(names.OFFBOARD_SPAN, "leaves"):
-                for placement in found.placements:
-                    if not await self._is_shared(found, placement):
-                        await self._purger.drop_leaves(purge, placement)
+                for placement in await self._own_placements(found):
+                    await self._purger.detach_leaves(purge, placement)
             found = await self._note(found, "purging", "threads")
         if found.step == "threads":
             with step_span(names.OFFBOARD_SPAN, "threads"):
@@ -172,7 +171,12 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
         if found.step == "tables":
             with step_span(names.OFFBOARD_SPAN, "tables"):
                 counts = await self._elsewhere(found)  # tickets and archives are found by rows that go next
-                await self._purger.purge_tables(purge)
+                # Large files take long to give back: beside what takes its time anyhow.
+                dropping = asyncio.create_task(self._drop_leaves(await self._own_placements(found)))
+                try:
+                    await self._purger.purge_tables(purge)
+                finally:
+                    await dropping
             found = await self._note(found, "purging", "elsewhere", counts=counts)
         # Whoever wrote just before its rows went tells the caches within that time, or not at all.
         await asyncio.sleep(self._pace.settle_s)
@@ -195,6 +199,13 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
 
     async def _is_shared(self, found: Offboarding, placement: int) -> bool:
         return found.kind == "user" or await self._purger.is_shared(found.subject, placement)
+
+    async def _own_placements(self, found: Offboarding) -> list[int]:
+        return [place for place in found.placements if not await self._is_shared(found, place)]
+
+    async def _drop_leaves(self, placements: Sequence[int]) -> None:
+        for placement in placements:
+            await self._purger.drop_leaves(placement)
 
     async def _elsewhere(self, found: Offboarding) -> dict[str, int]:
         counts: dict[str, int] = {}

@@ -185,8 +185,8 @@ class Purger:
             found: bool = await driver.fetchval(at_placement("others_there", placement), subject.tenant_id)
             return found
 
-    async def drop_leaves(self, purge: Purge, placement: int) -> None:
-        """Detach and drop the leaves of a placement of the tenant's own; their sizes are noted.
+    async def detach_leaves(self, purge: Purge, placement: int) -> None:
+        """Detach the leaves of a placement of the tenant's own; their sizes are noted.
 
         Who reads or writes other placements waits for nothing.
 
@@ -197,17 +197,31 @@ class Purger:
             rows = await driver.fetch(at_placement("leaf_sizes", placement))
             sizes = {row["leaf"]: int(row["size_bytes"]) for row in rows}
             await driver.execute(statement("note_sizes"), purge.offboarding_id, json.dumps(sizes))
+        async with self._waiting_briefly() as driver:
+            for row in await driver.fetch(between("attached_leaves", placement, placement)):
+                await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
+
+    async def drop_leaves(self, placement: int) -> None:
+        """Drop detached leaves; nothing when there are none. The time that this takes is that of their files.
+
+        Raises:
+            LongTransactionError: See there.
+        """
+        async with self._waiting_briefly() as driver:
+            await driver.execute(between("drop_leaves", placement, placement))
+
+    @asynccontextmanager
+    async def _waiting_briefly(self) -> AsyncGenerator[_Driver]:
+        """A connection that gives up waiting for a lock soon: who comes behind it waits, too."""
         async with connection(self._engine) as driver:
             await driver.fetchval(statement("session_locks"), f"{int(1000 * self._lock_s)}ms")
             try:
-                for row in await driver.fetch(between("attached_leaves", placement, placement)):
-                    await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
-                await driver.execute(between("drop_leaves", placement, placement))
+                yield driver
             except (asyncpg.LockNotAvailableError, asyncpg.ObjectNotInPrerequisiteStateError) as error:
                 # The latter while another placement's leaf waits: a table detaches one at a time.
                 raise await _long_transaction(driver) from error
             finally:
-                await driver.fetchval(between("usual_locks", placement, placement))
+                await driver.fetchval(between("usual_locks", 0, 0))
 
     async def purge_threads(self, purge: Purge, placement: int) -> int:
         """Delete the threads of a shared placement with all that hangs below them, some at a time.
