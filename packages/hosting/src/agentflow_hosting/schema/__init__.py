@@ -18,6 +18,7 @@ _FILES: Final = {
     14: "0014_sweeps.sql",
     15: "0015_claims.sql",
     16: "0016_pauses.sql",
+    17: "0017_sweeps_of_leaves.sql",
 }
 
 
