@@ -158,7 +158,39 @@ async def test_killed_with_its_own_partition(
         assert await leaving.owner.fetchval(left) == 0
         assert await leaving.owner.fetchval("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 0
         (receipt,) = await ReceiptRepository(leaving.engine).page()
-        assert len(receipt.as_file()["receipt"]["dropped_partitions_bytes"]) == 5
+        content = receipt.as_file()["receipt"]
+        assert len(content["dropped_partitions_bytes"]) == 5
+        assert (content["deleted"]["run queue"], content["deleted"]["kept answers"]) == (1, 2)
+
+
+async def test_a_reader_of_a_detached_leaf(migrated_database_url: str, redis_url: str) -> None:
+    """It is waited for, and named; what was deleted elsewhere before stands in the receipt all the same."""
+    async with Leaving(migrated_database_url, redis_url) as leaving:
+        await leaving.dedicated()
+        asked = await leaving.asked()
+        await leaving.killed("drop_leaves", 1)
+        leaf = await leaving.owner.fetchval(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^agentflow_messages_p1[0-9]{3}$'"
+        )
+        reader = await asyncpg.connect(migrated_database_url.replace("+asyncpg", ""))
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch(f"SELECT FROM {leaf}")
+        purger = Purger(leaving.engine, lock_s=0.3)
+        waiting = await leaving.repository.get(asked.offboarding_id)
+        while waiting is not None and waiting.error is None:  # whose lease the killed one has for a while
+            await work_all(runner_of(leaving.engine, redis=leaving.redis, purger=purger))
+            await asyncio.sleep(0.05)
+            waiting = await leaving.repository.get(asked.offboarding_id)
+        assert waiting is not None
+        assert (waiting.state, waiting.step) == ("purging", "tables")
+        assert f"(pid {reader.get_server_pid()})" in str(waiting.error)
+        await transaction.rollback()
+        await reader.close()
+        assert (await leaving.finished(asked)).state == "purged"
+        (receipt,) = await ReceiptRepository(leaving.engine).page()
+        deleted = receipt.as_file()["receipt"]["deleted"]
+        assert (deleted["run queue"], deleted["kept answers"], deleted["agentflow_tenants"]) == (1, 2, 1)
 
 
 @pytest.mark.parametrize("statement", ["places", "tables", "end_measuring"])

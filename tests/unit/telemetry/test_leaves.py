@@ -131,6 +131,40 @@ async def test_the_first_end_counts(monkeypatch: pytest.MonkeyPatch, metrics: Me
     assert ("status_code", "STATUS_CODE_ERROR") in labels
 
 
+async def test_what_comes_after_the_end_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, metrics: Metrics
+) -> None:
+    """As with every span: it is counted as it ended."""
+    listen(monkeypatch, metrics)
+    leaf = get_span(SCOPE)
+    leaf.end()
+    leaf.fail("late")
+    leaf.note({"agentflow.cache.result": "hit"})
+    [labels] = await counted(metrics)
+    assert ("status_code", "STATUS_CODE_UNSET") in labels
+    assert "agentflow_cache_result" not in dict(labels)
+
+
+async def test_a_span_that_says_nonsense_breaks_nobodys_work(
+    monkeypatch: pytest.MonkeyPatch, metrics: Metrics
+) -> None:
+    """An agent's own may say anything; it is counted as far as it can be, and others whole."""
+    listen(monkeypatch, metrics)
+    with open_span("chat odd", {"gen_ai.request.model": ["a", "b"]}):
+        pass
+    with open_span("chat odder", {"gen_ai.request.model": Odder()}):
+        pass
+    for _ in range(200):
+        get_span(SCOPE).end()
+    found = families((await metrics.page()).text)
+    of_storage = [line.value for line in lines(found, CALLS) if line.labels["span_name"] == "checkpoint.get"]
+    assert of_storage == [200]
+    [odd] = [line for line in lines(found, CALLS) if line.labels["span_name"] == "chat odd"]
+    assert odd.labels["gen_ai_request_model"] == "['a', 'b']"
+    dropped = {line.labels["what"]: line.value for line in lines(found, "agentflow_telemetry_dropped_total")}
+    assert dropped["counts"] == 1
+
+
 async def test_counts_of_many_threads_are_exact(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> None:
     """Whoever counts at a moment, and whoever asks meanwhile."""
     listen(monkeypatch, metrics)
@@ -145,6 +179,17 @@ async def test_counts_of_many_threads_are_exact(monkeypatch: pytest.MonkeyPatch,
     while any(thread.is_alive() for thread in threads):
         await counted(metrics)
     assert list((await counted(metrics)).values()) == [8000]
+
+
+class Odder(str):
+    """No value of any use."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError("no")
+
+    __eq__ = str.__eq__
 
 
 class Ending(Mapping[str, Any]):

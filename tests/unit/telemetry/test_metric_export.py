@@ -1,9 +1,13 @@
 """Metrics over OTLP, as a real receiver decodes them: the same numbers that Prometheus reads."""
 
+import threading
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector as Registered
 
 from agentflow_telemetry import Metrics, Mode, TelemetrySettings, installed
 from agentflow_telemetry.metric_export import MetricExport, exports_metrics
@@ -31,6 +35,36 @@ def test_what_the_environment_asks_for(environment: dict[str, str], *, exports: 
 
 def labels_of(point: Any) -> dict[str, str]:
     return {one.key: one.value.string_value for one in point.attributes}
+
+
+class Broken(Registered):
+    """Fails the first time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.was_asked_again = threading.Event()
+
+    def collect(self) -> Iterable[Metric]:
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError("secret")
+        self.was_asked_again.set()
+        return []
+
+
+def test_one_failure_is_not_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is counted and told without its words, and the next time comes."""
+    told = Broken()
+    with otlp_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        export = MetricExport(told, "s", {"OTEL_METRIC_EXPORT_INTERVAL": "1"})
+        assert told.was_asked_again.wait(30)
+        export.close()
+    assert export.refused == 1
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_the_same_numbers_as_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

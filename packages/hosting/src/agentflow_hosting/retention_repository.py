@@ -29,7 +29,8 @@ class RetentionRepository:
         """Use an engine of this event loop.
 
         Args:
-            engine: Of a login that sees every tenant; for `weigh` alone any will do.
+            engine: Of the login that owns the tables, which deletes from their leaves; for `weigh` alone any
+                will do.
             retention: Threads of every tenant that did not change for so long are due; the shorter of this
                 and the tenant's own counts. None leaves it to the tenants.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -19,6 +20,8 @@ from prometheus_client.registry import Collector
 
 from agentflow_telemetry.metric_data import metrics_data
 from agentflow_telemetry.standard import resource_of
+
+logger = logging.getLogger(__name__)
 
 EXPORTER_VARIABLE: Final = "OTEL_METRICS_EXPORTER"
 _OTLP: Final = "otlp"
@@ -69,8 +72,15 @@ class MetricExport:
 
     def _run(self) -> None:
         while not self._closed.wait(self._every_s):
+            self._try_to_send()
+        self._try_to_send()
+
+    def _try_to_send(self) -> None:
+        try:
             self._send()
-        self._send()
+        except Exception as error:  # noqa: BLE001 - the next time has it all; a thread that ended has nothing
+            self.refused += 1
+            logger.warning("Metrics were not exported: %s.", type(error).__name__)
 
     def _send(self) -> None:
         data = metrics_data(self._told.collect(), self._resource, since=self._since, now=time.time_ns())

@@ -71,7 +71,13 @@ class Metrics(Collector):
         self.registry.register(self.spans)
         self.registry.register(self.facts)
         self._processes = Processes(folder)
-        self._drops = Drops({"labels": lambda: self.spans.cut, "processes": lambda: self._processes.silent})
+        self._drops = Drops(
+            {
+                "labels": lambda: self.spans.cut,
+                "counts": lambda: self.spans.uncounted,
+                "processes": lambda: self._processes.silent,
+            }
+        )
         self.registry.register(self._drops)
         self._told = OfProcess(self.registry, self._processes.number)
 

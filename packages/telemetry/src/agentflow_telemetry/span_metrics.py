@@ -81,6 +81,7 @@ class SpanMetrics(SpanProcessor, Collector):
     Attributes:
         tenants: Those that are named.
         tokens: Of the model calls among the spans.
+        uncounted: Spans that could not be: what they say of themselves is not what such a span says.
         cut: Spans that were counted with fewer labels than they have, since there were too many series.
     """
 
@@ -96,6 +97,7 @@ class SpanMetrics(SpanProcessor, Collector):
         self.tenants = tenants
         self.tokens = tokens
         self.cut = 0
+        self.uncounted = 0
         self._service = service
         self._exemplars = exemplars
         self._lock = threading.Lock()
@@ -162,10 +164,13 @@ class SpanMetrics(SpanProcessor, Collector):
     def _count(self) -> None:
         for _ in range(len(self._ended)):
             ended = self._ended.popleft()
-            if isinstance(ended, ReadableSpan):
-                self._count_span(ended)
-            else:
-                self._count_leaf(ended)
+            try:
+                if isinstance(ended, ReadableSpan):
+                    self._count_span(ended)
+                else:
+                    self._count_leaf(ended)
+            except Exception:  # noqa: BLE001 - another one's span is not to break the work that counts it
+                self.uncounted += 1
 
     def _count_leaf(self, leaf: Leaf) -> None:
         key = (leaf.name, leaf.kind, leaf.failed is None, *map(leaf.attributes.get, _OF_LEAVES))
@@ -186,10 +191,15 @@ class SpanMetrics(SpanProcessor, Collector):
         kind, code = span.kind, span.status.status_code
         # By their identities: members of an enum hash as slowly as all the rest of the key.
         key = (span.name, id(kind), id(code), *map(said.get, _ATTRIBUTES))
+        try:
+            place = self._places.get(key)
+        except TypeError:  # a list, which nobody here says, where a label has a word
+            key = (*key[:3], *(None if value is None else str(value) for value in key[3:]))
+            place = self._places.get(key)
         ended = span.end_time or 0
         seconds = (ended - (span.start_time or ended)) / 1e9
         example = context if context is not None and context.trace_flags.sampled else None
-        place = self._places.get(key) or self._new_place(key, kind, code)
+        place = place or self._new_place(key, kind, code)
         place.calls.count += 1
         place.durations.observe(seconds, example, ended / 1e9)
         self.cut += place.is_cut

@@ -171,13 +171,9 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
         if found.step == "tables":
             with step_span(names.OFFBOARD_SPAN, "tables"):
                 counts = await self._elsewhere(found)  # tickets and archives are found by rows that go next
-                # Large files take long to give back: beside what takes its time anyhow.
-                dropping = asyncio.create_task(self._drop_leaves(await self._own_placements(found)))
-                try:
-                    await self._purger.purge_tables(purge)
-                finally:
-                    await dropping
-            found = await self._note(found, "purging", "elsewhere", counts=counts)
+                found = await self._note(found, "purging", "tables", counts=counts)
+                await self._purge_tables(purge, await self._own_placements(found))
+            found = await self._note(found, "purging", "elsewhere")
         # Whoever wrote just before its rows went tells the caches within that time, or not at all.
         await asyncio.sleep(self._pace.settle_s)
         with step_span(names.OFFBOARD_SPAN, "elsewhere"):
@@ -203,9 +199,20 @@ class OffboardingRunner(LeasedRunner[Offboarding]):
     async def _own_placements(self, found: Offboarding) -> list[int]:
         return [place for place in found.placements if not await self._is_shared(found, place)]
 
-    async def _drop_leaves(self, placements: Sequence[int]) -> None:
+    async def _purge_tables(self, purge: Purge, own: Sequence[int]) -> None:
+        """Beside them the tenant's own leaves are dropped: it takes long to give large files back."""
+        dropping = asyncio.create_task(self._drop_leaves(purge, own))
+        try:
+            await self._purger.purge_tables(purge)
+        except BaseException:  # whatever ends the one ends the other
+            dropping.cancel()
+            await asyncio.gather(dropping, return_exceptions=True)
+            raise
+        await dropping
+
+    async def _drop_leaves(self, purge: Purge, placements: Sequence[int]) -> None:
         for placement in placements:
-            await self._purger.drop_leaves(placement)
+            await self._purger.drop_leaves(purge, placement)
 
     async def _elsewhere(self, found: Offboarding) -> dict[str, int]:
         counts: dict[str, int] = {}

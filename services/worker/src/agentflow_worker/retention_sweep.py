@@ -7,18 +7,20 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from agentflow.errors import CorruptStateError, ThreadNotFoundError
+from agentflow.errors import CorruptStateError, StoreUnavailableError, ThreadNotFoundError
 from agentflow.storage.checkpointer import BaseCheckpointer, Scope
 from agentflow_hosting.retention import BEFORE_ALL, DuePage, Swept, ThreadKey
 from agentflow_hosting.retention_repository import RetentionRepository
 from agentflow_telemetry import SweepMetrics
 
 _PAGE: Final = 1000
-# A transaction aims at this long on the server: neighbours wait no longer for it at a time.
+_LONG_PAGE: Final = 200
+# A transaction aims at this much work of the server; with its rests it takes six times as long. Neighbours
+# notice how long it is: as long as it is open, old versions of rows that they write are kept.
 _AIM_S: Final = 0.010
 _FIRST_BATCH: Final = 20
 _SMALLEST_BATCH: Final = 5
-_LARGEST_BATCH: Final = 1000
+_LARGEST_BATCH: Final = 200
 
 
 class RetentionSweep:
@@ -38,8 +40,8 @@ class RetentionSweep:
         """Nothing is deleted yet.
 
         Args:
-            repository: Of a login that sees every tenant.
-            rest_share: Rests between batches, as a part of the time that the batch before took the server.
+            repository: Of the login that owns the tables.
+            rest_share: Rests within batches and between them, as a multiple of the server's work.
             metrics: Told what went; a set of its own when None.
         """
         self._repository = repository
@@ -75,7 +77,7 @@ class RetentionSweep:
         for placement in await self._repository.placements():
             after: ThreadKey | None = BEFORE_ALL
             while after is not None:
-                page = await self._repository.long(placement, after, _PAGE, idle_for)
+                page = await self._repository.long(placement, after, _LONG_PAGE, idle_for)
                 for thread in page.threads:
                     scope = Scope(thread.key.tenant_id, placement)
                     forgotten += await _pruned(checkpointer, scope, thread.key.thread_id, thread.keep_last)
@@ -97,7 +99,12 @@ class RetentionSweep:
             left = len(due) - at
             batch = due[at : at + math.ceil(left / math.ceil(left / self._batch))]
             at += len(batch)
-            gone = await self._repository.delete(placement, batch, self._rest_share)
+            try:
+                gone = await self._repository.delete(placement, batch, self._rest_share)
+            except StoreUnavailableError:
+                # If it took too long, the next sweep comes by with less of it at a time.
+                self._batch = max(_SMALLEST_BATCH, len(batch) // 2)
+                raise
             self._metrics.deleted(
                 threads=gone.threads, versions=gone.versions, kept=len(batch) - gone.threads
             )

@@ -84,8 +84,11 @@ class CountedLeaf:
 
     def note(self, attributes: Attributes) -> None:
         """Add what is known by now."""
+        if self._tell is None:
+            return
         self.attributes = {**self.attributes, **attributes}
 
     def fail(self, reason: str) -> None:
         """It went wrong; the reason is a code or the name of a class."""
-        self.failed = reason
+        if self._tell is not None:
+            self.failed = reason

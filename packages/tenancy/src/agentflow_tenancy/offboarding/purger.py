@@ -201,13 +201,17 @@ class Purger:
             for row in await driver.fetch(between("attached_leaves", placement, placement)):
                 await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
 
-    async def drop_leaves(self, placement: int) -> None:
+    async def drop_leaves(self, purge: Purge, placement: int) -> None:
         """Drop detached leaves; nothing when there are none. The time that this takes is that of their files.
 
         Raises:
             LongTransactionError: See there.
         """
+        async with self._claimed(purge):
+            pass
         async with self._waiting_briefly() as driver:
+            for row in await driver.fetch(between("attached_leaves", placement, placement)):
+                await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
             await driver.execute(between("drop_leaves", placement, placement))
 
     @asynccontextmanager
