@@ -114,6 +114,24 @@ async def test_an_export_of_theirs_by_the_operator(
     assert await replayed(keys, OPERATOR, [tenant.slug, neighbour.slug]) == [neighbour.slug]
 
 
+async def test_an_export_of_their_thread_by_the_operator(
+    engine: AsyncEngine, checkpointer: PgCheckpointer, tenant: Tenant, neighbour: Tenant
+) -> None:
+    """The answer names the thread, and the export whose it is."""
+    keys = IdempotencyKeys(engine)
+    exports = ExportRepository(engine)
+    for of, thread_id in ((tenant, "t"), (tenant, "of another"), (neighbour, "t")):
+        scope = Scope(of.tenant_id, of.placement, principal="u2" if thread_id == "of another" else "u1")
+        await write_thread(checkpointer, scope, f"tenant-{of.slug}:{thread_id}", "x", versions=1)
+        export_id = uuid.uuid4()
+        await exports.request_export(of, NewExport(export_id, thread_id=thread_id), actor=SYSTEM)
+        data = {"export": {"export_id": str(export_id), "thread_id": thread_id}}
+        await answered(keys, OPERATOR, f"{of.slug} {thread_id}", data)
+    await forget(engine, tenant, "u1")
+    kept = [f"{tenant.slug} of another", f"{neighbour.slug} t"]
+    assert await replayed(keys, OPERATOR, [f"{tenant.slug} t", *kept]) == kept
+
+
 async def test_who_works_meanwhile(
     engine: AsyncEngine, owner: Connection, checkpointer: PgCheckpointer, tenant: Tenant, neighbour: Tenant
 ) -> None:

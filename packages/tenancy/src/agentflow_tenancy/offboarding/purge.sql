@@ -176,6 +176,13 @@ WHERE k.tenant_id = $1 AND k.status IS NULL AND k.body IS NULL
 -- name: forget_answers
 -- What was answered to repeated requests about the threads $2, as tenants name them. Each answer is read once, however many
 -- threads there are: of what stands behind each `"thread_id"` only the first JSON text counts, and is looked up among them.
+-- The operator's answers do not say whose thread it is: those about an export of one are found by the export, which names it yet.
+WITH of_operator AS (
+    DELETE FROM agentflow_idempotency k USING agentflow_exports e
+    WHERE k.tenant_id = '00000000-0000-0000-0000-000000000000' AND k.status IS NOT NULL
+      AND k.created_at <= coalesce($3::timestamptz, 'infinity')
+      AND e.tenant_id = $1 AND e.thread_id = ANY ($2::text[]) AND strpos(k.body, to_json(e.export_id::text)::text) > 0
+)
 DELETE FROM agentflow_idempotency k
 WHERE k.tenant_id = $1 AND k.status IS NOT NULL AND k.created_at <= coalesce($3::timestamptz, 'infinity')
   AND EXISTS (SELECT FROM string_to_table(k.body, '"thread_id"') p
