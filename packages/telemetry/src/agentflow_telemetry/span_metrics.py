@@ -76,7 +76,7 @@ class _Place:
 
 
 class SpanMetrics(SpanProcessor, Collector):
-    """A span processor that counts, and a collector that tells. Cost: about a microsecond a span.
+    """A span processor that counts, and a collector that tells. Cost: about 2 us a span.
 
     Attributes:
         tenants: Those that are named.
@@ -216,7 +216,7 @@ class SpanMetrics(SpanProcessor, Collector):
             "span_kind": f"SPAN_KIND_{kind.name}",
             "status_code": f"STATUS_CODE_{status.name}",
         }
-        for label, value in zip(_LABELS, found, strict=False):
+        for label, value in zip(_LABELS, found, strict=False):  # a leaf's key has the first of them
             if value is not None:
                 given = str(value)
                 is_tenant = label == _TENANT

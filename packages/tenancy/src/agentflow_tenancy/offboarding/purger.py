@@ -198,8 +198,7 @@ class Purger:
             sizes = {row["leaf"]: int(row["size_bytes"]) for row in rows}
             await driver.execute(statement("note_sizes"), purge.offboarding_id, json.dumps(sizes))
         async with self._waiting_briefly() as driver:
-            for row in await driver.fetch(between("attached_leaves", placement, placement)):
-                await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
+            await _detach(driver, placement)
 
     async def drop_leaves(self, purge: Purge, placement: int) -> None:
         """Drop detached leaves; nothing when there are none. The time that this takes is that of their files.
@@ -210,8 +209,7 @@ class Purger:
         async with self._claimed(purge):
             pass
         async with self._waiting_briefly() as driver:
-            for row in await driver.fetch(between("attached_leaves", placement, placement)):
-                await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
+            await _detach(driver, placement)
             await driver.execute(between("drop_leaves", placement, placement))
 
     @asynccontextmanager
@@ -368,6 +366,11 @@ def _in_order(tables: list[Table], subject: Subject) -> list[str]:
         if not table.is_leaf and table.name not in KEPT and (subject.user_id is None or table.has_user)
     ]
     return sorted(names, key=lambda name: (name == _TENANTS, name))
+
+
+async def _detach(driver: _Driver, placement: int) -> None:
+    for row in await driver.fetch(between("attached_leaves", placement, placement)):
+        await driver.execute(detachment(row["parent"], placement, finalize=row["pending"]))
 
 
 async def _note(driver: _Driver, purge: Purge, threads: int, counts: Mapping[str, int]) -> None:
